@@ -1,0 +1,3 @@
+"""The companion package of the book *Large Language Models, Live*."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,270 @@
+"""Checkpoints in Hugging Face's layout: found, checked, read into our models, and written back.
+
+Weights are read from safetensors only; a pickle is never opened. Chapter: ``book/algorithms/gpt.ipynb``.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; the message names the file or the tensor, and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one tensor of theirs becomes one or more of ours.
+
+    Attributes:
+        theirs: its name in the checkpoint.
+        ours: the parameters that it holds, side by side along its output axis.
+        transposed: theirs is (in, out), as in GPT-2's ``Conv1D``; ours is (out, in).
+    """
+
+    theirs: str
+    ours: tuple[str, ...]
+    transposed: bool = False
+
+    def split(self, tensor: Tensor) -> Iterable[tuple[str, Tensor]]:
+        """Theirs -> pairs (our name, our tensor)."""
+        tensor = tensor.T if self.transposed else tensor
+        return zip(self.ours, tensor.chunk(len(self.ours)), strict=True)
+
+    def join(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Ours -> theirs."""
+        tensor = torch.cat([parameters[name] for name in self.ours])
+        return (tensor.T if self.transposed else tensor).contiguous()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The tensors of one family's checkpoints.
+
+    Attributes:
+        rules: one for each tensor that must be there.
+        prefix: what the full model's file puts before the names and the bare model's leaves out.
+        ignored: a pattern of names that hold no weights of their own.
+    """
+
+    rules: list[Rule]
+    prefix: str
+    ignored: str
+
+
+def locate(folder_or_hub_id: str | Path) -> Path:
+    """Return the checkpoint's folder; a name that is no folder is fetched from the Hugging Face hub.
+
+    Raises:
+        CheckpointError: when it is neither a folder nor a model id that the hub (or its local cache) has.
+    """
+    path = Path(folder_or_hub_id).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_file():
+        raise CheckpointError(f"{path} is a file; give the folder that holds config.json and {WEIGHTS}")
+    name = str(folder_or_hub_id)
+    if not HUB_ID.fullmatch(name):
+        raise CheckpointError(f"there is no folder {name!r}, and it is no model id of the form 'owner/name'")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
+    except Exception as error:  # the hub's client raises a dozen unrelated types
+        raise CheckpointError(
+            f"there is no folder {name!r}, and the hub did not give a model of that id: {error}"
+        ) from error
+
+
+def read_config(folder: Path, family: str) -> dict[str, Any]:
+    """Return ``config.json`` as a dict.
+
+    Args:
+        folder: the checkpoint.
+        family: the ``model_type`` that it must name, such as "gpt2".
+
+    Raises:
+        CheckpointError: when the file is missing, not JSON, or names another family.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{folder} has no config.json")
+    try:
+        config = json.loads(path.read_text(encoding="utf8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+    found = config.get("model_type") if isinstance(config, dict) else None
+    if found != family:
+        raise CheckpointError(f"{path} is of the family {found!r}; this class loads {family!r}")
+    return config
+
+
+def read_tensors(folder: Path) -> dict[str, Tensor]:
+    """Return every tensor of a checkpoint, from one safetensors file or from the shards of its index.
+
+    Raises:
+        CheckpointError: when there is no safetensors file (only a pickle, perhaps), a shard is missing, or a file
+            is truncated.
+    """
+    if (folder / INDEX).is_file():
+        index = json.loads((folder / INDEX).read_text(encoding="utf8"))
+        names = sorted(set(index["weight_map"].values()))
+    elif (folder / WEIGHTS).is_file():
+        names = [WEIGHTS]
+    else:
+        pickles = [p.name for ending in ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl") for p in folder.glob(ending)]
+        found = f"; {', '.join(sorted(pickles))} is a pickle, which can run code and is never opened" if pickles else ""
+        raise CheckpointError(f"{folder} has no {WEIGHTS} and no {INDEX}{found}")
+    tensors: dict[str, Tensor] = {}
+    for name in names:
+        path = (folder / name).resolve()
+        if Path(name).name != name or not path.is_file():
+            raise CheckpointError(f"{INDEX} names the shard {name!r}, which is not in {folder}")
+        try:
+            with safe_open(path, framework="pt") as file:
+                tensors.update({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118 - no mapping
+        except SafetensorError as error:
+            raise CheckpointError(f"{path} is truncated or not a safetensors file: {error}") from error
+    return tensors
+
+
+def load_weights(model: nn.Module, folder: Path, layout: Layout) -> None:
+    """Copy a checkpoint's tensors into ``model``, each exactly once, in the model's own dtype.
+
+    Raises:
+        CheckpointError: on a tensor that is missing, unexpected, or of another size.
+    """
+    tensors = {
+        name.removeprefix(layout.prefix): tensor
+        for name, tensor in read_tensors(folder).items()
+        if not re.search(layout.ignored, name)
+    }
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for rule in layout.rules:
+            if rule.theirs not in tensors:
+                raise CheckpointError(f"{folder} lacks the tensor {rule.theirs!r}")
+            theirs = tensors.pop(rule.theirs)
+            expected = tuple(rule.join(parameters).shape)
+            if tuple(theirs.shape) != expected:
+                raise CheckpointError(
+                    f"{rule.theirs!r} in {folder} is of shape {tuple(theirs.shape)}; config.json asks for {expected}"
+                )
+            for name, tensor in rule.split(theirs):
+                parameters[name].copy_(tensor)
+    if tensors:
+        raise CheckpointError(f"{folder} has unexpected tensors: {', '.join(sorted(tensors))}")
+
+
+def save_weights(
+    model: nn.Module,
+    folder: str | Path,
+    config: dict[str, Any],
+    layout: Layout,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write ``config.json`` and ``model.safetensors``; a half-written file never replaces a whole one."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    parameters = {name: p.detach().to("cpu", dtype or p.dtype) for name, p in model.named_parameters()}
+    head = "lm_head."  # stands beside the prefixed body
+    tensors = {
+        rule.theirs if rule.theirs.startswith(head) else layout.prefix + rule.theirs: rule.join(parameters)
+        for rule in layout.rules
+    }
+    save_file(tensors, folder / (WEIGHTS + ".part"), metadata={"format": "pt"})
+    (folder / (WEIGHTS + ".part")).replace(folder / WEIGHTS)
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf8")
+
+
+def gpt2_layout(n_layers: int, tied: bool) -> Layout:
+    """Name the tensors of a GPT-2 checkpoint; the published ones carry causal masks too, which are ignored."""
+    rules = [
+        Rule("wte.weight", ("token_embedding.weight",)),
+        Rule("wpe.weight", ("position_embedding.weight",)),
+        Rule("ln_f.weight", ("final_norm.weight",)),
+        Rule("ln_f.bias", ("final_norm.bias",)),
+    ]
+    sublayers = {
+        "ln_1": ("attention_norm",),
+        "attn.c_attn": ("attention.query", "attention.key", "attention.value"),
+        "attn.c_proj": ("attention.output",),
+        "ln_2": ("feed_forward_norm",),
+        "mlp.c_fc": ("feed_forward.expand",),
+        "mlp.c_proj": ("feed_forward.contract",),
+    }
+    for i in range(n_layers):
+        for theirs, ours in sublayers.items():
+            for kind in ("weight", "bias"):
+                names = tuple(f"blocks.{i}.{name}.{kind}" for name in ours)
+                rules.append(Rule(f"h.{i}.{theirs}.{kind}", names, transposed=kind == "weight" and ".c_" in theirs))
+    ignored = r"\.attn\.(masked_)?bias$"
+    if tied:
+        ignored += r"|^lm_head\.weight$"
+    else:
+        rules.append(Rule("lm_head.weight", ("unembedding.weight",)))
+    return Layout(rules, "transformer.", ignored)
+
+
+def read_gpt2_config(folder: Path) -> dict[str, Any]:
+    """Return the fields of a :class:`companion.gpt.GPTConfig` from a GPT-2 ``config.json``.
+
+    Raises:
+        CheckpointError: when a field is missing, or asks for a variant of GPT-2 that this package does not have.
+    """
+    config = read_config(folder, "gpt2")
+    for name in ("scale_attn_by_inverse_layer_idx", "reorder_and_upcast_attn", "add_cross_attention"):
+        if config.get(name):
+            raise CheckpointError(f"{folder}/config.json sets {name}, which this GPT does not have")
+    if not config.get("scale_attn_weights", True):
+        raise CheckpointError(f"{folder}/config.json turns scale_attn_weights off, which this GPT does not allow")
+    try:
+        fields = {ours: config[theirs] for theirs, ours in _GPT2_SIZES.items()}
+    except KeyError as error:
+        raise CheckpointError(f"{folder}/config.json lacks the field {error}") from error
+    return fields | {
+        "d_ff": config.get("n_inner"),
+        "dropout": config.get("resid_pdrop", 0.1),
+        "activation": config.get("activation_function", "gelu_new"),
+        "norm_eps": config.get("layer_norm_epsilon", 1e-5),
+        "tied": config.get("tie_word_embeddings", True),
+    }
+
+
+def write_gpt2_config(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the ``config.json`` of GPT-2 for the fields of a :class:`companion.gpt.GPTConfig`."""
+    return {
+        "model_type": "gpt2",
+        "architectures": ["GPT2LMHeadModel"],
+        **{theirs: fields[ours] for theirs, ours in _GPT2_SIZES.items()},
+        "n_inner": fields["d_ff"],
+        "activation_function": fields["activation"],
+        "layer_norm_epsilon": fields["norm_eps"],
+        "tie_word_embeddings": fields["tied"],
+        "resid_pdrop": fields["dropout"],
+        "embd_pdrop": fields["dropout"],
+        "attn_pdrop": fields["dropout"],
+        "bos_token_id": None,
+        "eos_token_id": None,
+    }
+
+
+_GPT2_SIZES = {
+    "vocab_size": "vocab_size",
+    "n_positions": "context_length",
+    "n_layer": "n_layers",
+    "n_head": "n_heads",
+    "n_embd": "d_model",
+}
