@@ -100,7 +100,12 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """A decoder-only language model, exact enough to load any GPT-2 checkpoint."""
+    """A decoder-only language model, exact enough to load any GPT-2 checkpoint.
+
+    ``zoo_name`` is the name of the shipped weights that it holds, if any; :func:`companion.zoo.load` sets it.
+    """
+
+    zoo_name: str | None = None
 
     def __init__(self, config: GPTConfig) -> None:
         """Make a model with GPT-2's initial weights: N(0, 0.02), less for what adds to the residual stream."""

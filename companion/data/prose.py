@@ -1,0 +1,127 @@
+"""Real English prose that every machine has: Python's own documentation, and a primer written for the book.
+
+Chapter: ``book/algorithms/gpt.ipynb``. Python's texts differ a little from version to version, so a run names the
+version and the corpus's fingerprint beside its numbers.
+"""
+
+import ast
+import hashlib
+import inspect
+import sysconfig
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from companion.tokenization import END_OF_TEXT
+
+SOURCES = ("primer", "topics", "docstrings")
+SHORTEST_DOCSTRING = 80  # characters; shorter ones are labels, not prose
+
+
+def documents(sources: Sequence[str] = SOURCES) -> list[str]:
+    """Return the texts of the named sources, in a fixed order.
+
+    Args:
+        sources: any of "primer" (short scenes and explanations written for this book), "topics" (the reference
+            chapters behind Python's ``help()``), "docstrings" (of the standard library).
+
+    Raises:
+        ValueError: on an unknown source.
+    """
+    readers = {"primer": _primer, "topics": _topics, "docstrings": _docstrings}
+    for source in sources:
+        if source not in readers:
+            raise ValueError(f"unknown source {source!r}; choose from {', '.join(readers)}")
+    return list(dict.fromkeys(text for source in sources for text in readers[source]()))
+
+
+def split(texts: Sequence[str], held_out: float = 0.05) -> tuple[list[str], list[str]]:
+    """Divide documents into training and validation ones, by a hash of each text.
+
+    Args:
+        texts: documents.
+        held_out: the share to hold out, in (0, 1).
+
+    Returns:
+        training and validation documents; the same document always falls on the same side.
+
+    Raises:
+        ValueError: when the share is outside (0, 1).
+    """
+    if not 0 < held_out < 1:
+        raise ValueError(f"held_out must be between 0 and 1, both excluded; got {held_out}")
+    training: list[str] = []
+    validation: list[str] = []
+    for text in texts:
+        draw = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") / 2**32
+        (validation if draw < held_out else training).append(text)
+    return training, validation
+
+
+def fingerprint(texts: Sequence[str]) -> str:
+    """Return the first 12 hexadecimal digits of the SHA-256 of the documents."""
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12]
+
+
+def token_stream(tokenizer: Tokenizer, texts: Sequence[str]) -> Tensor:
+    """Encode documents one after the other, ``<|endoftext|>`` before each: (tokens,)."""
+    end = tokenizer.token_to_id(END_OF_TEXT)
+    encoded = tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    return torch.tensor([i for text in encoded for i in (end, *text.ids)])
+
+
+def random_windows(stream: Tensor, batch_size: int, length: int, seed: int = 0) -> Iterator[Tensor]:
+    """Draw batches of windows from random places of a token stream, without end.
+
+    Args:
+        stream: (tokens,).
+        batch_size: windows a batch.
+        length: tokens that the model reads; each window has one more, the last target.
+        seed: of the places.
+
+    Yields:
+        (batch_size, length + 1).
+
+    Raises:
+        ValueError: when the stream is shorter than one window.
+    """
+    places = stream.numel() - length
+    if places < 1:
+        raise ValueError(f"a window needs {length + 1} tokens; the stream has {stream.numel()}")
+    windows = stream.unfold(0, length + 1, 1)  # (places, length + 1), a view
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        yield windows[torch.randint(places, (batch_size,), generator=generator)]
+
+
+def _primer() -> Iterator[str]:
+    folder = resources.files("companion.data") / "primer"
+    for file in sorted(folder.iterdir(), key=lambda f: f.name):
+        yield from (text.strip() for text in file.read_text(encoding="utf8").split("\n\n") if text.strip())
+
+
+def _topics() -> Iterator[str]:
+    from pydoc_data.topics import topics
+
+    yield from (topics[name].strip() for name in sorted(topics))
+
+
+def _docstrings() -> Iterator[str]:
+    library = Path(sysconfig.get_path("stdlib"))
+    skipped = {"site-packages", "test", "tests", "idlelib", "lib2to3", "pydoc_data", "__pycache__"}
+    for path in sorted(library.rglob("*.py")):
+        if skipped & set(path.relative_to(library).parts):
+            continue
+        try:
+            tree = ast.parse(path.read_text(encoding="utf8"))
+        except (SyntaxError, UnicodeDecodeError):  # a few files of the library are kept in old encodings
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                text = inspect.cleandoc(ast.get_docstring(node, clean=False) or "")
+                if len(text) >= SHORTEST_DOCSTRING:
+                    yield text

@@ -1,0 +1,28 @@
+"""Exercises that answer back: ``exercise("causal-mask").check(mine)``.
+
+An attempt is run beside the reference on small cases. It passes when all results agree; when they agree with a typical
+mistake instead, the answer is the hint that names that mistake.
+"""
+
+from companion.exercises import attention, gpt
+from companion.exercises.checking import Exercise, Feedback, Mistake
+
+__all__ = ["Exercise", "Feedback", "Mistake", "exercise", "names"]
+
+_ALL: dict[str, Exercise] = {e.name: e for e in (*attention.EXERCISES, *gpt.EXERCISES)}
+
+
+def names() -> list[str]:
+    """Return the names of all exercises, in the order of the chapters."""
+    return list(_ALL)
+
+
+def exercise(name: str) -> Exercise:
+    """Return an exercise by its name.
+
+    Raises:
+        ValueError: when there is none of that name.
+    """
+    if name not in _ALL:
+        raise ValueError(f"there is no exercise {name!r}; choose from {', '.join(_ALL)}")
+    return _ALL[name]

@@ -1,0 +1,106 @@
+"""How an attempt is judged: against the reference first, then against each typical mistake."""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """The answer to an attempt; shown as its message."""
+
+    passed: bool
+    message: str
+
+    def __repr__(self) -> str:
+        """Return the message after a mark that says whether the attempt passed."""
+        return ("✓ " if self.passed else "✗ ") + self.message
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong solution that many write, and the hint that names it."""
+
+    attempt: Callable[..., Any]
+    hint: str
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A function to write.
+
+    Attributes:
+        name: by which a chapter asks for it.
+        task: what the function takes and returns, in one sentence.
+        reference: a right solution.
+        cases: makes the arguments of each call, the same each time.
+        mistakes: wrong solutions; each must differ from the reference on at least one case.
+    """
+
+    name: str
+    task: str
+    reference: Callable[..., Any]
+    cases: Callable[[], Sequence[tuple[Any, ...]]]
+    mistakes: tuple[Mistake, ...]
+
+    def check(self, attempt: Callable[..., Any]) -> Feedback:
+        """Run the attempt on every case and say what is right or wrong with it."""
+        if not callable(attempt):
+            return Feedback(False, f"check() wants a function; it got {type(attempt).__name__}.")
+        expected = self._results(self.reference)
+        given = []
+        for number, arguments in enumerate(self.cases(), start=1):
+            try:
+                given.append(attempt(*copy.deepcopy(arguments)))
+            except Exception as error:
+                return Feedback(False, f"In case {number} your function raised {type(error).__name__}: {error}")
+        if _same(given, expected):
+            return Feedback(True, f"Right: {len(expected)} cases agree with the reference.")
+        if all(result is None for result in given):
+            return Feedback(False, f"Your function returned None. {self.task}")
+        for mistake in self.mistakes:
+            if _same(given, self._results(mistake.attempt)):
+                return Feedback(False, mistake.hint)
+        return Feedback(False, _difference(given, expected))
+
+    def _results(self, function: Callable[..., Any]) -> list[Any]:
+        return [function(*copy.deepcopy(arguments)) for arguments in self.cases()]
+
+
+def _same(ours: Any, theirs: Any) -> bool:
+    if isinstance(theirs, Tensor):
+        if not isinstance(ours, Tensor) or ours.shape != theirs.shape:
+            return False
+        if theirs.dtype == torch.bool or ours.dtype == torch.bool:
+            return ours.dtype == theirs.dtype and torch.equal(ours, theirs)
+        return torch.allclose(ours.detach().double(), theirs.double(), rtol=1e-4, atol=1e-5, equal_nan=True)
+    if isinstance(theirs, list | tuple):
+        return (
+            isinstance(ours, list | tuple)
+            and len(ours) == len(theirs)
+            and all(_same(a, b) for a, b in zip(ours, theirs, strict=True))
+        )
+    if isinstance(theirs, float):
+        return isinstance(ours, int | float) and abs(ours - theirs) <= 1e-5 + 1e-4 * abs(theirs)
+    return bool(ours == theirs)
+
+
+def _difference(given: list[Any], expected: list[Any]) -> str:
+    for number, (ours, theirs) in enumerate(zip(given, expected, strict=True), start=1):
+        if _same(ours, theirs):
+            continue
+        if isinstance(theirs, Tensor) and not isinstance(ours, Tensor):
+            return f"In case {number} a tensor is wanted; your function returned {type(ours).__name__}."
+        if isinstance(theirs, Tensor) and ours.shape != theirs.shape:
+            return f"In case {number} the shape should be {tuple(theirs.shape)}; yours is {tuple(ours.shape)}."
+        if isinstance(theirs, Tensor) and ours.dtype != theirs.dtype:
+            return f"In case {number} the type should be {theirs.dtype}; yours is {ours.dtype}."
+        if isinstance(theirs, Tensor):
+            gap = (ours.detach().double() - theirs.double()).abs().max().item()
+            return f"In case {number} the shape is right; the largest difference from the right values is {gap:.3g}."
+        return f"In case {number} the right result is {theirs!r}; yours is {ours!r}."
+    return "Every case alone is right, but not all together."

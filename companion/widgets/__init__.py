@@ -1,0 +1,8 @@
+"""Widgets: one front end each, alive in a notebook, in the built book, and in a page of its own.
+
+Chapter: ``book/concepts/attention.ipynb``.
+"""
+
+from companion.widgets.attention_view import AttentionView
+
+__all__ = ["AttentionView"]

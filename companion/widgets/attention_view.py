@@ -1,0 +1,192 @@
+"""AttentionView: see where each head of each layer looks, and type to make it look elsewhere.
+
+Chapter: ``book/concepts/attention.ipynb``, "Look inside".
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+import traitlets as t
+
+from companion.widgets import page
+from companion.widgets.encoding import as_array, check_weights, encode
+
+if TYPE_CHECKING:
+    from companion.widgets.live import Answer
+
+HERE = Path(__file__).parent
+VIEWS = ("matrix", "arcs")
+
+
+def front_end() -> str:
+    """Return the front-end module: three files that share one scope, the last of which exports ``render``."""
+    return "\n".join(
+        (HERE / name).read_text(encoding="utf-8") for name in ("weights.js", "paint.js", "attention_view.js")
+    )
+
+
+def styles() -> str:
+    """Return the style sheet of the front end."""
+    return (HERE / "attention_view.css").read_text(encoding="utf-8")
+
+
+class AttentionView(anywidget.AnyWidget):
+    """A picture of attention, head by head, as a matrix or as arcs.
+
+    The traits are its public state: what Python sets, the picture shows, and the other way round. Layers, heads and
+    tokens are counted from 0.
+    """
+
+    _esm = front_end()
+    _css = styles()
+
+    tokens = t.List(t.Unicode()).tag(sync=True)
+    shape = t.List(t.Int(), help="layers, heads, n, n").tag(sync=True)
+    encoding = t.Enum(("float16", "uint8"), "float16").tag(sync=True)
+    levels = t.Int(255, help="of the uint8 encoding").tag(sync=True)
+    attention = t.Bytes(help="row-major; see companion.widgets.encoding").tag(sync=True)
+    layer = t.Int(0).tag(sync=True)
+    head = t.Int(0).tag(sync=True)
+    view = t.Enum(VIEWS, VIEWS[0]).tag(sync=True)
+    caption = t.Unicode().tag(sync=True)
+    live = t.Bool(False).tag(sync=True)
+    text = t.Unicode().tag(sync=True)
+    answered = t.Unicode(help="the text that was asked about last; text runs ahead of it").tag(sync=True)
+    error = t.Unicode().tag(sync=True)
+    next_tokens = t.List(t.Dict(), help="token, probability, text; likeliest first").tag(sync=True)
+    model_name = t.Unicode().tag(sync=True)
+    device = t.Unicode().tag(sync=True)
+    latency_ms = t.Float(0.0).tag(sync=True)
+
+    def __init__(
+        self,
+        tokens: Sequence[str],
+        attention: Any,
+        *,
+        layer: int = 0,
+        head: int = 0,
+        view: str = "matrix",
+        caption: str = "",
+    ) -> None:
+        """Show ``attention`` over ``tokens``.
+
+        Args:
+            tokens: n labels.
+            attention: (layers, heads, n, n), or a list by layer of (heads, n, n) or (1, heads, n, n); numpy or
+                torch, of any dtype, on any device. Each row is a query's share of its keys.
+            layer: shown first.
+            head: shown first.
+            view: "matrix" or "arcs".
+            caption: a line under the picture.
+
+        Raises:
+            ValueError: on no tokens, a wrong rank or size, weights that are no shares, or an unknown layer, head or
+                view.
+        """
+        self._ask: Callable[[str], Answer] | None = None
+        self._zoo_name: str | None = None
+        if view not in VIEWS:
+            raise ValueError(f"view must be one of {', '.join(VIEWS)}; got {view!r}")
+        state = _picture(list(tokens), attention)
+        layers, heads = state["shape"][:2]
+        _check_index("layer", layer, layers)
+        _check_index("head", head, heads)
+        super().__init__(layer=layer, head=head, view=view, caption=caption, **state)
+
+    @classmethod
+    def live(
+        cls, model: Any, tokenizer: Any, text: str, *, layer: int = 0, head: int = 0, view: str = "matrix"
+    ) -> "AttentionView":
+        """Show what ``model`` does with ``text``, and run it again whenever the text changes.
+
+        The model stays on its own device. In the book, a view of a model from :mod:`companion.zoo` is answered by
+        the page itself. A text that the model cannot read sets ``error`` and leaves the picture as it was.
+
+        Args:
+            model: a model of this package; see :func:`companion.capture.capture`.
+            tokenizer: a ``tokenizers.Tokenizer``.
+            text: read first.
+            layer: shown first.
+            head: shown first.
+            view: "matrix" or "arcs".
+
+        Raises:
+            ValueError: on a text that is empty or does not fit into the context, or an unknown layer, head or view.
+        """
+        from companion.widgets.live import Asker  # here, so that a still picture needs no torch
+
+        ask = Asker(model, tokenizer)
+        answer = ask(text)
+        widget = cls(answer.tokens, answer.attention, layer=layer, head=head, view=view)
+        widget._zoo_name = getattr(model, "zoo_name", None)
+        widget.set_trait("model_name", widget._zoo_name or type(model).__name__)
+        widget.set_trait("text", text)
+        widget.set_trait("live", True)
+        widget._ask = ask
+        widget._show(answer, text)
+        return widget
+
+    @t.validate("layer", "head")
+    def _check_choice(self, proposal: dict[str, Any]) -> int:
+        name = proposal["trait"].name
+        if self.shape:
+            _check_index(name, proposal["value"], self.shape[0 if name == "layer" else 1])
+        return proposal["value"]
+
+    @t.observe("text")
+    def _answer(self, change: dict[str, Any]) -> None:
+        if self._ask is None:
+            return
+        try:
+            answer = self._ask(change["new"])
+        except ValueError as refusal:
+            with self.hold_sync():
+                self.error = str(refusal)
+                self.answered = change["new"]
+            return
+        self._show(answer, change["new"])
+
+    def _show(self, answer: "Answer", text: str) -> None:
+        with self.hold_sync():  # one message: the front end never sees half an answer
+            for name, value in _picture(answer.tokens, answer.attention).items():
+                setattr(self, name, value)
+            self.next_tokens = answer.next_tokens
+            self.device = answer.device
+            self.latency_ms = answer.latency_ms
+            self.error = ""
+            self.answered = text
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Offer the widget to a kernel, and its state as HTML to a page that has none."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if bundle is None:
+            return None
+        data, metadata = bundle
+        return {**data, "text/html": page.fragment(self._state(), self._zoo_name)}, metadata
+
+    def to_html(self) -> str:
+        """Return a page of its own, everything inline, that also opens from disk and asks no other host."""
+        return page.document(page.fragment(self._state(), None), front_end(), styles())
+
+    def _state(self) -> dict[str, Any]:
+        names = ("tokens", "shape", "encoding", "levels", "attention", "layer", "head", "view", "caption", "text")
+        return {name: getattr(self, name) for name in (*names, "next_tokens", "model_name")}
+
+
+def _picture(tokens: list[str], attention: Any) -> dict[str, Any]:
+    """Return the traits that hold one picture, after checking them against each other."""
+    if not tokens:
+        raise ValueError("tokens must hold at least one token; got none")
+    values = as_array(attention)
+    if values.shape[-1] != len(tokens):
+        raise ValueError(f"attention is over {values.shape[-1]} tokens, but {len(tokens)} tokens were given")
+    check_weights(values)
+    encoding, data = encode(values)
+    return {"tokens": tokens, "shape": list(values.shape), "encoding": encoding, "attention": data}
+
+
+def _check_index(name: str, value: int, count: int) -> None:
+    if not 0 <= value < count:
+        raise ValueError(f"{name} must be 0 to {count - 1}; got {value}")

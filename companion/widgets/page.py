@@ -1,0 +1,79 @@
+"""A widget's state as HTML: a fragment for the book, and a whole page with everything inline."""
+
+import base64
+import json
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from companion.widgets.encoding import coarsen, deflate
+
+ROWS_IN_WORDS = 16
+PRECOMPUTED = "precomputed"
+
+
+def fragment(state: dict[str, Any], zoo_name: str | None) -> str:
+    """Return a figure that holds ``state``; a script may bring it to life, and without one it still says something.
+
+    Args:
+        state: the traits of the widget.
+        zoo_name: the model of :mod:`companion.zoo` that a page may run, if there is one.
+    """
+    packed = {**state, "live": zoo_name is not None, "answered": state["text"], "device": PRECOMPUTED}
+    if state["encoding"] == "uint8":
+        packed["levels"], packed["attention"] = coarsen(state["attention"])
+    packed["attention"] = base64.b64encode(deflate(packed["attention"])).decode()
+    model = f' data-model="{escape(zoo_name)}"' if zoo_name else ""
+    return (
+        f'<figure class="companion-widget" data-widget="attention_view"{model}>{_in_words(state)}'
+        f'<script type="application/json">{script_json(packed)}</script></figure>'
+    )
+
+
+def document(figure: str, module: str, css: str) -> str:
+    """Return one complete page around ``figure`` that needs no other file and no other host."""
+    host = (Path(__file__).parent / "static_host.js").read_text(encoding="utf-8")
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>Attention</title>\n'
+        '<link rel="icon" href="data:,">\n'
+        f"<style>:root {{ color-scheme: light dark; }} body {{ margin: 1rem; }}\n{css}</style>\n</head>\n"
+        f"<body>\n<main>\n<h1>Attention</h1>\n{figure}\n</main>\n<script>{bundle({'attention_view': module})}\n{host}"
+        "</script>\n</body>\n</html>\n"
+    )
+
+
+def bundle(modules: dict[str, str]) -> str:
+    """Return a script that carries front-end modules as text, for the host to import; pages from disk allow no other."""
+    return f"window.companionModules = {script_json(modules)};"
+
+
+def script_json(value: Any) -> str:
+    """Return JSON that may stand in a ``<script>``: no ``<`` in it can end the element or open a comment."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def weights(state: dict[str, Any], layer: int, head: int) -> np.ndarray:
+    """Return the weights (n, n) of one head, read back from the bytes of ``state``."""
+    kind = np.float16 if state["encoding"] == "float16" else np.uint8
+    codes = np.frombuffer(state["attention"], kind).reshape(state["shape"])[layer, head].astype(np.float32)
+    return codes if state["encoding"] == "float16" else (codes / state["levels"]) ** 2
+
+
+def _in_words(state: dict[str, Any]) -> str:
+    layer, head, tokens = state["layer"], state["head"], state["tokens"]
+    rows = weights(state, layer, head)[:ROWS_IN_WORDS]
+    best = rows.argmax(axis=1)
+    cells = "".join(
+        f"<tr><td>{escape(tokens[i])}</td><td>{escape(tokens[j])}</td><td>{rows[i, j]:.2f}</td></tr>"
+        for i, j in enumerate(best)
+    )
+    which = f"the first {len(rows)} of {len(tokens)} tokens" if len(rows) < len(tokens) else f"{len(tokens)} tokens"
+    return (
+        f"<figcaption>{escape(state['caption'])} Attention of layer {layer}, head {head}: where each of {which} looks "
+        "most.</figcaption><table><thead><tr><th>token</th><th>looks at</th><th>weight</th></tr></thead>"
+        f"<tbody>{cells}</tbody></table>"
+    )

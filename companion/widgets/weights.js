@@ -1,0 +1,66 @@
+// Numbers: the bytes of a picture become weights, and weights become words.
+// First of the three files that form one module; see attention_view.py.
+
+/** Read one 16-bit float; weights are never negative. */
+function fromHalf(bits) {
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  return exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+/** The attention of every head: shape is [layers, heads, n, n]; view is a DataView over the bytes. */
+class Weights {
+  constructor(view, encoding, levels, shape) {
+    const wide = { float32: Float32Array, float16: Uint16Array }[encoding];
+    // a message may start at an odd address, where no 16- or 32-bit array can
+    this.codes = wide
+      ? new wide(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength))
+      : new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+    this.read = { float32: (x) => x, float16: fromHalf, uint8: (code) => (code / levels) ** 2 }[encoding];
+    this.exact = encoding !== "uint8";
+    this.shape = shape;
+    this.n = shape[3];
+  }
+
+  /** The weights of one head, row by row; the last head asked for is kept. */
+  head(layer, head) {
+    const key = layer * this.shape[1] + head;
+    if (this.key !== key) {
+      const size = this.n * this.n;
+      const codes = this.codes.subarray(key * size, (key + 1) * size);
+      this.kept = new Float32Array(size);
+      for (let k = 0; k < size; k += 1) this.kept[k] = this.read(codes[k]);
+      this.key = key;
+    }
+    return this.kept;
+  }
+
+  /** One head as size × size, each value the largest weight of its patch; codes keep the order of weights. */
+  pooled(layer, head, size) {
+    const n = this.n;
+    const start = (layer * this.shape[1] + head) * n * n;
+    const column = Uint16Array.from({ length: n }, (_, j) => (j * size) / n);
+    const largest = new Float32Array(size * size);
+    for (let i = 0; i < n; i += 1) {
+      const row = column[i] * size;
+      for (let j = 0, k = start + i * n; j < n; j += 1, k += 1) {
+        const place = row + column[j];
+        if (this.codes[k] > largest[place]) largest[place] = this.codes[k];
+      }
+    }
+    return largest.map(this.read);
+  }
+
+  /** A weight in words; a coarse one says so. */
+  say(weight) {
+    return this.exact ? weight.toFixed(3) : `≈ ${weight.toFixed(2)}`;
+  }
+}
+
+/** The positions of the largest values of a row, largest first, zeros left out. */
+function largest(row, count) {
+  return Array.from(row.keys())
+    .filter((j) => row[j] > 0)
+    .sort((a, b) => row[b] - row[a])
+    .slice(0, count);
+}

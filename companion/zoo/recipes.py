@@ -1,0 +1,170 @@
+"""How each model of the zoo was made: data, sizes, training, and the card that says so."""
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from companion.data import prose
+from companion.gpt import GPT, GPTConfig
+from companion.metrics import bits_per_character, cross_entropy, perplexity
+from companion.tokenization import train_byte_bpe
+from companion.training import History, fit
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides a model's weights, beside the versions of Python and torch.
+
+    Attributes:
+        config: sizes of the model.
+        steps: of training.
+        batch_size: windows of ``config.context_length`` tokens a step.
+        learning_rate: at the peak; Muon and AdamW.
+        primer_copies: how often the primer stands in the training text, because it is a tenth of it but is what
+            readers' sentences are like.
+        seed: of the weights and of the windows.
+    """
+
+    config: GPTConfig
+    steps: int
+    batch_size: int
+    learning_rate: float
+    primer_copies: int
+    seed: int
+
+
+RECIPES = {
+    "prose": Recipe(
+        config=GPTConfig(vocab_size=2048, context_length=256, n_layers=6, n_heads=6, d_model=144),
+        steps=4000,
+        batch_size=8,
+        learning_rate=6e-3,
+        primer_copies=3,
+        seed=2026,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The two sides of the prose corpus, and the tokenizer learned from the training side."""
+
+    training: list[str]
+    validation: dict[str, list[str]]  # source -> documents
+    tokenizer: Tokenizer
+
+    def held_out(self, source: str) -> Tensor:
+        """Return the held-out documents of one source as tokens (tokens,)."""
+        return prose.token_stream(self.tokenizer, self.validation[source])
+
+
+def train(name: str, target: Path, threads: int = 1) -> History:
+    """Make a zoo model: learn its tokenizer, train it, and write its folder with a model card.
+
+    Interrupted and called again, it goes on from ``<target>/run.safetensors`` to the same weights.
+
+    Args:
+        name: one of ``RECIPES``.
+        target: the model's folder, made when missing.
+        threads: of torch; another number changes the last bits of the weights.
+
+    Raises:
+        ValueError: on an unknown name.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"there is no recipe {name!r}; choose from {', '.join(RECIPES)}")
+    recipe = RECIPES[name]
+    torch.set_num_threads(threads)
+    target.mkdir(parents=True, exist_ok=True)
+    corpus = _corpus(recipe)
+    corpus.tokenizer.save(str(target / "tokenizer.json"))
+    stream = prose.token_stream(corpus.tokenizer, corpus.training)
+    watched = torch.cat([corpus.held_out(source)[:4096] for source in corpus.validation])
+    torch.manual_seed(recipe.seed)
+    model = GPT(recipe.config)
+    history = fit(
+        model,
+        prose.random_windows(stream, recipe.batch_size, recipe.config.context_length, recipe.seed),
+        steps=recipe.steps,
+        optimizer="muon",
+        learning_rate=recipe.learning_rate,
+        seed=recipe.seed,
+        device="cpu",
+        evaluate=lambda m: cross_entropy(cast(GPT, m), watched),
+        evaluate_every=250,
+        checkpoint=target / "run.safetensors",
+        checkpoint_every=50,
+    )
+    model.save_pretrained(target, dtype=torch.float16)
+    (target / "README.md").write_text(_card(name, recipe, corpus, stream.numel(), history, target), encoding="utf8")
+    return history
+
+
+def _corpus(recipe: Recipe) -> Corpus:
+    training: list[str] = []
+    validation: dict[str, list[str]] = {}
+    for source in prose.SOURCES:
+        kept, validation[source] = prose.split(prose.documents([source]))
+        training += kept * (recipe.primer_copies if source == "primer" else 1)
+    return Corpus(training, validation, train_byte_bpe(training, recipe.config.vocab_size))
+
+
+def _card(name: str, recipe: Recipe, corpus: Corpus, tokens: int, history: History, target: Path) -> str:
+    model = GPT.from_pretrained(target)  # the rounded weights that ship
+    rows = []
+    for source, texts in corpus.validation.items():
+        stream = corpus.held_out(source)
+        nats = cross_entropy(model, stream)
+        bits = bits_per_character(nats, stream.numel(), sum(map(len, texts)))
+        rows.append(f"| {source} | {len(texts)} | {nats:.3f} | {perplexity(nats):.1f} | {bits:.3f} |")
+    config = recipe.config
+    parameters = sum(p.numel() for p in model.parameters())
+    seen = recipe.steps * recipe.batch_size * config.context_length
+    return CARD.format(
+        name=name,
+        config=config,
+        parameters=f"{parameters:,}",
+        megabytes=f"{(target / 'model.safetensors').stat().st_size / 1e6:.2f}",
+        fingerprint=prose.fingerprint(corpus.training),
+        tokens=f"{tokens:,}",
+        recipe=recipe,
+        seen=f"{seen:,}",
+        epochs=f"{seen / tokens:.1f}",
+        minutes=f"{history.cpu_seconds / 60:.0f}",
+        loss=f"{sum(history.loss[-100:]) / len(history.loss[-100:]):.3f}",
+        rows="\n".join(rows),
+        python=platform.python_version(),
+        torch=torch.__version__.split("+")[0],
+    )
+
+
+CARD = """# {name}
+
+A GPT of {config.n_layers} layers × {config.n_heads} heads, d_model {config.d_model}, context {config.context_length},
+byte-level BPE vocabulary {config.vocab_size}: {parameters} parameters, {megabytes} MB in float16.
+
+**For** looking at attention, causal masks, caches and sampling, in a page or a notebook, with no download. **Not for**
+facts: it is small enough to run on each keystroke and knows grammar, not the world.
+
+**Trained on** English prose that every machine has: the primer written for this book (`companion/data/primer`,
+{recipe.primer_copies} copies), Python's `help()` topics and the docstrings of its standard library (Python Software
+Foundation License). {tokens} tokens, fingerprint `{fingerprint}` on Python {python}; documents are held out by a hash
+of their text.
+
+**Trained by** `python -m companion.zoo train {name}`: {recipe.steps} steps of {recipe.batch_size} windows, {seen}
+tokens ({epochs} passes), Muon and AdamW, peak learning rate {recipe.learning_rate}, seed {recipe.seed}, torch {torch};
+{minutes} minutes of processor time, one thread. Mean training loss over the last 100 steps: {loss} nats a token.
+
+**Measured** on held-out documents, with the rounded weights that ship:
+
+| source | documents | nats a token | perplexity | bits a character |
+| --- | --- | --- | --- | --- |
+{rows}
+
+License: Apache-2.0, like the book.
+"""
