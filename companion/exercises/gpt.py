@@ -42,10 +42,6 @@ SHIFTED_LOSS = Exercise(
             "You add the losses up. The mean does not depend on how long the text is.",
         ),
         Mistake(
-            lambda logits, ids: logits[:, :-1].softmax(-1).gather(-1, ids[:, 1:, None]).mean().neg().log().neg(),
-            "You take the logarithm of something negative. Take the logarithm of each probability, then the mean.",
-        ),
-        Mistake(
             lambda logits, ids: -logits[:, :-1].softmax(-1).gather(-1, ids[:, 1:, None]).mean().log(),
             "You take the mean of the probabilities before the logarithm. Take each logarithm first, then the mean.",
         ),
@@ -107,8 +103,8 @@ def _cached_positions(prompt: int, new: int) -> tuple[int, int]:
 CACHE_COST = Exercise(
     name="cache-cost",
     task=(
-        "For a prompt of `prompt` tokens and `new` generated ones, return a pair: how many positions the model computes "
-        "without a cache, and how many with one."
+        "For a prompt of `prompt` tokens and `new` generated ones, return a pair: how many positions the model "
+        "computes without a cache, and how many with one."
     ),
     reference=_cached_positions,
     cases=lambda: [(5, 1), (5, 3), (1, 10), (100, 28)],

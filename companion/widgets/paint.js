@@ -14,7 +14,8 @@ function readTheme(root) {
     return stops[left].map((from, c) => Math.round(from + (stops[left + 1][c] - from) * (position - left)));
   });
   const colours = Object.fromEntries(["text", "muted", "accent", "paper", "zero"].map((key) => [key, name(key)]));
-  return { ramp, ...colours, font: `${FONT_SIZE}px ${name("mono")}` };
+  const words = Uint32Array.from(ramp, ([r, g, b]) => 0xff000000 | (b << 16) | (g << 8) | r); // as pixels lie in memory
+  return { ramp, words, ...colours, font: `${FONT_SIZE}px ${name("mono")}` };
 }
 
 /** Shade 0 … 255 of a weight, on a square-root scale: the eye sees diffuse attention too. */
@@ -46,10 +47,10 @@ function toImage(weights, columns, most, theme) {
   Object.assign(image, { width: columns, height: weights.length / columns });
   const context = image.getContext("2d");
   const pixels = context.createImageData(image.width, image.height);
+  const words = new Uint32Array(pixels.data.buffer);
   for (let k = 0; k < weights.length; k += 1) {
-    if (weights[k] === 0) continue; // transparent: what may not be attended to is paper
-    pixels.data.set(theme.ramp[shade(weights[k], most(k))], 4 * k);
-    pixels.data[4 * k + 3] = 255;
+    // a weight of exactly zero stays transparent: what may not be attended to is paper
+    if (weights[k] > 0) words[k] = theme.words[shade(weights[k], most(k))];
   }
   context.putImageData(pixels, 0, 0);
   return image;
@@ -168,9 +169,8 @@ function drawArcs(canvas, g, { labels, weights, strongest, row, column, most, sa
   }
   drawRowLabels(context, g, labels, theme, row, (i) => (i === row ? theme.accent : theme.muted));
   context.font = theme.font;
-  const named = keys.slice(-5).filter((j) => j !== column);
-  const room = Math.ceil(FONT_SIZE / g.cell);
-  for (const j of [column, ...named.filter((j) => g.cell >= FONT_SIZE || Math.abs(j - column) >= room)]) {
+  const named = g.cell < FONT_SIZE ? [] : keys.slice(-5).filter((j) => j !== column);
+  for (const j of [column, ...named]) {
     context.fillStyle = j === column ? theme.accent : theme.text;
     context.fillText(of(row, j).toFixed(2), g.left - 8, g.top + (j + 0.5) * g.cell + 0.5);
   }

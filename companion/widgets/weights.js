@@ -40,15 +40,15 @@ class Weights {
     const n = this.n;
     const start = (layer * this.shape[1] + head) * n * n;
     const column = Uint16Array.from({ length: n }, (_, j) => (j * size) / n);
-    const largest = new Float32Array(size * size);
+    const most = new Float32Array(size * size);
     for (let i = 0; i < n; i += 1) {
       const row = column[i] * size;
       for (let j = 0, k = start + i * n; j < n; j += 1, k += 1) {
         const place = row + column[j];
-        if (this.codes[k] > largest[place]) largest[place] = this.codes[k];
+        if (this.codes[k] > most[place]) most[place] = this.codes[k];
       }
     }
-    return largest.map(this.read);
+    return most.map(this.read);
   }
 
   /** A weight in words; a coarse one says so. */

@@ -1,0 +1,104 @@
+"""Figures that more than one chapter draws, legible on a light and on a dark page."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+from IPython import get_ipython
+from IPython.display import DisplayHandle, display
+from matplotlib.axes import Axes
+
+from companion.training import History
+
+INK = "#7b828c"  # contrast above 3.8 on the light page and above 4.3 on the dark one
+COLOURS = ("#2f7ed8", "#e07b39", "#3a9d6e", "#b45fc4", "#c2484d")
+STYLE: dict[Any, Any] = {
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "axes.titlecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": plt.cycler(color=COLOURS),
+    "axes.titlesize": "medium",
+    "figure.figsize": (6.4, 3.2),
+    "figure.constrained_layout.use": True,
+}
+
+
+def use_book_style() -> None:
+    """Draw every later figure in the book's colours, as crisp vector pictures inside a notebook."""
+    plt.rcParams.update(STYLE)
+    if get_ipython() is not None:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+        set_matplotlib_formats("svg")
+
+
+def loss_curve(axes: Axes, history: History, levels: Mapping[str, float]) -> None:
+    """Draw a run's training loss, its evaluations, and named levels to compare them with.
+
+    Args:
+        axes: to draw on; emptied first.
+        history: of the run.
+        levels: label -> loss, each a dashed line.
+    """
+    axes.clear()
+    axes.plot(
+        range(1, len(history.loss) + 1), history.loss, color=COLOURS[0], linewidth=0.8, alpha=0.6, label="training"
+    )
+    if history.evaluations:
+        steps, values = zip(*history.evaluations, strict=True)
+        axes.plot(steps, values, "o-", color=COLOURS[1], markersize=4, label="held-out")
+    for (label, level), colour in zip(levels.items(), COLOURS[2:] * len(levels), strict=False):
+        axes.axhline(level, linestyle="--", color=colour, linewidth=1)
+        axes.annotate(label, (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", color=colour)
+    axes.set(xlabel="step", ylabel="nats per token", ylim=(0, None))
+    axes.legend(loc="lower left")
+
+
+class LiveLoss:
+    """Redraw the loss while a model trains: pass it to :func:`companion.training.fit` as ``on_step``."""
+
+    def __init__(self, steps: int, levels: Mapping[str, float], every: int = 10) -> None:
+        """Show an empty picture.
+
+        Args:
+            steps: of the whole run, the width of the picture.
+            levels: label -> loss to compare with.
+            every: steps between two pictures.
+        """
+        self.figure, self.axes = plt.subplots()
+        plt.close(self.figure)  # shown by this object alone, not once more at the end of the cell
+        self.steps, self.levels, self.every = steps, levels, every
+        self.handle: DisplayHandle = display(self.figure, display_id=True)
+
+    def __call__(self, step: int, history: History) -> None:
+        """Draw the history so far, when it is time to."""
+        if step % self.every and step != self.steps:
+            return
+        loss_curve(self.axes, history, self.levels)
+        self.axes.set_xlim(0, self.steps)
+        self.handle.update(self.figure)
+
+
+def bars(axes: Axes, labels: Sequence[str], probabilities: Sequence[float], title: str) -> None:
+    """Draw a distribution over tokens as horizontal bars, the first on top.
+
+    Args:
+        axes: to draw on.
+        labels: of the tokens.
+        probabilities: one a label.
+        title: above the bars.
+    """
+    places = range(len(labels))
+    axes.barh(places, probabilities, color=COLOURS[0])
+    axes.set_yticks(places, labels, family="monospace")
+    axes.invert_yaxis()
+    axes.set(title=title, xlabel="probability")
