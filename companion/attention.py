@@ -34,10 +34,6 @@ def scaled_dot_product_attention(
     """
     _check_shapes(query, key, value, mask)
     scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))  # (…, n, m)
-    return _attend(scores, value, mask)
-
-
-def _attend(scores: Tensor, value: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     if mask is None:
         weights = scores.softmax(dim=-1)
     else:
@@ -54,11 +50,16 @@ def _check_shapes(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
         raise ValueError(f"query and key must have the same last size d_k; got {query.size(-1)} and {key.size(-1)}")
     if key.size(-2) != value.size(-2):
         raise ValueError(f"key and value must have the same length m; got {key.size(-2)} and {value.size(-2)}")
+    try:
+        leading = torch.broadcast_shapes(query.shape[:-2], key.shape[:-2])
+        torch.broadcast_shapes(leading, value.shape[:-2])
+    except RuntimeError:
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in (query, key, value))
+        raise ValueError(f"query, key and value must agree in the axes before the last two; got {shapes}") from None
     if mask is None:
         return
     if mask.dtype != torch.bool:
         raise TypeError(f"mask must be boolean, True = may attend; got {mask.dtype}")
-    leading = torch.broadcast_shapes(query.shape[:-2], key.shape[:-2])
     expected = (*leading, query.size(-2), key.size(-2))
     try:
         fits = torch.broadcast_shapes(mask.shape, expected) == torch.Size(expected)
@@ -106,7 +107,7 @@ class KVCache:
         """Add the new positions' keys and values, both (batch, heads, new, d_head), and return all so far.
 
         Raises:
-            ValueError: when the capacity would be exceeded.
+            ValueError: when the capacity would be exceeded, or the sizes are not those of the earlier positions.
         """
         end = self.length + key.size(-2)
         if end > self.capacity:
@@ -115,6 +116,9 @@ class KVCache:
             batch, heads, _, d_head = key.shape
             self._key = key.new_empty(batch, heads, self.capacity, d_head)
             self._value = torch.empty_like(self._key)
+        if key.shape[:2] != self._key.shape[:2]:  # one row would silently be copied to all
+            expected = tuple(self._key.shape[:2])
+            raise ValueError(f"the cache holds (batch, heads) = {expected}; got {tuple(key.shape[:2])}")
         self._key[:, :, self.length : end] = key
         self._value[:, :, self.length : end] = value
         self.length = end
@@ -173,26 +177,36 @@ class MultiHeadAttention(nn.Module):
         q, k, v = (self._split(f(x)) for f, x in ((self.query, query), (self.key, memory), (self.value, memory)))
         if cache is not None:
             k, v = cache.append(k, v)
-        n, m = q.size(-2), k.size(-2)
+        _check_shapes(q, k, v, mask)
         dropout = self.dropout if self.training else 0.0
-        if not self.observers and mask is None and (n == m or n == 1):
-            fused_causal = causal and n > 1  # one query at the end of the cache may see everything
-            heads = F.scaled_dot_product_attention(q, k, v, is_causal=fused_causal, dropout_p=dropout)
-        else:
-            allowed = causal_mask(n, m, q.device) if causal else None
-            if mask is not None:
-                allowed = mask if allowed is None else mask & allowed
-            heads = self._explicit(q, k, v, allowed, dropout)
+        attend = self._explicit if self.observers else _fused
+        heads = attend(q, k, v, mask, causal and q.size(-2) > 1, dropout)  # one query, the last, may see all keys
         return self.output(heads.transpose(1, 2).flatten(2))
 
     def _split(self, x: Tensor) -> Tensor:
         """(batch, length, d_model) -> (batch, heads, length, d_head)."""
         return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
 
-    def _explicit(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
-        output, weights = scaled_dot_product_attention(q, k, v, mask)
-        if not self.observers and not dropout:
-            return output
+    def _explicit(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, dropout: float) -> Tensor:
+        _, weights = scaled_dot_product_attention(q, k, v, _both(mask, causal, q, k))
         for observer in self.observers:
             weights = observer(weights)  # (batch, heads, query, key)
         return F.dropout(weights, dropout) @ v
+
+
+def _fused(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, dropout: float) -> Tensor:
+    if mask is None and q.size(-2) == k.size(-2):
+        return F.scaled_dot_product_attention(q, k, v, is_causal=causal, dropout_p=dropout)
+    mask = _both(mask, causal, q, k)
+    if mask is None:
+        return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
+    empty = ~mask.any(-1, keepdim=True)  # (…, n, 1); kernels disagree on a row that may attend to nothing
+    return F.scaled_dot_product_attention(q, k, v, mask | empty, dropout).masked_fill(empty, 0.0)
+
+
+def _both(mask: Tensor | None, causal: bool, q: Tensor, k: Tensor) -> Tensor | None:
+    """The mask of those keys that ``mask`` and, where asked for, causality allow."""
+    if not causal:
+        return mask
+    earlier = causal_mask(q.size(-2), k.size(-2), q.device)
+    return earlier if mask is None else mask & earlier

@@ -118,11 +118,13 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
         CheckpointError: when there is no safetensors file (only a pickle, perhaps), a shard is missing, or a file
             is truncated.
     """
-    if (folder / INDEX).is_file():
-        index = json.loads((folder / INDEX).read_text(encoding="utf8"))
-        names = sorted(set(index["weight_map"].values()))
-    elif (folder / WEIGHTS).is_file():
+    if (folder / WEIGHTS).is_file():
         names = [WEIGHTS]
+    elif (folder / INDEX).is_file():
+        try:
+            names = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf8"))["weight_map"].values()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"{folder / INDEX} is no index of shards: {error!r}") from error
     else:
         pickles = [p.name for ending in ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl") for p in folder.glob(ending)]
         found = f"; {', '.join(sorted(pickles))} is a pickle, which can run code and is never opened" if pickles else ""
@@ -185,8 +187,9 @@ def save_weights(
         for rule in layout.rules
     }
     save_file(tensors, folder / (WEIGHTS + ".part"), metadata={"format": "pt"})
-    (folder / (WEIGHTS + ".part")).replace(folder / WEIGHTS)
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf8")
+    (folder / "config.json.part").write_text(json.dumps(config, indent=2) + "\n", encoding="utf8")
+    for name in (WEIGHTS, "config.json"):
+        (folder / (name + ".part")).replace(folder / name)
 
 
 def gpt2_layout(n_layers: int, tied: bool) -> Layout:

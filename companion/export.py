@@ -87,32 +87,34 @@ def _trace(model: GPT) -> onnx.ModelProto:
 
 def _halve_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Store each large 32-bit weight once, as 16 bits, and widen it by a Cast in front of its users."""
-    first: dict[bytes, str] = {}
-    renamed: dict[str, str] = {}
-    kept, casts = [], []
+    stored: dict[bytes, str] = {}
+    kept, nodes = [], []
     for tensor in proto.graph.initializer:
         values = numpy_helper.to_array(tensor)
         if tensor.data_type != TensorProto.FLOAT or values.size < SMALLEST_HALVED:
             kept.append(tensor)
-            continue
-        key = repr(values.shape).encode() + values.tobytes()
-        if key in first:
-            renamed[tensor.name] = first[key]
-            continue
-        first[key] = tensor.name
-        half = numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}.half")
-        kept.append(half)
-        casts.append(helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT))
-    for node in proto.graph.node:
-        node.input[:] = [renamed.get(name, name) for name in node.input]
-    nodes = [*casts, *proto.graph.node]
-    del proto.graph.initializer[:], proto.graph.node[:], proto.graph.value_info[:], proto.graph.metadata_props[:]
+        elif _key(values) in stored:
+            nodes.append(helper.make_node("Identity", [stored[_key(values)]], [tensor.name]))
+        elif _key(values.T) in stored:  # the tracer folds the transpose of a small embedding into a copy
+            nodes.append(helper.make_node("Transpose", [stored[_key(values.T)]], [tensor.name]))
+        else:
+            stored[_key(values)] = tensor.name
+            half = numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}.half")
+            kept.append(half)
+            nodes.append(helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT))
+    nodes += list(proto.graph.node)
+    for field in (proto.graph.initializer, proto.graph.node, proto.graph.value_info, proto.graph.metadata_props):
+        del field[:]
     proto.graph.initializer.extend(kept)
     proto.graph.node.extend(nodes)
     for node in proto.graph.node:
         del node.metadata_props[:]  # stack traces of the machine that traced it
         node.doc_string = ""
     return proto
+
+
+def _key(values: np.ndarray) -> bytes:
+    return repr(values.shape).encode() + values.tobytes()
 
 
 def _verify(proto: onnx.ModelProto, model: GPT) -> None:
@@ -122,7 +124,8 @@ def _verify(proto: onnx.ModelProto, model: GPT) -> None:
         ids = torch.arange(length).reshape(1, -1) % model.config.vocab_size
         with torch.no_grad():
             expected = packed(ids)
-        for name, ours, theirs in zip(("logits", "attention"), evaluator.run(None, {"ids": ids.numpy()}), expected):
+        answers = evaluator.run(None, {"ids": ids.numpy()})
+        for name, ours, theirs in zip(("logits", "attention"), answers, expected, strict=True):
             error = float(np.abs(ours - theirs.numpy()).max())
             if ours.shape != tuple(theirs.shape) or not error <= TOLERANCE:
                 raise RuntimeError(

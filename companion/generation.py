@@ -31,7 +31,7 @@ def next_token_probabilities(
     Raises:
         ValueError: when a setting is outside its range.
     """
-    if temperature < 0:
+    if not temperature >= 0:  # NaN too
         raise ValueError(f"temperature must be 0 (greedy) or more; got {temperature}")
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k must be at least 1; got {top_k}")
@@ -41,8 +41,8 @@ def next_token_probabilities(
         return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
     logits = logits / temperature
     if top_k is not None:
-        kth = logits.topk(min(top_k, logits.size(-1))).values[..., -1:]
-        logits = logits.masked_fill(logits < kth, -torch.inf)
+        best = logits.topk(min(top_k, logits.size(-1)))
+        logits = torch.full_like(logits, -torch.inf).scatter(-1, best.indices, best.values)
     probabilities = logits.softmax(-1)
     if top_p is not None:
         ordered, order = probabilities.sort(-1, descending=True)
@@ -53,7 +53,7 @@ def next_token_probabilities(
     return probabilities
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def generate(
     model: GPT,
     ids: Tensor,

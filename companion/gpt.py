@@ -49,6 +49,8 @@ class GPTConfig:
         for name in ("vocab_size", "context_length", "n_layers", "n_heads", "d_model"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
+        if self.d_ff is not None and self.d_ff < 1:
+            raise ValueError(f"d_ff must be at least 1, or None for 4 d_model; got {self.d_ff}")
         if self.d_model % self.n_heads:
             raise ValueError(f"d_model must be a multiple of n_heads; got {self.d_model} and {self.n_heads}")
         if not 0 <= self.dropout < 1:
@@ -140,7 +142,8 @@ class GPT(nn.Module):
 
         Raises:
             ValueError: on ids of the wrong rank or outside the vocabulary, an empty text, or one longer than
-                the context.
+                the context, or a mask of another shape than the text's.
+            TypeError: on a mask that is not boolean.
         """
         past = cache[0].length if cache else 0
         self._check(ids, attention_mask, past)
@@ -165,6 +168,8 @@ class GPT(nn.Module):
             if low < 0 or high >= self.config.vocab_size:
                 bad = low if low < 0 else high
                 raise ValueError(f"token id {bad} is outside the vocabulary, 0 to {self.config.vocab_size - 1}")
+        if attention_mask is not None and attention_mask.dtype != torch.bool:
+            raise TypeError(f"attention_mask must be boolean, True = a real token; got {attention_mask.dtype}")
         if attention_mask is not None and attention_mask.shape != (ids.size(0), past + ids.size(1)):
             raise ValueError(
                 f"attention_mask must be (batch, length) = {(ids.size(0), past + ids.size(1))}; "
@@ -180,7 +185,11 @@ class GPT(nn.Module):
                 unexpected or of another size, or the weights are not safetensors.
         """
         folder = checkpoints.locate(folder_or_hub_id)
-        model = cls(GPTConfig(**checkpoints.read_gpt2_config(folder)))
+        try:
+            config = GPTConfig(**checkpoints.read_gpt2_config(folder))
+        except (TypeError, ValueError) as error:
+            raise checkpoints.CheckpointError(f"{folder}/config.json is not one of a GPT: {error}") from error
+        model = cls(config)
         checkpoints.load_weights(model, folder, checkpoints.gpt2_layout(model.config.n_layers, model.config.tied))
         return model.eval()
 

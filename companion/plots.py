@@ -7,6 +7,9 @@ import matplotlib.pyplot as plt
 from IPython import get_ipython
 from IPython.display import DisplayHandle, display
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm, to_rgba
+from matplotlib.patches import Rectangle
+from torch import Tensor
 
 from companion.training import History
 
@@ -102,3 +105,59 @@ def bars(axes: Axes, labels: Sequence[str], probabilities: Sequence[float], titl
     axes.set_yticks(places, labels, family="monospace")
     axes.invert_yaxis()
     axes.set(title=title, xlabel="probability")
+
+
+def heatmap(axes: Axes, values: Any, rows: Sequence[str], columns: Sequence[str]) -> None:
+    """Draw a matrix of numbers from 0 up, the larger the stronger the colour.
+
+    The colour's *opacity* follows the square root of the number, so that small ones stay visible on any page.
+
+    Args:
+        axes: to draw on.
+        values: (rows, columns), a tensor or an array.
+        rows: labels from top to bottom.
+        columns: labels from left to right.
+    """
+    colours = LinearSegmentedColormap.from_list("ink", [to_rgba(COLOURS[0], 0.0), to_rgba(COLOURS[0], 1.0)])
+    axes.imshow(values, cmap=colours, norm=PowerNorm(0.5, vmin=0), interpolation="nearest", aspect="equal")
+    axes.set_xticks(range(len(columns)), columns, rotation=90 if max(map(len, columns)) > 2 else 0)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(True)
+
+
+def attention_squares(axes: Axes, weights: Tensor, tokens: Sequence[str]) -> None:
+    """Draw the attention of a few tokens to each other as squares of that area, each over its number.
+
+    Args:
+        axes: to draw on.
+        weights: (n, n), rows are queries.
+        tokens: n labels.
+    """
+    for i, row in enumerate(weights.tolist()):
+        for j, weight in enumerate(row):
+            side = 0.7 * weight**0.5
+            axes.add_patch(Rectangle((j - side / 2, i - 0.1 - side / 2), side, side, color=COLOURS[0], linewidth=0))
+            axes.text(j, i + 0.28, f"{weight:.2f}", ha="center", va="top")
+    n = len(tokens)
+    axes.set(xlim=(-0.5, n - 0.5), ylim=(n - 0.4, -0.5), aspect="equal", xlabel="key: is read", ylabel="query: reads")
+    axes.set_xticks(range(n), tokens)
+    axes.set_yticks(range(n), tokens)
+    axes.xaxis.set_label_position("top")
+    axes.tick_params(labeltop=True, labelbottom=False, length=0)
+    axes.spines[:].set_visible(False)
+
+
+def head_grid(axes: Axes, scores: Tensor, title: str) -> None:
+    """Draw a score of each head, layers downwards, and frame the highest.
+
+    Args:
+        axes: to draw on.
+        scores: (layers, heads), from 0 up.
+        title: above the grid.
+    """
+    layers, heads = scores.shape
+    heatmap(axes, scores, [str(layer) for layer in range(layers)], [str(head) for head in range(heads)])
+    layer, head = divmod(int(scores.argmax()), heads)
+    axes.add_patch(Rectangle((head - 0.5, layer - 0.5), 1, 1, fill=False, edgecolor=COLOURS[1], linewidth=2))
+    axes.set(title=title, xlabel="head", ylabel="layer")

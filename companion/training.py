@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
@@ -104,8 +104,9 @@ def fit(
         the run's history.
 
     Raises:
-        ValueError: on a setting outside its range, or batches that run out at once.
-        FloatingPointError: when the loss is not finite; the model keeps the weights of the step before.
+        ValueError: on a setting outside its range, batches that run out at once, or a checkpoint that is of
+            another run or damaged.
+        FloatingPointError: when the loss or its gradient is not finite; the model keeps the weights of the step before.
     """
     for name, count in (("steps", steps), ("evaluate_every", evaluate_every), ("checkpoint_every", checkpoint_every)):
         if count < 1:
@@ -113,13 +114,16 @@ def fit(
     target = pick_device(device)
     model.to(target)
     torch.manual_seed(seed)
+    model.zero_grad()
     run = _Run(model, make_optimizers(model, optimizer, learning_rate, weight_decay))
     saved = Path(checkpoint) if checkpoint else None
     if saved and saved.exists():
         run.load(saved)
-    half = target.type == "cuda" and torch.cuda.is_bf16_supported()
+    half = target.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     started = time.process_time() - run.history.cpu_seconds
     first = len(run.history.loss)
+    if first > steps:
+        raise ValueError(f"{saved} is at step {first} already; steps must be at least that, got {steps}")
     stream = itertools.islice(_endless(batches), first, steps)
     patience = 0.5 if sys.stdout.isatty() else 30  # seconds between lines; a log wants few
     bar = tqdm(total=steps, initial=first, file=sys.stdout, mininterval=patience, disable=not progress)
@@ -133,10 +137,10 @@ def fit(
         run.history.cpu_seconds = time.process_time() - started
         if evaluate and (step % evaluate_every == 0 or step == steps):
             run.evaluate(evaluate)
-        if saved and (step % checkpoint_every == 0 or step == steps):
-            run.save(saved)
         if on_step:
             on_step(step, run.history)
+        if saved and (step % checkpoint_every == 0 or step == steps):
+            run.save(saved)  # last, so that random numbers drawn by the calls above are not drawn again
         bar.update()
         bar.set_postfix(loss=f"{run.history.loss[-1]:.3f}", refresh=False)
     bar.close()
@@ -197,7 +201,9 @@ class _Run:
                 f"the loss is {value.item()} at step {len(self.history.loss) + 1}; try a smaller learning rate"
             )
         value.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+        if not torch.isfinite(norm):
+            raise FloatingPointError(f"the gradient's norm is {norm.item()} at step {len(self.history.loss) + 1}")
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
@@ -221,9 +227,13 @@ class _Run:
         part.replace(path)  # a run killed here leaves the old file or the new one, never half of one
 
     def load(self, path: Path) -> None:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            history = json.loads(file.metadata()["history"])
+        try:
+            with safe_open(path, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+                history = json.loads(file.metadata()["history"])
+        except (SafetensorError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is truncated, or no checkpoint of a training run: {error}") from error
+        self._check(path, tensors)
         self.history = History(
             history["loss"], [(step, value) for step, value in history["evaluations"]], history["cpu_seconds"]
         )
@@ -240,6 +250,14 @@ class _Run:
         torch.set_rng_state(tensors["random.cpu"])
         if torch.cuda.is_available() and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"])
+
+    def _check(self, path: Path, tensors: dict[str, Tensor]) -> None:
+        found = {name: tensor.shape for name, tensor in tensors.items() if name.startswith("model.")}
+        optimizers = {name.split(".")[1] for name in tensors if name.startswith("optimizer.")}
+        if found != {f"model.{name}": tensor.shape for name, tensor in self._weights()}:
+            raise ValueError(f"{path} is of a run with another model; delete it, or give another checkpoint")
+        if len(optimizers) != len(self.optimizers):
+            raise ValueError(f"{path} is of a run with another optimizer; delete it, or give another checkpoint")
 
     def _weights(self) -> Iterator[tuple[str, Tensor]]:
         return itertools.chain(self.model.named_parameters(), self.model.named_buffers())

@@ -68,8 +68,14 @@ def fingerprint(texts: Sequence[str]) -> str:
 
 
 def token_stream(tokenizer: Tokenizer, texts: Sequence[str]) -> Tensor:
-    """Encode documents one after the other, ``<|endoftext|>`` before each: (tokens,)."""
+    """Encode documents one after the other, ``<|endoftext|>`` before each: (tokens,).
+
+    Raises:
+        ValueError: when the tokenizer has no such token.
+    """
     end = tokenizer.token_to_id(END_OF_TEXT)
+    if end is None:
+        raise ValueError(f"documents are divided by {END_OF_TEXT}, which this tokenizer does not have")
     encoded = tokenizer.encode_batch(list(texts), add_special_tokens=False)
     return torch.tensor([i for text in encoded for i in (end, *text.ids)])
 

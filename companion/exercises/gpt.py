@@ -6,6 +6,7 @@ from torch import Tensor
 
 from companion.exercises.checking import Exercise, Mistake
 from companion.generation import next_token_probabilities
+from companion.gpt import GPT, GPTConfig
 
 
 def _logits_and_ids() -> list[tuple[Tensor, Tensor]]:
@@ -125,4 +126,42 @@ CACHE_COST = Exercise(
     ),
 )
 
-EXERCISES = (SHIFTED_LOSS, TOP_P, CACHE_COST)
+
+def _parameters(vocab_size: int, context_length: int, n_layers: int, d_model: int) -> int:
+    return sum(p.numel() for p in _meta_gpt(vocab_size, context_length, n_layers, d_model).parameters())
+
+
+def _meta_gpt(vocab_size: int, context_length: int, n_layers: int, d_model: int) -> GPT:
+    with torch.device("meta"):  # shapes without memory
+        return GPT(GPTConfig(vocab_size, context_length, n_layers, n_heads=1, d_model=d_model))
+
+
+PARAMETERS = Exercise(
+    name="gpt-parameters",
+    task=(
+        "From vocab_size, context_length, n_layers and d_model (with d_ff = 4 d_model), return how many numbers GPT-2 "
+        "learns."
+    ),
+    reference=_parameters,
+    cases=lambda: [(11, 7, 1, 4), (100, 32, 3, 16), (50257, 1024, 12, 768)],
+    mistakes=(
+        Mistake(
+            lambda v, n, layers, d: _parameters(v, n, layers, d) + v * d,
+            "The matrix that makes the logits is the token embedding itself, transposed: count it once.",
+        ),
+        Mistake(
+            lambda v, n, layers, d: _parameters(v, n, layers, d) - n * d,
+            "Something that depends on the context length is missing: each position has a learned vector too.",
+        ),
+        Mistake(
+            lambda v, n, layers, d: v * d + n * d + layers * 12 * d * d,
+            "The matrices are right. Biases and the norms' scales and shifts are learned as well.",
+        ),
+        Mistake(
+            lambda v, n, layers, d: _parameters(v, n, layers, d) - 2 * d,
+            "One norm stands after the last block.",
+        ),
+    ),
+)
+
+EXERCISES = (SHIFTED_LOSS, PARAMETERS, TOP_P, CACHE_COST)

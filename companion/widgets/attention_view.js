@@ -104,7 +104,7 @@ class View {
     };
     follow(["attention", "tokens", "shape", "encoding", "levels"], "picture");
     follow(["layer", "head", "view"], "controls", "choice");
-    follow(["error", "device", "latency_ms", "next_tokens", "live", "text", "answered", "webgpu", "caption"], "live");
+    follow(["error", "device", "latency_ms", "next_tokens", "is_live", "text", "answered", "webgpu", "caption"], "live");
     const choose = (name, value) => {
       model.set(name, value);
       model.save_changes();
@@ -312,7 +312,7 @@ class View {
 
   drawLive() {
     const { ui, model } = this;
-    const [live, device, latency] = ["live", "device", "latency_ms"].map((name) => model.get(name));
+    const [live, device, latency] = ["is_live", "device", "latency_ms"].map((name) => model.get(name));
     ui.ask.hidden = !live;
     if (this.wanted === undefined && model.get("answered") === model.get("text") && ui.box.value !== model.get("text")) ui.box.value = model.get("text");
     ui.status.textContent = [model.get("model_name"), device, latency > 0 ? `${Math.round(latency)} ms` : ""].filter(Boolean).join(" · ");

@@ -51,7 +51,7 @@ class AttentionView(anywidget.AnyWidget):
     head = t.Int(0).tag(sync=True)
     view = t.Enum(VIEWS, VIEWS[0]).tag(sync=True)
     caption = t.Unicode().tag(sync=True)
-    live = t.Bool(False).tag(sync=True)
+    is_live = t.Bool(False).tag(sync=True)
     text = t.Unicode().tag(sync=True)
     answered = t.Unicode(help="the text that was asked about last; text runs ahead of it").tag(sync=True)
     error = t.Unicode().tag(sync=True)
@@ -121,9 +121,9 @@ class AttentionView(anywidget.AnyWidget):
         answer = ask(text)
         widget = cls(answer.tokens, answer.attention, layer=layer, head=head, view=view)
         widget._zoo_name = getattr(model, "zoo_name", None)
-        widget.set_trait("model_name", widget._zoo_name or type(model).__name__)
-        widget.set_trait("text", text)
-        widget.set_trait("live", True)
+        widget.model_name = widget._zoo_name or type(model).__name__
+        widget.text = text
+        widget.is_live = True
         widget._ask = ask
         widget._show(answer, text)
         return widget

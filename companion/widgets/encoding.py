@@ -78,7 +78,9 @@ def check_weights(attention: np.ndarray) -> None:
         raise ValueError(f"attention must not be negative; got {value:.3g} at (layer, head, query, key) = {place}")
     if sums.max() > 1 + ROW_TOLERANCE:
         place, value = _first(sums > 1 + ROW_TOLERANCE, sums)
-        raise ValueError(f"each row of attention must sum to at most 1; got {value:.3f} at (layer, head, query) = {place}")
+        raise ValueError(
+            f"each row of attention must sum to at most 1; got {value:.3f} at (layer, head, query) = {place}"
+        )
 
 
 def _first(wrong: np.ndarray, values: np.ndarray) -> tuple[tuple[int, ...], float]:

@@ -12,6 +12,10 @@ from companion.widgets.encoding import coarsen, deflate
 
 ROWS_IN_WORDS = 16
 PRECOMPUTED = "precomputed"
+PAGE_STYLE = """:root { color-scheme: light dark; }
+body { max-width: 62rem; margin: 1.5rem auto; padding: 0 1rem; font-family: system-ui, sans-serif; }
+h1 { margin: 0; font-size: 1.25rem; font-weight: 600; }"""
+HOST = Path(__file__).parent / "static_host.js"
 
 
 def fragment(state: dict[str, Any], zoo_name: str | None) -> str:
@@ -21,7 +25,7 @@ def fragment(state: dict[str, Any], zoo_name: str | None) -> str:
         state: the traits of the widget.
         zoo_name: the model of :mod:`companion.zoo` that a page may run, if there is one.
     """
-    packed = {**state, "live": zoo_name is not None, "answered": state["text"], "device": PRECOMPUTED}
+    packed = {**state, "is_live": zoo_name is not None, "answered": state["text"], "device": PRECOMPUTED}
     if state["encoding"] == "uint8":
         packed["levels"], packed["attention"] = coarsen(state["attention"])
     packed["attention"] = base64.b64encode(deflate(packed["attention"])).decode()
@@ -34,19 +38,19 @@ def fragment(state: dict[str, Any], zoo_name: str | None) -> str:
 
 def document(figure: str, module: str, css: str) -> str:
     """Return one complete page around ``figure`` that needs no other file and no other host."""
-    host = (Path(__file__).parent / "static_host.js").read_text(encoding="utf-8")
+    host = HOST.read_text(encoding="utf-8")
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>Attention</title>\n'
         '<link rel="icon" href="data:,">\n'
-        f"<style>:root {{ color-scheme: light dark; }} body {{ margin: 1rem; }}\n{css}</style>\n</head>\n"
+        f"<style>{PAGE_STYLE}\n{css}</style>\n</head>\n"
         f"<body>\n<main>\n<h1>Attention</h1>\n{figure}\n</main>\n<script>{bundle({'attention_view': module})}\n{host}"
         "</script>\n</body>\n</html>\n"
     )
 
 
 def bundle(modules: dict[str, str]) -> str:
-    """Return a script that carries front-end modules as text, for the host to import; pages from disk allow no other."""
+    """Return a script that carries front-end modules as text: a page opened from disk may import no others."""
     return f"window.companionModules = {script_json(modules)};"
 
 

@@ -1,6 +1,7 @@
 // Paint: one head as a matrix or as arcs, and all heads as an atlas. Second of the three files; see attention_view.py.
 
 const FONT_SIZE = 12;
+const SMALLEST = 9; // below this a label says nothing, and every second or third one is left out
 const SIDE = 580; // no picture is taller
 
 /** Colours, read from the style sheet so that a theme is CSS and nothing else. */
@@ -15,7 +16,7 @@ function readTheme(root) {
   });
   const colours = Object.fromEntries(["text", "muted", "accent", "paper", "zero"].map((key) => [key, name(key)]));
   const words = Uint32Array.from(ramp, ([r, g, b]) => 0xff000000 | (b << 16) | (g << 8) | r); // as pixels lie in memory
-  return { ramp, words, ...colours, font: `${FONT_SIZE}px ${name("mono")}` };
+  return { ramp, words, ...colours, font: (size) => `${size}px ${name("mono")}` };
 }
 
 /** Shade 0 … 255 of a weight, on a square-root scale: the eye sees diffuse attention too. */
@@ -64,10 +65,15 @@ function fit(context, label, width) {
   return `${letters.join("")}…`;
 }
 
+/** The size of labels in cells of this height. */
+function fontSize(cell) {
+  return Math.max(SMALLEST, Math.min(FONT_SIZE, Math.floor(cell - 0.5)));
+}
+
 /** Where everything of a picture over these labels goes, in a stage of this width. */
 function plan(canvas, labels, width, view, theme) {
   const context = canvas.getContext("2d");
-  context.font = theme.font;
+  context.font = theme.font(FONT_SIZE);
   const longest = Math.max(...labels.slice(0, 512).map((label) => context.measureText(label).width));
   const left = Math.ceil(Math.min(longest, width * 0.26, 110)) + 10;
   const n = labels.length;
@@ -83,7 +89,7 @@ function plan(canvas, labels, width, view, theme) {
 
 /** Which labels there is room for: every k-th, and those that are pointed at. */
 function labelled(geometry, pointed) {
-  const step = Math.ceil((FONT_SIZE + 1) / geometry.cell);
+  const step = Math.ceil((SMALLEST + 0.5) / geometry.cell);
   const shown = new Set(pointed);
   for (let i = 0; i < geometry.n; i += step) {
     if (pointed.every((p) => p === i || Math.abs(p - i) >= step)) shown.add(i);
@@ -94,9 +100,10 @@ function labelled(geometry, pointed) {
 function drawRowLabels(context, g, labels, theme, row, colourOf) {
   context.textAlign = "right";
   context.textBaseline = "middle";
+  const font = theme.font(fontSize(g.cell));
   for (const i of labelled(g, [row])) {
     context.fillStyle = colourOf(i);
-    context.font = i === row ? `600 ${theme.font}` : theme.font;
+    context.font = i === row ? `600 ${font}` : font;
     context.fillText(fit(context, labels[i], g.label), g.label + 4, g.top + (i + 0.5) * g.cell + 0.5);
   }
 }
@@ -118,12 +125,13 @@ function drawMatrix(canvas, g, { labels, image, row, column, theme }) {
   }
   drawRowLabels(context, g, labels, theme, row, (i) => (i === row ? theme.accent : theme.muted));
   context.textAlign = "left";
+  const font = theme.font(fontSize(g.cell));
   for (const j of labelled(g, [column])) {
     context.save();
     context.translate(g.left + (j + 0.5) * g.cell + 0.5, g.top - 6);
     context.rotate(-Math.PI / 2);
     context.fillStyle = j === column ? theme.accent : theme.muted;
-    context.font = j === column ? `600 ${theme.font}` : theme.font;
+    context.font = j === column ? `600 ${font}` : font;
     context.fillText(fit(context, labels[j], g.above), 0, 0);
     context.restore();
   }
@@ -168,7 +176,7 @@ function drawArcs(canvas, g, { labels, weights, strongest, row, column, most, sa
     context.fill();
   }
   drawRowLabels(context, g, labels, theme, row, (i) => (i === row ? theme.accent : theme.muted));
-  context.font = theme.font;
+  context.font = theme.font(fontSize(g.cell));
   const named = g.cell < FONT_SIZE ? [] : keys.slice(-5).filter((j) => j !== column);
   for (const j of [column, ...named]) {
     context.fillStyle = j === column ? theme.accent : theme.text;
@@ -188,7 +196,7 @@ function drawAtlas(canvas, g, { image, layer, head, theme }) {
   const context = prepare(canvas, g.width, g.height);
   context.imageSmoothingEnabled = true;
   context.drawImage(image, g.gutter, g.gutter, g.heads * g.cell, g.layers * g.cell);
-  context.font = theme.font.replace(/^\d+/, "10");
+  context.font = theme.font(10);
   context.textAlign = "center";
   context.textBaseline = "middle";
   const number = (k, chosen, x, y) => {

@@ -85,10 +85,10 @@
     const state = JSON.parse(source.textContent);
     state.attention = await unpack(state.attention);
     const name = figure.dataset.model;
-    state.live = Boolean(name && window.companionLive);
-    if (state.live && "gpu" in navigator) state.webgpu = false;
+    state.is_live = Boolean(name && window.companionLive);
+    if (state.is_live && "gpu" in navigator) state.webgpu = false;
     const model = new Model(state, (changedModel, changed) => {
-      if (state.live && (changed.has("text") || changed.has("webgpu"))) answer(changedModel, name);
+      if (state.is_live && (changed.has("text") || changed.has("webgpu"))) answer(changedModel, name);
     });
     const { default: module } = await load(figure.dataset.widget);
     figure.replaceChildren();

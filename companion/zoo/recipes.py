@@ -27,6 +27,8 @@ class Recipe:
         learning_rate: at the peak; Muon and AdamW.
         primer_copies: how often the primer stands in the training text, because it is a tenth of it but is what
             readers' sentences are like.
+        vocabulary_from: the sources that the tokenizer is learned from; without the docstrings, everyday words are
+            whole tokens.
         seed: of the weights and of the windows.
     """
 
@@ -35,16 +37,18 @@ class Recipe:
     batch_size: int
     learning_rate: float
     primer_copies: int
+    vocabulary_from: tuple[str, ...]
     seed: int
 
 
 RECIPES = {
     "prose": Recipe(
-        config=GPTConfig(vocab_size=2048, context_length=256, n_layers=6, n_heads=6, d_model=144),
-        steps=4000,
+        config=GPTConfig(vocab_size=3072, context_length=256, n_layers=6, n_heads=6, d_model=144),
+        steps=3600,
         batch_size=8,
         learning_rate=6e-3,
         primer_copies=3,
+        vocabulary_from=("primer", "topics"),
         seed=2026,
     ),
 }
@@ -106,12 +110,14 @@ def train(name: str, target: Path, threads: int = 1) -> History:
 
 
 def _corpus(recipe: Recipe) -> Corpus:
-    training: list[str] = []
+    training: dict[str, list[str]] = {}
     validation: dict[str, list[str]] = {}
     for source in prose.SOURCES:
-        kept, validation[source] = prose.split(prose.documents([source]))
-        training += kept * (recipe.primer_copies if source == "primer" else 1)
-    return Corpus(training, validation, train_byte_bpe(training, recipe.config.vocab_size))
+        training[source], validation[source] = prose.split(prose.documents([source]))
+    training["primer"] *= recipe.primer_copies
+    words = [text for source in recipe.vocabulary_from for text in training[source]]
+    texts = [text for source in prose.SOURCES for text in training[source]]
+    return Corpus(texts, validation, train_byte_bpe(words, recipe.config.vocab_size))
 
 
 def _card(name: str, recipe: Recipe, corpus: Corpus, tokens: int, history: History, target: Path) -> str:
