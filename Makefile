@@ -1,0 +1,79 @@
+# Two commands matter: `make book` and `make test`. `make help` lists the others.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# One thread a process: small models on shared cores are fastest and steadiest so.
+export OMP_NUM_THREADS := 1
+export PYTHONUTF8 := 1
+
+# The first Python that is new enough; `make book PYTHON=…` names another.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	"$$p" -c "$(NEW_ENOUGH)" 2>/dev/null && { echo "$$p"; break; }; done)
+BIN := .venv/bin
+PORT ?= 8000
+NOTEBOOKS = $(shell find book -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*' | sort)
+CODE := companion tools tests benchmarks book
+
+.PHONY: help book test check serve format clean clean-book requirements repository environment assets lint types
+
+help: ## what each command does
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
+
+book: environment assets ## build the book into _build/html: packages, browser assets, notebooks, pages
+	@$(BIN)/python tools/build_book.py
+
+test: environment assets lint types ## everything: lint, types, the book built twice, all tests, all notebooks
+	@$(MAKE) clean-book
+	@$(MAKE) book
+	@$(MAKE) book
+	$(BIN)/pytest -v --durations=10 --nbmake --nbmake-timeout=300 tests $(NOTEBOOKS)
+
+check: environment lint types ## the fast loop: lint, types, unit tests
+	$(BIN)/pytest -m "not slow and not book and not browser" tests
+
+serve: ## read the built book at http://127.0.0.1:8000 (another port: PORT=…)
+	@test -f _build/html/index.html || { echo "No book yet: run 'make book' first."; exit 1; }
+	@echo "http://127.0.0.1:$(PORT)/book/index.html  (Ctrl-C ends)"
+	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+format: environment ## write code and notebooks in the house format
+	$(BIN)/python tools/notebooks.py
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+clean: ## remove everything that was made: packages, assets, pages
+	rm -rf .venv node_modules _build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-book: ## remove the built pages and the notebooks' cached outputs
+	rm -rf _build
+
+requirements: environment ## write requirements.txt anew from pyproject.toml
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python tools/pin.py
+
+repository: environment ## set the repository's address in every place: URL=https://github.com/owner/name
+	@$(BIN)/python tools/repository.py "$(URL)"
+
+environment: .venv/.ready
+
+.venv/.ready: requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and none was found. If you have one: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) tools/environment.py packages
+	@touch $@
+
+assets: node_modules/.package-lock.json
+
+node_modules/.package-lock.json: package.json package-lock.json | .venv/.ready
+	@$(BIN)/python tools/environment.py assets
+	@touch $@
+
+lint:
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/python tools/notebooks.py --check
+
+types:
+	$(BIN)/mypy
