@@ -8,6 +8,7 @@ from IPython import get_ipython
 from IPython.display import DisplayHandle, display
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm, to_rgba
+from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
@@ -62,8 +63,8 @@ def loss_curve(axes: Axes, history: History, levels: Mapping[str, float]) -> Non
     for (label, level), colour in zip(levels.items(), COLOURS[2:] * len(levels), strict=False):
         axes.axhline(level, linestyle="--", color=colour, linewidth=1)
         axes.annotate(label, (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", color=colour)
-    axes.set(xlabel="step", ylabel="nats per token", ylim=(0, None))
-    axes.legend(loc="lower left")
+    axes.set(xlabel="step", ylabel="nats per token")
+    axes.legend(loc="upper center")
 
 
 class LiveLoss:
@@ -103,11 +104,11 @@ def bars(axes: Axes, labels: Sequence[str], probabilities: Sequence[float], titl
     places = range(len(labels))
     axes.barh(places, probabilities, color=COLOURS[0])
     axes.set_yticks(places, labels, family="monospace")
-    axes.invert_yaxis()
+    axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set(title=title, xlabel="probability")
 
 
-def heatmap(axes: Axes, values: Any, rows: Sequence[str], columns: Sequence[str]) -> None:
+def heatmap(axes: Axes, values: Any, rows: Sequence[str], columns: Sequence[str]) -> AxesImage:
     """Draw a matrix of numbers from 0 up, the larger the stronger the colour.
 
     The colour's *opacity* follows the square root of the number, so that small ones stay visible on any page.
@@ -117,13 +118,17 @@ def heatmap(axes: Axes, values: Any, rows: Sequence[str], columns: Sequence[str]
         values: (rows, columns), a tensor or an array.
         rows: labels from top to bottom.
         columns: labels from left to right.
+
+    Returns:
+        the picture, for a colour bar.
     """
     colours = LinearSegmentedColormap.from_list("ink", [to_rgba(COLOURS[0], 0.0), to_rgba(COLOURS[0], 1.0)])
-    axes.imshow(values, cmap=colours, norm=PowerNorm(0.5, vmin=0), interpolation="nearest", aspect="equal")
+    image = axes.imshow(values, cmap=colours, norm=PowerNorm(0.5, vmin=0), interpolation="nearest", aspect="equal")
     axes.set_xticks(range(len(columns)), columns, rotation=90 if max(map(len, columns)) > 2 else 0)
     axes.set_yticks(range(len(rows)), rows)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(True)
+    return image
 
 
 def attention_squares(axes: Axes, weights: Tensor, tokens: Sequence[str]) -> None:
