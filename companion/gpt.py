@@ -185,12 +185,13 @@ class GPT(nn.Module):
                 unexpected or of another size, or the weights are not safetensors.
         """
         folder = checkpoints.locate(folder_or_hub_id)
+        fields = checkpoints.read_gpt2_config(folder)
         try:
-            config = GPTConfig(**checkpoints.read_gpt2_config(folder))
+            config = GPTConfig(**fields)
         except (TypeError, ValueError) as error:
-            raise checkpoints.CheckpointError(f"{folder}/config.json is not one of a GPT: {error}") from error
+            raise checkpoints.CheckpointError(f"{folder}/config.json does not describe a GPT: {error}") from error
         model = cls(config)
-        checkpoints.load_weights(model, folder, checkpoints.gpt2_layout(model.config.n_layers, model.config.tied))
+        checkpoints.load_weights(model, folder, checkpoints.gpt2_layout(config.n_layers, config.tied))
         return model.eval()
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:

@@ -390,7 +390,7 @@ class View {
     ui.tip.hidden = !this.hovered && document.activeElement !== ui.canvas;
     ui.tip.replaceChildren(this.tokens[row], make("i", {}, " → "), this.tokens[column], make("b", {}, number));
     const x = g.view === "arcs" ? g.left + 24 : g.left + (column + 1) * g.cell + 6;
-    ui.tip.style.left = `${Math.max(0, Math.min(x, g.width - ui.tip.offsetWidth - 4))}px`;
+    ui.tip.style.left = `${Math.max(0, Math.min(x, ui.stage.clientWidth - ui.tip.offsetWidth))}px`;
     ui.tip.style.top = `${g.top + (row + 1) * g.cell + 6}px`;
   }
 

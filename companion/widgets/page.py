@@ -13,7 +13,7 @@ from companion.widgets.encoding import coarsen, deflate
 ROWS_IN_WORDS = 16
 PRECOMPUTED = "precomputed"
 PAGE_STYLE = """:root { color-scheme: light dark; }
-body { max-width: 62rem; margin: 1.5rem auto; padding: 0 1rem; font-family: system-ui, sans-serif; }
+body { background: Canvas; color: CanvasText; max-width: 62rem; margin: 1.5rem auto; padding: 0 1rem; font-family: system-ui, sans-serif; }
 h1 { margin: 0; font-size: 1.25rem; font-weight: 600; }"""
 HOST = Path(__file__).parent / "static_host.js"
 

@@ -84,7 +84,8 @@ function plan(canvas, labels, width, view, theme) {
   const top = Math.ceil(Math.min(longest, 96)) + 10;
   let cell = Math.min(44, SIDE / n, (width - left - 2) / n);
   if (cell > 4) cell = Math.floor(cell * 2) / 2; // crisp edges
-  return { view, n, left, top, cell, width, height: Math.ceil(top + n * cell) + 2, label: left - 10, above: top - 10 };
+  const [right, height] = [left, top].map((start) => Math.ceil(start + n * cell) + 2);
+  return { view, n, left, top, cell, width: right, height, label: left - 10, above: top - 10 };
 }
 
 /** Which labels there is room for: every k-th, and those that are pointed at. */

@@ -1,0 +1,127 @@
+"""A real browser, a plain file server, and pages that remember what went wrong on them."""
+
+import functools
+import http.server
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+HELP = (
+    "the browser tests need a Chromium: name one in the environment variable CHROMIUM, "
+    "or install one (`apt-get install chromium`, or `python -m playwright install chromium`)"
+)
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+    "--no-first-run",
+)
+
+
+@dataclass
+class Log:
+    """What a page asked for and complained about."""
+
+    requests: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def watch(self, page: Page) -> None:
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("requestfailed", lambda request: self.errors.append(f"failed: {request.url}"))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
+
+    def hosts(self) -> set[str]:
+        """Every host that was asked, over any protocol."""
+        addresses = (url.split("://", 1)[1] for url in self.requests if url.startswith(("http", "ws")))
+        return {address.split("/", 1)[0] for address in addresses}
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests."""
+    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    if os.environ.get("CHROMIUM") and not Path(program).is_file():
+        pytest.fail(f"CHROMIUM names {program}, which is not there; {HELP}")
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(executable_path=program, args=list(QUIET))
+        except Exception as error:
+            pytest.fail(f"{HELP}\n{error}")
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Browser):
+    """Open an address in a window of its own: ``visit(url, width=…, dark=…) -> (page, log)``."""
+    contexts = []
+
+    def open_page(url: str, width: int = 1100, dark: bool = False, touch: bool = False) -> tuple[Page, Log]:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme="dark" if dark else "light",
+            has_touch=touch,
+            reduced_motion="reduce",
+        )
+        contexts.append(context)
+        page, log = context.new_page(), Log()
+        log.watch(page)
+        page.goto(url)
+        return page, log
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def _serve(folder: Path) -> http.server.ThreadingHTTPServer:
+    handler = functools.partial(_Quiet, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+@pytest.fixture(scope="session")
+def book(root: Path) -> Path:
+    """The built book: ``_build/html``, or what the environment variable BOOK_HTML names."""
+    folder = Path(os.environ.get("BOOK_HTML", root / "_build" / "html"))
+    if not (folder / "index.html").is_file():
+        pytest.fail(f"there is no built book at {folder}: `make book` builds it, or name one in BOOK_HTML")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def address(book: Path) -> Iterator[str]:
+    """Where the built book is served, by a plain file server."""
+    server = _serve(book)
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture
+def axe(root: Path):
+    """Return the accessibility violations inside an element: ``axe(page, ".ca")``."""
+    source = (root / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+
+    def run(page: Page, selector: str) -> list[str]:
+        page.evaluate(source)
+        result = page.evaluate("selector => axe.run(selector)", selector)
+        return [f"{v['id']}: {[node['html'][:160] for node in v['nodes'][:3]]}" for v in result["violations"]]
+
+    return run

@@ -1,0 +1,165 @@
+"""The built book in a real browser: every page quiet, and the model alive in the page."""
+
+import numpy as np
+import pytest
+import torch
+
+from companion import zoo
+from companion.capture import capture
+from companion.tokenization import token_labels
+
+pytestmark = pytest.mark.browser
+
+TEXTS = {
+    "ascii": "The function returns a list of the names in the module.",
+    "accented": "Une naïve façade à côté du café où l'été s'achève.",
+    "chinese": "语言模型预测下一个词。",
+    "emoji": "A smile 😀, a family 👩‍👩‍👧 and a flag 🇫🇷!",
+    "spaces": "  two spaces\n\ta tab, and a break\r\nand <|endoftext|> and <img src=x onerror=alert(1)>",
+}
+
+
+@pytest.fixture(scope="module")
+def prose():
+    return zoo.load("prose")
+
+
+@pytest.fixture
+def home(visit, address):
+    page, log = visit(f"{address}/book/index.html")
+    page.wait_for_selector(".ca textarea")
+    return page, log
+
+
+def type_text(page, text: str) -> None:
+    """Type into a page that shows its precomputed picture, and wait for the first answer to all of it."""
+    page.locator(".ca textarea").first.fill(text)
+    page.wait_for_function(
+        "text => document.querySelector('.ca-status').textContent.includes('this page') "
+        "&& !document.querySelector('.ca-status').classList.contains('ca-busy') "
+        "&& document.querySelector('.ca textarea').value === text",
+        arg=text,
+        timeout=60_000,
+    )
+
+
+def test_every_page_is_quiet_and_asks_no_other_host(visit, address, book):
+    pages = sorted(path.relative_to(book).as_posix() for path in book.rglob("*.html") if "_static" not in path.parts)
+    assert "book/index.html" in pages
+    noise = {}
+    for name in pages:
+        page, log = visit(f"{address}/{name}")
+        page.wait_for_load_state("networkidle")
+        foreign = log.hosts() - {address.removeprefix("http://")}
+        if foreign or log.errors:
+            noise[name] = (foreign, log.errors)
+        page.close()
+    assert noise == {}
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_first_screen_holds_an_accessible_view_and_loads_no_model(visit, axe, address, width, dark):
+    page, log = visit(f"{address}/book/index.html", width=width, dark=dark)
+    page.wait_for_selector(".ca-token")
+    assert page.get_attribute(".ca", "data-theme") == ("dark" if dark else "light")
+    assert "precomputed" in page.inner_text(".ca-status")
+    assert not [url for url in log.requests if url.split("?")[0].endswith((".onnx", ".wasm"))]
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert axe(page, ".ca") == []
+
+
+def test_typing_runs_the_model_in_the_page(home, prose, address):
+    page, log = home
+    model, tokenizer = prose
+    type_text(page, "The interpreter reads")
+    ids = tokenizer.encode("The interpreter reads").ids
+    assert page.locator(".ca-token").all_inner_texts() == token_labels(tokenizer, ids)
+    with torch.no_grad():
+        best = int(model(torch.tensor([ids]))[0, -1].argmax())
+    assert page.locator(".ca-next .ca-name").first.inner_text() == token_labels(tokenizer, [best])[0]
+    assert " ms" in page.inner_text(".ca-status")
+    assert log.hosts() == {address.removeprefix("http://")}
+    assert log.errors == []
+
+
+def test_a_likely_token_can_be_appended_by_mouse_and_by_keyboard(home, prose):
+    page, _ = home
+    _, tokenizer = prose
+    type_text(page, "The interpreter")
+    before = page.locator(".ca-token").count()
+    page.locator(".ca-next button").first.click()
+    page.wait_for_function("n => document.querySelectorAll('.ca-token').length > n", arg=before)
+    page.locator(".ca-next button").first.press("Enter")
+    page.wait_for_function("n => document.querySelectorAll('.ca-token').length > n + 1", arg=before)
+    text = page.locator(".ca textarea").first.input_value()
+    assert page.locator(".ca-token").all_inner_texts() == token_labels(tokenizer, tokenizer.encode(text).ids)
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_the_page_computes_what_torch_computes(home, prose, text):
+    page, _ = home
+    model, tokenizer = prose
+    answer = page.evaluate(
+        """async text => { const r = await companionLive.run('prose', text);
+        return { ...r, logits: Array.from(r.logits), allLogits: Array.from(r.allLogits),
+                 attention: Array.from(r.attention) } }""",
+        text,
+    )
+    ids = tokenizer.encode(text).ids
+    with torch.no_grad(), capture(model) as record:
+        logits = model(torch.tensor([ids]))[0]
+    assert answer["ids"] == ids
+    assert answer["tokens"] == token_labels(tokenizer, ids)
+    expected = torch.cat(record.attention).numpy()
+    assert answer["shape"] == list(expected.shape)
+    assert np.abs(np.reshape(answer["attention"], expected.shape) - expected).max() < 1e-4
+    assert np.abs(np.reshape(answer["allLogits"], logits.shape) - logits.numpy()).max() < 1e-4
+    assert answer["logits"] == answer["allLogits"][-model.config.vocab_size :]
+
+
+def test_a_text_that_the_model_cannot_read_keeps_the_picture_and_says_why(home, prose):
+    page, log = home
+    limit = prose[0].config.context_length
+    type_text(page, "The interpreter")
+    tokens = page.locator(".ca-token").all_inner_texts()
+    page.locator(".ca textarea").first.fill("")
+    page.wait_for_function("document.querySelector('.ca-error').textContent.includes('at least one token')")
+    page.locator(".ca textarea").first.fill("word " * 400)
+    page.wait_for_function(f"document.querySelector('.ca-error').textContent.includes('at most {limit}')")
+    assert page.locator(".ca-token").all_inner_texts() == tokens
+    page.locator(".ca textarea").first.fill("The interpreter")
+    page.wait_for_function("document.querySelector('.ca-error').textContent === ''")
+    assert log.errors == []
+
+
+def test_the_newest_of_many_keystrokes_wins(home, prose):
+    page, _ = home
+    page.locator(".ca textarea").first.fill("")
+    page.locator(".ca textarea").first.type("every letter is a question to the model", delay=3)
+    expected = token_labels(prose[1], prose[1].encode("every letter is a question to the model").ids)
+    page.wait_for_function("n => document.querySelectorAll('.ca-token').length === n", arg=len(expected))
+    assert page.locator(".ca-token").all_inner_texts() == expected
+
+
+def test_opened_from_disk_the_precomputed_picture_stays_and_a_line_says_why(visit, book):
+    page, log = visit((book / "book" / "index.html").as_uri())
+    page.wait_for_selector(".ca-token")
+    tokens = page.locator(".ca-token").all_inner_texts()
+    page.locator(".ca textarea").first.fill("another text")
+    page.wait_for_function("document.querySelector('.ca-error').textContent.includes('from disk')")
+    assert page.locator(".ca-token").all_inner_texts() == tokens
+    assert "precomputed" in page.inner_text(".ca-status")
+    assert log.hosts() == set()
+
+
+def test_a_model_that_is_not_there_is_named(home):
+    page, _ = home
+    message = page.evaluate("companionLive.run('nobody', 'text').catch(problem => problem.message)")
+    assert "zoo/nobody/model.onnx could not be loaded: 404" in message
+
+
+def test_the_view_follows_the_theme_switch_of_the_book(home):
+    page, _ = home
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    page.wait_for_function("document.querySelector('.ca').dataset.theme === 'dark'")

@@ -1,0 +1,24 @@
+"""What several tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before torch is imported anywhere, and inherited by every kernel and build that a test starts.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The root of the repository."""
+    return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def built_book(root: Path) -> Path:
+    """The folder of the built pages; without them the test fails, it is never skipped."""
+    pages = root / "_build" / "html"
+    if not (pages / "index.html").exists():
+        pytest.fail(f"there is no built book at {pages}: run `make book` first")
+    return pages

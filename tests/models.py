@@ -1,0 +1,48 @@
+"""Small models for many tests: ours, and the same weights in ``transformers``."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from companion.gpt import GPT, GPTConfig
+
+TINY = {"vocab_size": 31, "context_length": 16, "n_layers": 2, "n_heads": 2, "d_model": 12}
+SIZES = {"vocab_size": 41, "n_positions": 24, "n_layer": 2, "n_head": 3, "n_embd": 18}
+
+
+def tiny_gpt(seed: int = 0, **sizes) -> GPT:
+    """A GPT with weights large enough that every one of them shows in the logits."""
+    torch.manual_seed(seed)
+    model = GPT(GPTConfig(**TINY | sizes)).eval()
+    stir(model)
+    return model
+
+
+def random_ids(model: GPT, batch: int, length: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(model.config.vocab_size, (batch, length), generator=generator)
+
+
+def gpt2(seed: int = 0, **sizes):
+    """A random GPT-2 of ``transformers`` whose biases and norms are not at their neutral values."""
+    from transformers import GPT2Config, GPT2LMHeadModel  # slow to import, and most tests do without
+
+    torch.manual_seed(seed)
+    config = GPT2Config(**SIZES | {"bos_token_id": None, "eos_token_id": None} | sizes)
+    config._attn_implementation = "eager"
+    model = GPT2LMHeadModel(config).eval()
+    stir(model)
+    return model
+
+
+def saved_gpt2(folder: Path, **sizes) -> Path:
+    """A GPT-2 checkpoint as ``transformers`` writes it."""
+    gpt2(**sizes).save_pretrained(folder)
+    return folder
+
+
+def stir(model: nn.Module) -> None:
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))

@@ -1,0 +1,191 @@
+"""The built pages stand alone, and a build that should fail does so every time."""
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import yaml
+
+from build_book import build
+from step import StepFailed
+
+# Attributes that make a browser fetch something by itself; a reader follows the href of an <a> on purpose.
+FETCHED = {"src", "srcset", "poster", "data", "action", "background"}
+CSS_ADDRESS = re.compile(r"""url\(\s*["']?([^"')]+)|@import\s+["']([^"']+)""")
+
+
+class Fetches(HTMLParser):
+    """Collects what a page makes a browser fetch."""
+
+    def __init__(self, page: Path):
+        super().__init__()
+        self.addresses: list[str] = []
+        self.style = False
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        self.style = tag == "style"
+        for name, value in attrs:
+            if name in FETCHED or (name == "href" and tag not in ("a", "area")):
+                self.addresses += [part.split()[0] for part in (value or "").split(", ") if part.strip()]
+            if name == "style":
+                self.addresses += css_addresses(value or "")
+
+    def handle_data(self, data):
+        if self.style:
+            self.addresses += css_addresses(data)
+
+
+def css_addresses(text: str) -> list[str]:
+    return [first or second for first, second in CSS_ADDRESS.findall(text)]
+
+
+def is_foreign(address: str) -> bool:
+    parts = urlsplit(address)
+    return bool(parts.netloc) or parts.scheme in ("http", "https", "ws", "wss")
+
+
+def local_file(page: Path, address: str) -> Path | None:
+    """The file that a relative address names; None for an address that names none (data:, #part)."""
+    parts = urlsplit(address)
+    return page.parent / unquote(parts.path) if parts.path and not parts.scheme else None
+
+
+@pytest.mark.book
+def test_no_page_fetches_anything_from_another_host(built_book: Path):
+    foreign = {
+        page.relative_to(built_book): found
+        for page in built_book.rglob("*.html")
+        if (found := [address for address in Fetches(page).addresses if is_foreign(address)])
+    }
+    assert foreign == {}
+
+
+@pytest.mark.book
+def test_no_stylesheet_fetches_anything_from_another_host(built_book: Path):
+    sheets = {sheet: css_addresses(sheet.read_text(encoding="utf-8")) for sheet in built_book.rglob("*.css")}
+    assert len(sheets) > 5
+    assert [(sheet, address) for sheet, found in sheets.items() for address in found if is_foreign(address)] == []
+
+
+@pytest.mark.book
+def test_everything_that_a_page_fetches_is_there(built_book: Path):
+    pages = [page for page in built_book.rglob("*.html") if "_static" not in page.parts]
+    missing = {
+        (page.name, address)
+        for page in pages
+        for address in Fetches(page).addresses
+        if (file := local_file(page, address)) is not None and not file.exists()
+    }
+    assert missing == set()
+
+
+@pytest.mark.book
+def test_each_chapter_of_the_contents_has_a_page(root: Path, built_book: Path):
+    toc = yaml.safe_load((root / "_toc.yml").read_text())
+    chapters = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    assert [name for name in [toc["root"], *chapters] if not (built_book / f"{name}.html").exists()] == []
+    assert "url=book/index.html" in (built_book / "index.html").read_text()
+
+
+@pytest.mark.book
+def test_mathematics_comes_with_its_fonts(built_book: Path):
+    script = (built_book / "_static" / "mathjax" / "tex-chtml.js").read_text(encoding="utf-8")
+    fonts = built_book / "_static" / "mathjax" / "output" / "chtml" / "fonts" / "woff-v2"
+    named = set(re.findall(r"MathJax_[A-Za-z0-9]+-[A-Za-z]+\.woff", script))
+    assert len(list(fonts.glob("*.woff"))) > 20
+    assert {name for name in named if not (fonts / name).exists()} == set()
+
+
+PAGE = """\
+---
+file_format: mystnb
+kernelspec:
+  name: python3
+  display_name: Python 3
+---
+
+# A small book
+
+```{code-cell}
+import time
+
+import companion
+
+print(f"value={companion.VALUE} moment={time.time_ns()}")
+```
+"""
+
+
+@pytest.fixture
+def small_book(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A book of one page with the real configuration and extensions, over a package of one line.
+
+    Without `live_widgets`, which needs the real package.
+    """
+    config = yaml.safe_load((root / "_config.yml").read_text())
+    del config["sphinx"]["local_extensions"]["live_widgets"]
+    config["sphinx"]["config"]["extensions"].remove("live_widgets")
+    (tmp_path / "_config.yml").write_text(yaml.safe_dump(config))
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
+    for name in ("_ext", "_static"):
+        shutil.copytree(root / "book" / name, tmp_path / "book" / name)
+    for name in ("requirements.txt", "book/references.bib"):
+        shutil.copy(root / name, tmp_path / name)
+    (tmp_path / "node_modules").symlink_to(root / "node_modules")
+    (tmp_path / "companion").mkdir()
+    (tmp_path / "companion" / "__init__.py").write_text("VALUE = 1\n")
+    (tmp_path / "book" / "index.md").write_text(PAGE)
+    for folder in (".pytest_cache", "notes"):  # what lies about is no page
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "README.md").write_text("# Not a page of the book\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # an edit within one second must be seen
+    return tmp_path
+
+
+def printed(book: Path) -> tuple[str, str]:
+    """The value and the moment that the page shows."""
+    found = re.search(r"value=(\d+) moment=(\d+)", (book / "_build" / "html" / "book" / "index.html").read_text())
+    assert found is not None
+    return found[1], found[2]
+
+
+@pytest.mark.slow
+def test_a_notebook_runs_again_when_the_package_changes_and_only_then(small_book: Path):
+    build(small_book)
+    value, first = printed(small_book)
+    assert value == "1"
+    build(small_book)
+    assert printed(small_book) == ("1", first)
+    (small_book / "companion" / "__init__.py").write_text("VALUE = 2\n")
+    build(small_book)
+    value, second = printed(small_book)
+    assert value == "2"
+    assert second > first
+    assert len(list((small_book / "_build" / ".jupyter_cache").iterdir())) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("ending", "reason"),
+    [
+        ("\n```{code-cell}\n1 / 0\n```\n", "ZeroDivisionError"),
+        ("\n```{code-cell}\nimport sys\n\nprint('oh', file=sys.stderr)\n```\n", "stderr"),
+        ("\nSee {ref}`nowhere`.\n", "nowhere"),
+        ("\nSee {cite:t}`nobody2020nothing`.\n", "nobody2020nothing"),
+    ],
+    ids=["an error", "stderr", "a broken reference", "an unknown citation"],
+)
+def test_what_fails_the_first_build_fails_the_second(small_book: Path, ending: str, reason: str):
+    page = small_book / "book" / "index.md"
+    page.write_text(PAGE + ending)
+    for _ in range(2):
+        with pytest.raises(StepFailed, match=reason):
+            build(small_book)
+    page.write_text(PAGE)
+    build(small_book)
+    assert printed(small_book)[0] == "1"

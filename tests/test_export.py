@@ -1,0 +1,64 @@
+"""A GPT as ONNX: the same numbers, for any length, in half the bytes."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx.reference import ReferenceEvaluator
+
+from companion.capture import capture
+from companion.export import export_onnx
+from companion.gpt import GPT, GPTConfig
+
+
+@pytest.fixture(scope="module")
+def model() -> GPT:
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(vocab_size=90, context_length=24, n_layers=2, n_heads=3, d_model=48)).eval()
+    for parameter in model.parameters():
+        parameter.data = (4 * parameter.data).half().float()  # sharp attention, and weights that 16 bits can hold
+    return model
+
+
+@pytest.fixture(scope="module")
+def path(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("export") / "new" / "model.onnx"
+    export_onnx(model, path)
+    return path
+
+
+@pytest.mark.parametrize("length", [1, 2, 9, 24])
+def test_the_file_answers_as_torch_does_at_any_length(model, path, length):
+    ids = torch.randint(0, 90, (1, length), generator=torch.Generator().manual_seed(length))
+    with torch.no_grad(), capture(model) as record:
+        expected = model(ids)
+    logits, attention = ReferenceEvaluator(str(path)).run(None, {"ids": ids.numpy()})
+    assert np.abs(logits - expected.numpy()).max() < 1e-4
+    assert attention.shape == (2, 3, length, length)
+    assert np.abs(attention - torch.cat(record.attention).numpy()).max() < 1e-4
+
+
+def test_weights_are_halved_and_the_tied_embedding_is_stored_once(model, path):
+    tensors = onnx.load(path).graph.initializer
+    large = [tensor for tensor in tensors if np.prod(tensor.dims) >= 1024]
+    assert {tensor.data_type for tensor in large} == {onnx.TensorProto.FLOAT16}
+    assert sum(list(tensor.dims) in ([90, 48], [48, 90]) for tensor in large) == 1
+    assert path.stat().st_size < 2.3 * sum(parameter.numel() for parameter in model.parameters()) + 30_000
+
+
+def test_nothing_but_the_file_is_left_and_it_names_no_folder_of_the_machine(path):
+    assert [entry.name for entry in path.parent.iterdir()] == ["model.onnx"]
+    assert b"site-packages" not in path.read_bytes()
+
+
+def test_a_weight_beyond_16_bits_is_refused_and_nothing_is_written(tmp_path):
+    model = GPT(GPTConfig(vocab_size=9, context_length=4, n_layers=1, n_heads=1, d_model=4))
+    model.token_embedding.weight.data[0, 0] = 1e5
+    with pytest.raises(ValueError, match=r"token_embedding.*65504"):
+        export_onnx(model, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_model_itself_is_not_touched(model, path):
+    assert next(model.parameters()).dtype == torch.float32
+    assert all(not layer.attention.observers for layer in model.blocks)

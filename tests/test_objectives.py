@@ -1,0 +1,56 @@
+"""The causal loss asks each position for the token that comes next."""
+
+import math
+
+import pytest
+import torch
+from models import random_ids, tiny_gpt
+from torch import nn
+
+from companion.objectives import causal_loss
+
+
+class Fixed(nn.Module):
+    """A model whose logits do not depend on what it reads, but which remembers what that was."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, ids):
+        self.seen = ids
+        return self.logits.expand(*ids.shape, -1)
+
+
+def test_two_tokens_by_hand():
+    probabilities = torch.tensor([0.7, 0.2, 0.1])
+    loss = causal_loss(Fixed(probabilities.log()), torch.tensor([[0, 1, 2]]))
+    assert loss.item() == pytest.approx(-(math.log(0.2) + math.log(0.1)) / 2)
+
+
+def test_the_model_never_reads_the_last_token():
+    model = Fixed(torch.zeros(5))
+    causal_loss(model, torch.tensor([[1, 2, 3], [4, 0, 1]]))
+    assert model.seen.tolist() == [[1, 2], [4, 0]]
+
+
+def test_a_uniform_guess_costs_the_logarithm_of_the_vocabulary():
+    assert causal_loss(Fixed(torch.zeros(32)), torch.randint(32, (4, 9))).item() == pytest.approx(math.log(32))
+
+
+def test_the_mean_is_over_all_rows_and_positions():
+    model = tiny_gpt()
+    ids = random_ids(model, 4, 9)
+    rows = torch.stack([causal_loss(model, row[None]) for row in ids])
+    torch.testing.assert_close(causal_loss(model, ids), rows.mean())
+
+
+def test_half_precision_logits_are_scored_in_single_precision():
+    assert causal_loss(Fixed(torch.zeros(8, dtype=torch.bfloat16)), torch.zeros(1, 3).long()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 1), (2, 0), (1, 2, 3)])
+def test_nothing_to_predict_is_refused_with_the_shape(shape):
+    with pytest.raises(ValueError, match=r"ids must be \(batch, length >= 2\)") as refusal:
+        causal_loss(Fixed(torch.zeros(4)), torch.zeros(shape, dtype=torch.long))
+    assert str(shape) in str(refusal.value)

@@ -1,0 +1,418 @@
+"""The loop learns, repeats itself bit for bit, and goes on after any interruption as if there had been none."""
+
+import itertools
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from models import random_ids, tiny_gpt
+from torch import nn
+
+from companion.data.prose import random_windows
+from companion.metrics import cross_entropy
+from companion.training import fit, make_optimizers, pick_device
+
+STREAM = torch.randint(31, (200,), generator=torch.Generator().manual_seed(0))
+STEPS = 9
+
+
+def train(checkpoint=None, on_step=None, optimizer="muon", steps=STEPS, save_every=2):
+    """A run with everything that has a state: dropout, drawn batches, momentum, evaluations that draw numbers."""
+    model = tiny_gpt(dropout=0.2)
+
+    def evaluate(m):
+        torch.rand(1)
+        return cross_entropy(m, STREAM[:60])
+
+    history = fit(
+        model,
+        random_windows(STREAM, batch_size=2, length=8),
+        steps=steps,
+        optimizer=optimizer,
+        evaluate=evaluate,
+        evaluate_every=4,
+        on_step=on_step,
+        checkpoint=checkpoint,
+        checkpoint_every=save_every,
+        device="cpu",
+        progress=False,
+    )
+    return model, history
+
+
+def quick(model, batches, steps=1, **options):
+    return fit(model, batches, steps=steps, **{"device": "cpu", "progress": False} | options)
+
+
+def weights(model):
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+def same(one, other):
+    return all(torch.equal(one[name], other[name]) for name in one) and set(one) == set(other)
+
+
+# Learning
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_small_batch_is_learned_by_heart(optimizer):
+    model = tiny_gpt()
+    history = quick(model, [random_ids(model, 2, 12)], steps=80, optimizer=optimizer, learning_rate=1e-2)
+    assert history.loss[0] > 3
+    assert history.loss[-1] < 0.3
+
+
+def test_the_model_is_left_in_evaluation_mode():
+    model = tiny_gpt().train()
+    quick(model, [random_ids(model, 1, 5)])
+    assert not model.training
+
+
+def test_gradients_from_before_do_not_count():
+    fresh, used = tiny_gpt(), tiny_gpt()
+    used(random_ids(used, 2, 8, seed=9)).square().sum().backward()
+    for model in (fresh, used):
+        quick(model, [random_ids(model, 2, 8)], steps=3)
+    assert same(weights(fresh), weights(used))
+
+
+def test_frozen_parameters_stay():
+    model = tiny_gpt()
+    model.token_embedding.requires_grad_(False)
+    before = weights(model)
+    quick(model, [random_ids(model, 2, 8)], steps=2)
+    after = weights(model)
+    assert torch.equal(before["token_embedding.weight"], after["token_embedding.weight"])
+    assert not torch.equal(before["position_embedding.weight"], after["position_embedding.weight"])
+
+
+# The same again
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_the_same_seed_gives_the_same_run_bit_for_bit(optimizer):
+    (one, history), (other, again) = train(optimizer=optimizer), train(optimizer=optimizer)
+    assert same(weights(one), weights(other))
+    assert history.loss == again.loss
+    assert history.evaluations == again.evaluations
+
+
+def test_the_seed_decides_dropout():
+    losses = []
+    for seed in (0, 1):
+        model = tiny_gpt(dropout=0.5)
+        losses.append(quick(model, [random_ids(model, 2, 8)], seed=seed).loss)
+    assert losses[0] != losses[1]
+
+
+class Interrupted(Exception):
+    pass
+
+
+def stop_at(last):
+    def on_step(step, _):
+        torch.rand(1)
+        if step == last:
+            raise Interrupted
+
+    return on_step
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("last", [1, 2, 5, 8])
+def test_a_run_that_was_interrupted_ends_with_the_same_weights(tmp_path, last, optimizer):
+    expected, history = train(on_step=stop_at(None), optimizer=optimizer)
+    with pytest.raises(Interrupted):
+        train(tmp_path / "run", stop_at(last), optimizer)
+    model, resumed = train(tmp_path / "run", stop_at(None), optimizer)
+    assert same(weights(model), weights(expected))
+    assert resumed.loss == history.loss
+    assert resumed.evaluations == history.evaluations
+
+
+def test_a_run_that_was_killed_ends_with_the_same_weights(tmp_path):
+    step = random.randint(2, STEPS)
+    program = (
+        f"import sys, os, signal; sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}\n"
+        "from test_training import train\n"
+        f"train({str(tmp_path / 'run')!r}, lambda step, _: step == {step} and os.kill(os.getpid(), signal.SIGKILL))"
+    )
+    child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert child.returncode == -signal.SIGKILL, child.stderr
+    assert (tmp_path / "run").exists() == (step > 2), f"killed at step {step}"
+    assert same(weights(train(tmp_path / "run")[0]), weights(train()[0])), f"killed at step {step}"
+
+
+def test_a_run_that_died_while_it_was_saved_goes_on_from_the_save_before(tmp_path, monkeypatch):
+    import companion.training as training
+
+    saves = itertools.count(1)
+    save = training.save_file
+
+    def power_cut(tensors, path, metadata):
+        if next(saves) == 3:
+            Path(path).write_bytes(b"half a file")
+            raise Interrupted
+        save(tensors, path, metadata)
+
+    monkeypatch.setattr(training, "save_file", power_cut)
+    with pytest.raises(Interrupted):
+        train(tmp_path / "run")
+    assert same(weights(train(tmp_path / "run")[0]), weights(train()[0]))
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    model, history = train(tmp_path / "run")
+    seen = []
+    again, resumed = train(tmp_path / "run", lambda step, _: seen.append(step))
+    assert seen == []
+    assert same(weights(again), weights(model))
+    assert resumed.loss == history.loss
+
+
+def test_a_checkpoint_beyond_the_last_step_is_refused(tmp_path):
+    train(tmp_path / "run")
+    with pytest.raises(ValueError, match="is at step 9 already; steps must be at least that, got 5"):
+        train(tmp_path / "run", steps=5)
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    train(tmp_path / "run")
+    model = tiny_gpt(n_layers=1)
+    with pytest.raises(ValueError, match="run is of a run with another model"):
+        quick(model, [random_ids(model, 1, 4)], steps=STEPS, checkpoint=tmp_path / "run", optimizer="muon")
+
+
+def test_a_checkpoint_of_another_optimizer_is_refused(tmp_path):
+    train(tmp_path / "run", optimizer="muon")
+    with pytest.raises(ValueError, match="run is of a run with another optimizer"):
+        train(tmp_path / "run", optimizer="adamw")
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    train(tmp_path / "run")
+    whole = (tmp_path / "run").read_bytes()
+    (tmp_path / "run").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="run is truncated, or no checkpoint of a training run"):
+        train(tmp_path / "run")
+
+
+def test_a_model_file_is_no_checkpoint_of_a_run(tmp_path):
+    tiny_gpt().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="no checkpoint of a training run"):
+        train(tmp_path / "model.safetensors")
+
+
+# Steps
+
+
+class Scalar(nn.Module):
+    """One number, whose gradient is the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+
+
+def trace(batches, steps, **options):
+    """How far each step moves; under a constant gradient AdamW moves by its learning rate."""
+    model, places = Scalar(), [0.0]
+    quick(
+        model,
+        batches,
+        steps,
+        loss=lambda m, batch: (m.w * batch).sum(),
+        on_step=lambda *_: places.append(model.w.item()),
+        **options,
+    )
+    return [a - b for a, b in itertools.pairwise(places)]
+
+
+ONE = torch.ones(1, dtype=torch.float64)
+
+
+def test_the_rate_rises_linearly_and_falls_along_a_half_cosine():
+    moves = trace([ONE], 12, learning_rate=0.1, warmup=4)
+    assert moves[:4] == pytest.approx([0.025, 0.05, 0.075, 0.1], rel=1e-5)
+    falling = [0.05 * (1 + torch.cos(torch.tensor(torch.pi * t / 8)).item()) for t in range(1, 9)]
+    assert moves[4:] == pytest.approx(falling, abs=1e-6)
+    assert moves[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_twentieth_of_all_steps_is_warm_up():
+    moves = trace([ONE], 60, learning_rate=0.1)
+    assert moves[:3] == pytest.approx([0.1 / 3, 0.2 / 3, 0.1], rel=1e-5)
+    assert moves[3] < 0.1
+
+
+def test_without_warm_up_the_rate_only_falls():
+    moves = trace([ONE], 5, warmup=0)
+    assert moves == sorted(moves, reverse=True)
+
+
+def test_clipping_bounds_what_one_batch_can_do():
+    usual, wild = [ONE, ONE, ONE], [ONE, 1000 * ONE, ONE]
+    assert trace(wild, 3, clip=1.0) == pytest.approx(trace(usual, 3, clip=1.0), rel=1e-5)
+    assert trace(wild, 3, clip=1e9) != pytest.approx(trace(usual, 3, clip=1e9), rel=0.1)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_weights(bad):
+    model, before = Scalar(), []
+    with pytest.raises(FloatingPointError, match=f"the loss is {bad} at step 3; try a smaller learning rate"):
+        quick(
+            model,
+            [ONE, ONE, bad * ONE],
+            9,
+            loss=lambda m, batch: (m.w * 0 + 1).sum() * batch.sum(),
+            on_step=lambda *_: before.append(model.w.item()),
+        )
+    assert len(before) == 2
+    assert model.w.item() == before[-1]
+
+
+def test_a_gradient_that_is_no_number_stops_the_run_and_keeps_the_weights():
+    model = Scalar()
+    with pytest.raises(FloatingPointError, match="the gradient's norm is inf at step 1"):
+        quick(model, [ONE], 3, loss=lambda m, _: m.w.abs().sqrt().sum() + m.w.clamp(min=0).sqrt().sum())
+    assert model.w.item() == 0
+
+
+# Optimizers
+
+
+def groups(model, name):
+    names = {id(p): key for key, p in model.named_parameters()}
+    return [
+        (type(optimizer).__name__, group["weight_decay"], {names[id(p)] for p in group["params"]})
+        for optimizer in make_optimizers(model, name, 1e-3, 0.1)
+        for group in optimizer.param_groups
+    ]
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_matrices_decay_and_embeddings_norms_and_biases_do_not(tied):
+    (_, decay, decaying), (_, no_decay, rest) = groups(tiny_gpt(tied=tied), "adamw")
+    assert (decay, no_decay) == (0.1, 0.0)
+    assert all(name.endswith("weight") for name in decaying)
+    assert ("unembedding.weight" in decaying) == (not tied)
+    assert {"token_embedding.weight", "position_embedding.weight", "final_norm.weight"} <= rest
+    assert "blocks.0.attention.query.bias" in rest
+    assert not any("norm" in name or "embedding" in name.replace("unembedding", "") for name in decaying)
+
+
+def test_muon_takes_the_matrices_inside_the_blocks():
+    *_, (kind, decay, hidden) = groups(tiny_gpt(), "muon")
+    assert (kind, decay) == ("Muon", 0.1)
+    kinds = ("query", "key", "value", "output", "expand", "contract")
+    assert {name.split(".")[-2] for name in hidden} == set(kinds)
+    assert len(hidden) == 2 * len(kinds)
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_every_parameter_belongs_to_one_group(name, tied):
+    model = tiny_gpt(tied=tied)
+    members = [key for *_, keys in groups(model, name) for key in keys]
+    assert sorted(members) == sorted(dict(model.named_parameters()))
+
+
+def test_an_unknown_optimizer_is_refused():
+    with pytest.raises(ValueError, match="optimizer must be 'adamw' or 'muon'; got 'sgd'"):
+        quick(tiny_gpt(), [torch.zeros(1, 4).long()], optimizer="sgd")
+
+
+# Batches
+
+
+def test_batches_start_anew_when_they_run_out():
+    seen = []
+    batches = [n * ONE for n in (1, 2, 3)]
+    quick(Scalar(), batches, 7, loss=lambda m, batch: seen.append(batch.item()) or m.w.sum())
+    assert seen == [1, 2, 3, 1, 2, 3, 1]
+
+
+@pytest.mark.parametrize("wrap", [lambda x: {"x": x, "y": 2 * x}, lambda x: (x, 2 * x), lambda x: [x, 2 * x]])
+def test_batches_may_be_dicts_tuples_or_lists_of_tensors(wrap):
+    seen = []
+    quick(Scalar(), [wrap(ONE)], loss=lambda m, batch: seen.append(batch) or m.w.sum())
+    assert seen == [wrap(ONE)]
+
+
+@pytest.mark.parametrize("batches", [[], iter([]), iter([ONE, ONE])], ids=["empty", "empty iterator", "two only"])
+def test_batches_that_run_out_are_refused(batches):
+    with pytest.raises(ValueError, match="batches ran out; give a list, a loader, or a generator that does not end"):
+        quick(Scalar(), batches, 3, loss=lambda m, batch: (m.w * batch).sum())
+
+
+@pytest.mark.parametrize("name", ["steps", "evaluate_every", "checkpoint_every"])
+def test_counts_below_one_are_refused(name):
+    with pytest.raises(ValueError, match=f"{name} must be at least 1; got 0"):
+        quick(Scalar(), [ONE], **{name: 0})
+
+
+# What is told on the way
+
+
+def test_it_evaluates_first_last_and_in_between():
+    model, modes = tiny_gpt(dropout=0.1), []
+
+    def evaluate(m):
+        modes.append((m.training, torch.is_grad_enabled()))
+        return len(modes)
+
+    history = quick(model, [random_ids(model, 1, 5)], 10, evaluate=evaluate, evaluate_every=4)
+    assert history.evaluations == [(0, 1), (4, 2), (8, 3), (10, 4)]
+    assert set(modes) == {(False, False)}
+
+
+def test_training_goes_on_in_training_mode_after_an_evaluation():
+    model, modes = tiny_gpt(), []
+
+    def loss(m, batch):
+        modes.append(m.training)
+        return m(batch).sum()
+
+    quick(model, [random_ids(model, 1, 5)], 3, loss=loss, evaluate=lambda _: 0.0, evaluate_every=1)
+    assert modes == [True, True, True]
+
+
+def test_on_step_is_told_each_step_and_its_loss():
+    told = []
+    quick(Scalar(), [ONE], 3, loss=lambda m, _: m.w.sum(), on_step=lambda step, h: told.append((step, len(h.loss))))
+    assert told == [(1, 1), (2, 2), (3, 3)]
+
+
+def test_the_bar_is_shown_when_asked_for(capsys):
+    quick(Scalar(), [ONE], 2, loss=lambda m, _: m.w.sum())
+    assert capsys.readouterr() == ("", "")
+    quick(Scalar(), [ONE], 2, loss=lambda m, _: m.w.sum(), progress=True)
+    output, errors = capsys.readouterr()
+    assert "2/2" in output
+    assert errors == ""
+
+
+# Devices
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"),
+    [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_the_fastest_device_is_picked(monkeypatch, cuda, mps, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert pick_device() == torch.device(expected)
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:1", "tpu", ""])
+def test_a_device_that_is_not_there_is_refused(monkeypatch, name):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    with pytest.raises(ValueError, match=f"device '{name}' is not available; choose auto, mps, cpu"):
+        pick_device(name)
