@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from companion import checkpoints
 from companion.attention import KVCache, MultiHeadAttention
+from companion.checkpoints import gpt2
 
 
 @dataclass(frozen=True)
@@ -185,13 +186,13 @@ class GPT(nn.Module):
                 unexpected or of another size, or the weights are not safetensors.
         """
         folder = checkpoints.locate(folder_or_hub_id)
-        fields = checkpoints.read_gpt2_config(folder)
+        fields = gpt2.read_fields(folder)
         try:
             config = GPTConfig(**fields)
         except (TypeError, ValueError) as error:
             raise checkpoints.CheckpointError(f"{folder}/config.json does not describe a GPT: {error}") from error
         model = cls(config)
-        checkpoints.load_weights(model, folder, checkpoints.gpt2_layout(config.n_layers, config.tied))
+        checkpoints.load_weights(model, folder, gpt2.layout(config.n_layers, config.tied))
         return model.eval()
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
@@ -201,8 +202,8 @@ class GPT(nn.Module):
             folder: made when missing.
             dtype: of the weights in the file; the model's own when not given.
         """
-        config = checkpoints.write_gpt2_config(asdict(self.config))
-        layout = checkpoints.gpt2_layout(self.config.n_layers, self.config.tied)
+        config = gpt2.config_json(asdict(self.config))
+        layout = gpt2.layout(self.config.n_layers, self.config.tied)
         checkpoints.save_weights(self, folder, config, layout, dtype)
 
 

@@ -1,6 +1,6 @@
 """The training loop of every chapter: seeded, clipped, scheduled, and resumable to the same weights.
 
-Chapter: ``book/algorithms/gpt.ipynb``. Sources: Loshchilov & Hutter 2019 (AdamW); Jordan et al. 2024 (Muon).
+Chapter: ``book/algorithms/gpt.ipynb``.
 """
 
 import itertools
@@ -9,7 +9,6 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.optim import AdamW, Muon, Optimizer
+from torch.optim import Optimizer
 from tqdm import tqdm
 
 from companion.objectives import causal_loss
+from companion.optimizers import make_optimizers
 
 
 @dataclass
@@ -112,9 +112,8 @@ def fit(
         if count < 1:
             raise ValueError(f"{name} must be at least 1; got {count}")
     target = pick_device(device)
-    model.to(target)
+    model.to(target).zero_grad()
     torch.manual_seed(seed)
-    model.zero_grad()
     run = _Run(model, make_optimizers(model, optimizer, learning_rate, weight_decay))
     saved = Path(checkpoint) if checkpoint else None
     if saved and saved.exists():
@@ -125,13 +124,13 @@ def fit(
     if first > steps:
         raise ValueError(f"{saved} is at step {first} already; steps must be at least that, got {steps}")
     stream = itertools.islice(_endless(batches), first, steps)
-    patience = 0.5 if sys.stdout.isatty() else 30  # seconds between lines; a log wants few
-    bar = tqdm(total=steps, initial=first, file=sys.stdout, mininterval=patience, disable=not progress)
+    pause = 0.5 if sys.stdout.isatty() else 30  # seconds between lines; a log wants few
+    bar = tqdm(total=steps, initial=first, file=sys.stdout, mininterval=pause, disable=not progress)
     if evaluate and first == 0:
         run.evaluate(evaluate)
     for step, batch in enumerate(stream, start=first + 1):
         run.set_rate(_rate(step, steps, max(1, steps // 20) if warmup is None else warmup))
-        with torch.autocast("cuda", torch.bfloat16) if half else nullcontext():
+        with torch.autocast(target.type, torch.bfloat16, enabled=half):
             objective = loss(model.train(), _to(batch, target))
         run.step(objective, clip)
         run.history.cpu_seconds = time.process_time() - started
@@ -141,45 +140,11 @@ def fit(
             on_step(step, run.history)
         if saved and (step % checkpoint_every == 0 or step == steps):
             run.save(saved)  # last, so that random numbers drawn by the calls above are not drawn again
-        bar.update()
         bar.set_postfix(loss=f"{run.history.loss[-1]:.3f}", refresh=False)
+        bar.update()
     bar.close()
     model.eval()
     return run.history
-
-
-def make_optimizers(model: nn.Module, name: str, learning_rate: float, weight_decay: float) -> list[Optimizer]:
-    """Divide the parameters between optimizers: matrices decay, embeddings, norms and biases do not.
-
-    Args:
-        model: its parameters that require a gradient are taken.
-        name: "adamw", or "muon" for Muon on the matrices of ``model.blocks`` and AdamW on the rest. Muon's updates
-            are scaled to AdamW's size, so that one learning rate serves both.
-        learning_rate: at the peak.
-        weight_decay: of the matrices.
-
-    Raises:
-        ValueError: on an unknown name.
-    """
-    if name not in ("adamw", "muon"):
-        raise ValueError(f"optimizer must be 'adamw' or 'muon'; got {name!r}")
-    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    parameters = [(key, p) for key, p in model.named_parameters() if p.requires_grad]
-    matrices = [(key, p) for key, p in parameters if p.dim() == 2 and id(p) not in embeddings]
-    hidden = [p for key, p in matrices if name == "muon" and key.startswith("blocks.")]
-    chosen = {id(p) for p in hidden}
-    decaying = {id(p) for _, p in matrices} - chosen
-    groups = [
-        {"params": [p for _, p in parameters if id(p) in decaying], "weight_decay": weight_decay},
-        {"params": [p for _, p in parameters if id(p) not in decaying | chosen], "weight_decay": 0.0},
-    ]
-    optimizers: list[Optimizer] = [AdamW([g for g in groups if g["params"]], lr=learning_rate, betas=(0.9, 0.95))]
-    if hidden:
-        optimizers.append(Muon(hidden, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"))
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["peak"] = learning_rate
-    return optimizers
 
 
 @dataclass
@@ -234,18 +199,16 @@ class _Run:
         except (SafetensorError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is truncated, or no checkpoint of a training run: {error}") from error
         self._check(path, tensors)
-        self.history = History(
-            history["loss"], [(step, value) for step, value in history["evaluations"]], history["cpu_seconds"]
-        )
+        evaluations = [(step, value) for step, value in history["evaluations"]]
+        self.history = History(history["loss"], evaluations, history["cpu_seconds"])
         with torch.no_grad():
             for name, tensor in self._weights():
                 tensor.copy_(tensors[f"model.{name}"])
         for number, optimizer in enumerate(self.optimizers):
             states: dict[int, dict[str, Tensor]] = {}
-            for name, tensor in tensors.items():
-                if name.startswith(f"optimizer.{number}."):
-                    _, _, index, key = name.split(".")
-                    states.setdefault(int(index), {})[key] = tensor
+            for name in (name for name in tensors if name.startswith(f"optimizer.{number}.")):
+                _, _, index, key = name.split(".")
+                states.setdefault(int(index), {})[key] = tensors[name]
             optimizer.load_state_dict(optimizer.state_dict() | {"state": states})
         torch.set_rng_state(tensors["random.cpu"])
         if torch.cuda.is_available() and "random.cuda" in tensors:
@@ -254,10 +217,10 @@ class _Run:
     def _check(self, path: Path, tensors: dict[str, Tensor]) -> None:
         found = {name: tensor.shape for name, tensor in tensors.items() if name.startswith("model.")}
         optimizers = {name.split(".")[1] for name in tensors if name.startswith("optimizer.")}
-        if found != {f"model.{name}": tensor.shape for name, tensor in self._weights()}:
-            raise ValueError(f"{path} is of a run with another model; delete it, or give another checkpoint")
-        if len(optimizers) != len(self.optimizers):
-            raise ValueError(f"{path} is of a run with another optimizer; delete it, or give another checkpoint")
+        same_model = found == {f"model.{name}": tensor.shape for name, tensor in self._weights()}
+        if not same_model or len(optimizers) != len(self.optimizers):
+            what = f"a run with another {'optimizer' if same_model else 'model'}"
+            raise ValueError(f"{path} is of {what}; delete it, or give another checkpoint")
 
     def _weights(self) -> Iterator[tuple[str, Tensor]]:
         return itertools.chain(self.model.named_parameters(), self.model.named_buffers())
@@ -272,11 +235,10 @@ def _rate(step: int, steps: int, warmup: int) -> float:
 
 def _endless(batches: Iterable[Any]) -> Iterator[Any]:
     while True:
-        empty = True
+        batch = None
         for batch in batches:
-            empty = False
             yield batch
-        if empty:
+        if batch is None:
             raise ValueError("batches ran out; give a list, a loader, or a generator that does not end")
 
 

@@ -5,7 +5,7 @@ import torch
 from models import gpt2, random_ids, tiny_gpt
 
 from companion.capture import capture
-from companion.checkpoints import gpt2_layout
+from companion.checkpoints.gpt2 import layout
 from companion.gpt import GPT, GPTConfig
 from companion.objectives import causal_loss
 
@@ -74,7 +74,7 @@ def test_loss_and_every_gradient_equal_those_of_transformers(twins, ids):
     their_loss.backward()
     gradients = {name: p.grad for name, p in ours.named_parameters()}
     expected = {name.removeprefix("transformer."): p.grad for name, p in theirs.named_parameters()}
-    rules = gpt2_layout(ours.config.n_layers, ours.config.tied).rules
+    rules = layout(ours.config.n_layers, ours.config.tied).rules
     assert {rule.theirs for rule in rules} == set(expected)
     assert max(error(rule.join(gradients), expected[rule.theirs]) for rule in rules) < 1e-4
 

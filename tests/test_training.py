@@ -14,7 +14,8 @@ from torch import nn
 
 from companion.data.prose import random_windows
 from companion.metrics import cross_entropy
-from companion.training import fit, make_optimizers, pick_device
+from companion.optimizers import make_optimizers
+from companion.training import fit, pick_device
 
 STREAM = torch.randint(31, (200,), generator=torch.Generator().manual_seed(0))
 STEPS = 9
@@ -279,7 +280,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_weights(bad):
 def test_a_gradient_that_is_no_number_stops_the_run_and_keeps_the_weights():
     model = Scalar()
     with pytest.raises(FloatingPointError, match="the gradient's norm is inf at step 1"):
-        quick(model, [ONE], 3, loss=lambda m, _: m.w.abs().sqrt().sum() + m.w.clamp(min=0).sqrt().sum())
+        quick(model, [ONE], 3, loss=lambda m, _: m.w.clamp(min=0).sqrt().sum())
     assert model.w.item() == 0
 
 

@@ -21,10 +21,9 @@ VIEWS = ("matrix", "arcs")
 
 
 def front_end() -> str:
-    """Return the front-end module: three files that share one scope, the last of which exports ``render``."""
-    return "\n".join(
-        (HERE / name).read_text(encoding="utf-8") for name in ("weights.js", "paint.js", "attention_view.js")
-    )
+    """Return the front-end module: five files that share one scope, the last of which exports ``render``."""
+    names = ("weights.js", "paint.js", "elements.js", "picture.js", "attention_view.js")
+    return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
 
 
 def styles() -> str:

@@ -1,4 +1,4 @@
-// Paint: one head as a matrix or as arcs, and all heads as an atlas. Second of the three files; see attention_view.py.
+// Paint: one head as a matrix or as arcs, and all heads as an atlas. Second of the five files; see attention_view.py.
 
 const FONT_SIZE = 12;
 const SMALLEST = 9; // below this a label says nothing, and every second or third one is left out
@@ -67,7 +67,7 @@ function fit(context, label, width) {
 
 /** The size of labels in cells of this height. */
 function fontSize(cell) {
-  return Math.max(SMALLEST, Math.min(FONT_SIZE, Math.floor(cell - 0.5)));
+  return Math.max(SMALLEST, Math.min(FONT_SIZE, Math.floor(cell - 1.5)));
 }
 
 /** Where everything of a picture over these labels goes, in a stage of this width. */
@@ -154,13 +154,13 @@ function arc(context, g, i, j, width) {
 }
 
 /** Draw one head as arcs from each query to its keys; those of the row pointed at stand out, with their weights. */
-function drawArcs(canvas, g, { labels, weights, strongest, row, column, most, say, theme }) {
+function drawArcs(canvas, g, { labels, weights, backdrop, row, column, most, theme }) {
   const context = prepare(canvas, g.width, g.height);
   const of = (i, j) => weights[i * g.n + j];
   context.lineCap = "round";
   context.globalAlpha = 0.22;
   context.strokeStyle = rgb(theme.ramp[150]);
-  for (const k of strongest) {
+  for (const k of backdrop) {
     const [i, j] = [Math.floor(k / g.n), k % g.n];
     if (i !== j) arc(context, g, i, j, 0.5 + 2 * Math.sqrt(weights[k] / most(k)));
   }

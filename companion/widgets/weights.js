@@ -1,5 +1,5 @@
 // Numbers: the bytes of a picture become weights, and weights become words.
-// First of the three files that form one module; see attention_view.py.
+// First of the five files that form one module; see attention_view.py.
 
 /** Read one 16-bit float; weights are never negative. */
 function fromHalf(bits) {

@@ -1,0 +1,86 @@
+"""GPT-2's checkpoints: the names of their tensors and the fields of their ``config.json``."""
+
+from pathlib import Path
+from typing import Any
+
+from companion.checkpoints import CheckpointError, Layout, Rule, read_config
+
+SIZES = {
+    "vocab_size": "vocab_size",
+    "n_positions": "context_length",
+    "n_layer": "n_layers",
+    "n_head": "n_heads",
+    "n_embd": "d_model",
+}
+
+
+def layout(n_layers: int, tied: bool) -> Layout:
+    """Name the tensors of a GPT-2 checkpoint; the published ones carry causal masks too, which are ignored."""
+    rules = [
+        Rule("wte.weight", ("token_embedding.weight",)),
+        Rule("wpe.weight", ("position_embedding.weight",)),
+        Rule("ln_f.weight", ("final_norm.weight",)),
+        Rule("ln_f.bias", ("final_norm.bias",)),
+    ]
+    sublayers = {
+        "ln_1": ("attention_norm",),
+        "attn.c_attn": ("attention.query", "attention.key", "attention.value"),
+        "attn.c_proj": ("attention.output",),
+        "ln_2": ("feed_forward_norm",),
+        "mlp.c_fc": ("feed_forward.expand",),
+        "mlp.c_proj": ("feed_forward.contract",),
+    }
+    for i in range(n_layers):
+        for theirs, ours in sublayers.items():
+            for kind in ("weight", "bias"):
+                names = tuple(f"blocks.{i}.{name}.{kind}" for name in ours)
+                rules.append(Rule(f"h.{i}.{theirs}.{kind}", names, transposed=kind == "weight" and ".c_" in theirs))
+    ignored = r"\.attn\.(masked_)?bias$"
+    if tied:
+        ignored += r"|^lm_head\.weight$"
+    else:
+        rules.append(Rule("lm_head.weight", ("unembedding.weight",)))
+    return Layout(rules, "transformer.", ignored)
+
+
+def read_fields(folder: Path) -> dict[str, Any]:
+    """Return the fields of a :class:`companion.gpt.GPTConfig` from a GPT-2 ``config.json``.
+
+    Raises:
+        CheckpointError: when a field is missing, or asks for a variant of GPT-2 that this package does not have.
+    """
+    config = read_config(folder, "gpt2")
+    for name in ("scale_attn_by_inverse_layer_idx", "reorder_and_upcast_attn", "add_cross_attention"):
+        if config.get(name):
+            raise CheckpointError(f"{folder}/config.json sets {name}, which this GPT does not have")
+    if not config.get("scale_attn_weights", True):
+        raise CheckpointError(f"{folder}/config.json turns scale_attn_weights off, which this GPT does not allow")
+    try:
+        fields = {ours: config[theirs] for theirs, ours in SIZES.items()}
+    except KeyError as error:
+        raise CheckpointError(f"{folder}/config.json lacks the field {error}") from error
+    return fields | {
+        "d_ff": config.get("n_inner"),
+        "dropout": config.get("resid_pdrop", 0.1),
+        "activation": config.get("activation_function", "gelu_new"),
+        "norm_eps": config.get("layer_norm_epsilon", 1e-5),
+        "tied": config.get("tie_word_embeddings", True),
+    }
+
+
+def config_json(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the ``config.json`` of GPT-2 for the fields of a :class:`companion.gpt.GPTConfig`."""
+    return {
+        "model_type": "gpt2",
+        "architectures": ["GPT2LMHeadModel"],
+        **{theirs: fields[ours] for theirs, ours in SIZES.items()},
+        "n_inner": fields["d_ff"],
+        "activation_function": fields["activation"],
+        "layer_norm_epsilon": fields["norm_eps"],
+        "tie_word_embeddings": fields["tied"],
+        "resid_pdrop": fields["dropout"],
+        "embd_pdrop": fields["dropout"],
+        "attn_pdrop": fields["dropout"],
+        "bos_token_id": None,
+        "eos_token_id": None,
+    }
