@@ -64,7 +64,7 @@ def loss_curve(axes: Axes, history: History, levels: Mapping[str, float]) -> Non
         axes.axhline(level, linestyle="--", color=colour, linewidth=1)
         axes.annotate(label, (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", color=colour)
     axes.set(xlabel="step", ylabel="nats per token")
-    axes.legend(loc="upper center")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0.92))
 
 
 class LiveLoss:
@@ -147,7 +147,7 @@ def attention_squares(axes: Axes, weights: Tensor, tokens: Sequence[str]) -> Non
     n = len(tokens)
     axes.set(xlim=(-0.5, n - 0.5), ylim=(n - 0.4, -0.5), aspect="equal", xlabel="key: is read", ylabel="query: reads")
     axes.set_xticks(range(n), tokens)
-    axes.set_yticks(range(n), tokens)
+    axes.set_yticks([i - 0.1 for i in range(n)], tokens)
     axes.xaxis.set_label_position("top")
     axes.tick_params(labeltop=True, labelbottom=False, length=0)
     axes.spines[:].set_visible(False)

@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import torch
+from hypothesis import HealthCheck, settings
 from torch import Tensor, nn
 
 from companion.gpt import GPT, GPTConfig
 
 TINY = {"vocab_size": 31, "context_length": 16, "n_layers": 2, "n_heads": 2, "d_model": 12}
 SIZES = {"vocab_size": 41, "n_positions": 24, "n_layer": 2, "n_head": 3, "n_embd": 18}
+
+PATIENT = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])  # no clock decides
 
 
 def tiny_gpt(seed: int = 0, **sizes) -> GPT:

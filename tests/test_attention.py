@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models import PATIENT
 from torch import nn
 
 from companion.attention import KVCache, MultiHeadAttention, causal_mask, scaled_dot_product_attention
@@ -42,7 +43,7 @@ def test_two_words_by_hand():
     assert output.item() == pytest.approx(10 * first + 20 * (1 - first))
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(PATIENT, max_examples=30)
 @given(
     batch=st.sampled_from([(), (2,), (2, 3)]),
     n=st.integers(1, 6),
@@ -258,6 +259,15 @@ def test_the_fused_kernel_and_the_explicit_weights_agree(options, dtype):
     fused = run(attention, x, options, dtype)
     attention.observers = KEEP
     torch.testing.assert_close(run(attention, x, options, dtype), fused, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("observers", [[], KEEP], ids=["fused", "explicit"])
+def test_a_mask_is_obeyed_beside_causality(observers):
+    attention, x = layer(), normal(2, 6, 12)
+    attention.observers = observers
+    mask = PATHS["masked and causal"]["mask"]
+    both = mask & torch.ones(6, 6, dtype=torch.bool).tril()
+    torch.testing.assert_close(attention(x, mask=mask, causal=True), attention(x, mask=both))
 
 
 def test_the_weights_are_never_stored_unless_observed(monkeypatch):

@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models import PATIENT
 from tokenizers import pre_tokenizers
 from transformers.models.gpt2.tokenization_gpt2 import GPT2Tokenizer
 
@@ -30,7 +31,7 @@ def labels(tokenizer, text):
 # Byte-level BPE
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(PATIENT, max_examples=200)
 @given(text=st.text(max_size=60))
 def test_any_text_comes_back_unchanged(byte_bpe, text):
     assert byte_bpe.decode(byte_bpe.encode(text).ids) == text

@@ -13,6 +13,7 @@ from typing import IO
 HEARTBEAT = 15.0  # seconds between two lines where the output is not a terminal
 TAIL = 20  # lines at the end of the log that are shown after a failure
 AFTER = 30  # lines shown after each warning: a notebook's traceback follows its own
+KERNEL = "[IPKernelApp]"  # what a notebook's kernel says of itself is no news of the book
 ESCAPES = re.compile(rb"\x1b\[[0-9;]*[A-Za-z]")
 TROUBLE = re.compile(r"\b(WARNING|ERROR|CRITICAL):")
 
@@ -42,7 +43,9 @@ def run(title: str, command: Sequence[str], log: Path, env: Mapping[str, str] | 
         for line in lines(process.stdout):
             sink.write(line + b"\n")
             sink.flush()
-            progress.latest = line.decode(errors="replace").strip() or progress.latest
+            text = line.decode(errors="replace").strip()
+            if text and not text.startswith(KERNEL):
+                progress.latest = text
         code = process.wait()
         progress.stop()
     seconds = time.monotonic() - start

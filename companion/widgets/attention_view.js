@@ -68,7 +68,7 @@ class View extends Picture {
 
   /** Redraw when there is more or less room, or another theme. */
   listenToPage() {
-    let width = 0;
+    let width = this.ui.root.clientWidth;
     this.resize = new ResizeObserver(() => {
       if (width !== this.ui.root.clientWidth) this.refresh("room");
       width = this.ui.root.clientWidth;

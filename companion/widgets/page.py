@@ -13,7 +13,8 @@ from companion.widgets.encoding import coarsen, deflate
 ROWS_IN_WORDS = 16
 PRECOMPUTED = "precomputed"
 PAGE_STYLE = """:root { color-scheme: light dark; }
-body { background: Canvas; color: CanvasText; max-width: 62rem; margin: 1.5rem auto; padding: 0 1rem; font-family: system-ui, sans-serif; }
+body { max-width: 62rem; margin: 1.5rem auto; padding: 0 1rem; background: Canvas; color: CanvasText;
+  font-family: system-ui, sans-serif; }
 h1 { margin: 0; font-size: 1.25rem; font-weight: 600; }"""
 HOST = Path(__file__).parent / "static_host.js"
 

@@ -8,15 +8,17 @@ const SIDE = 580; // no picture is taller
 function readTheme(root) {
   const style = getComputedStyle(root);
   const name = (key) => style.getPropertyValue(`--ca-${key}`).trim();
-  const stops = name("ramp").split(/\s+/).map((hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)));
+  const channels = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+  const stops = name("ramp").split(/\s+/).map(channels);
   const ramp = Array.from({ length: 256 }, (_, shade) => {
     const position = (shade / 255) * (stops.length - 1);
     const left = Math.min(Math.floor(position), stops.length - 2);
     return stops[left].map((from, c) => Math.round(from + (stops[left + 1][c] - from) * (position - left)));
   });
   const colours = Object.fromEntries(["text", "muted", "accent", "paper", "zero"].map((key) => [key, name(key)]));
-  const words = Uint32Array.from(ramp, ([r, g, b]) => 0xff000000 | (b << 16) | (g << 8) | r); // as pixels lie in memory
-  return { ramp, words, ...colours, font: (size) => `${size}px ${name("mono")}` };
+  const word = ([r, g, b]) => (0xff000000 | (b << 16) | (g << 8) | r) >>> 0; // as a pixel lies in memory
+  const words = Uint32Array.from(ramp, word);
+  return { ramp, words, nothing: word(channels(name("zero"))), ...colours, font: (size) => `${size}px ${name("mono")}` };
 }
 
 /** Shade 0 … 255 of a weight, on a square-root scale: the eye sees diffuse attention too. */
@@ -213,22 +215,28 @@ function drawAtlas(canvas, g, { image, layer, head, theme }) {
 
 /** The atlas as one image, with a gap of one part in twelve around each head. */
 function atlasImage(weights, g, theme) {
-  const ratio = Math.min(window.devicePixelRatio || 1, 2);
-  const cell = Math.round(g.cell * ratio);
+  const cell = Math.round(g.cell * Math.min(window.devicePixelRatio || 1, 2));
   const gap = Math.max(1, Math.round(cell / 12));
-  const size = Math.max(1, Math.min(64, weights.n, cell - 2 * gap));
-  const whole = document.createElement("canvas");
-  Object.assign(whole, { width: g.heads * cell, height: g.layers * cell });
-  const context = whole.getContext("2d");
-  context.imageSmoothingEnabled = false;
-  context.fillStyle = theme.zero;
+  const side = cell - 2 * gap;
+  const size = Math.max(1, Math.min(weights.n, side));
+  const image = document.createElement("canvas");
+  Object.assign(image, { width: g.heads * cell, height: g.layers * cell });
+  const context = image.getContext("2d");
+  const pixels = context.createImageData(image.width, image.height);
+  const words = new Uint32Array(pixels.data.buffer);
+  const source = Array.from({ length: side }, (_, k) => Math.floor((k * size) / side));
   for (let layer = 0; layer < g.layers; layer += 1) {
     for (let head = 0; head < g.heads; head += 1) {
-      const [x, y] = [head * cell + gap, layer * cell + gap];
-      context.fillRect(x, y, cell - 2 * gap, cell - 2 * gap);
-      const small = toImage(weights.pooled(layer, head, size), size, () => 1, theme);
-      context.drawImage(small, x, y, cell - 2 * gap, cell - 2 * gap);
+      const pooled = weights.pooled(layer, head, size);
+      for (let y = 0; y < side; y += 1) {
+        const start = (layer * cell + gap + y) * image.width + head * cell + gap;
+        for (let x = 0; x < side; x += 1) {
+          const weight = pooled[source[y] * size + source[x]];
+          words[start + x] = weight > 0 ? theme.words[shade(weight, 1)] : theme.nothing;
+        }
+      }
     }
   }
-  return whole;
+  context.putImageData(pixels, 0, 0);
+  return image;
 }

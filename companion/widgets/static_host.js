@@ -59,7 +59,7 @@
   }
 
   async function unpack(text) {
-    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const bytes = Uint8Array.fromBase64?.(text) ?? Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
     return new DataView(await new Response(stream).arrayBuffer());
   }
@@ -67,12 +67,13 @@
   /** Run the page's own model on the text, and show its answer, or why there is none. */
   async function answer(model, name) {
     const text = model.get("text");
+    const before = { device: model.get("device"), latency_ms: model.get("latency_ms") };
     try {
       const loading = (device) => model.update({ device, latency_ms: 0 });
       const result = await window.companionLive.answer(name, text, model.get("webgpu") === true, loading);
       model.update({ ...result, error: "", answered: text });
     } catch (problem) {
-      model.update({ error: problem.message, answered: text });
+      model.update({ ...before, error: problem.message, answered: text });
     }
   }
 

@@ -153,6 +153,19 @@ def test_opened_from_disk_the_precomputed_picture_stays_and_a_line_says_why(visi
     assert log.hosts() == set()
 
 
+def test_webgpu_is_asked_for_only_on_request_and_where_there_is_none_a_line_says_so(home):
+    page, log = home
+    type_text(page, "one text")
+    tokens = page.locator(".ca-token").all_inner_texts()
+    assert not [url for url in log.requests if "webgpu" in url]
+    page.get_by_label("run on WebGPU").check()  # the tests' browser has the interface, but no adapter
+    page.wait_for_function("document.querySelector('.ca-error').textContent.includes('WebGPU cannot be used here')")
+    assert page.locator(".ca-token").all_inner_texts() == tokens
+    assert "this page · WASM" in page.inner_text(".ca-status")
+    page.get_by_label("run on WebGPU").uncheck()
+    page.wait_for_function("document.querySelector('.ca-error').textContent === ''")
+
+
 def test_a_model_that_is_not_there_is_named(home):
     page, _ = home
     message = page.evaluate("companionLive.run('nobody', 'text').catch(problem => problem.message)")

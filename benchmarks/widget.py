@@ -1,0 +1,223 @@
+"""Measure AttentionView: from keystroke to picture in the built book and in JupyterLab, and its pages' size and speed.
+
+Run by hand, with the book built: ``python benchmarks/widget.py``. Writes ``benchmarks/results/widget.json``.
+"""
+
+import argparse
+import contextlib
+import functools
+import http.server
+import json
+import os
+import platform
+import secrets
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import nbformat
+import torch
+from playwright.sync_api import Page, sync_playwright
+
+from companion.widgets import AttentionView
+
+ROOT = Path(__file__).resolve().parents[1]
+SEED = 0
+KEYSTROKES = 25
+TEXT = "The interpreter reads the source of a module and "
+MORE = "then the function returns a list of names"
+BROWSER = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
+# From the keystroke to the second frame after the tokens are there: what the reader waits for.
+WATCH = """() => {
+  window.waits = [];
+  const box = document.querySelector('.ca textarea'), strip = document.querySelector('.ca-strip');
+  let start = null;
+  box.addEventListener('input', () => { start = performance.now(); }, true);
+  new MutationObserver(() => {
+    if (start === null) return;
+    const from = start; start = null;
+    requestAnimationFrame(() => requestAnimationFrame(() => window.waits.push(performance.now() - from)));
+  }).observe(strip, { childList: true });
+}"""
+
+
+def type_and_wait(page: Page) -> dict[str, float | int]:
+    """Type one letter after the other, each after the answer to the one before, and report the waits."""
+    box = page.locator(".ca textarea").first
+    box.fill(TEXT)
+    page.wait_for_timeout(4000)  # the model is loaded and warm
+    page.evaluate(WATCH)
+    box.focus()
+    page.keyboard.press("Control+End")
+    for number, letter in enumerate(MORE[:KEYSTROKES], 1):
+        page.keyboard.type(letter)
+        page.wait_for_function("n => window.waits.length >= n", arg=number)
+    waits = sorted(page.evaluate("window.waits"))
+    return {
+        "keystrokes": len(waits),
+        "median_ms": round(statistics.median(waits), 1),
+        "p90_ms": round(waits[int(0.9 * len(waits))], 1),
+        "tokens": page.locator(".ca-token").count(),
+        "status": page.inner_text(".ca-status"),
+    }
+
+
+def in_the_page(browser, folder: Path) -> dict[str, float | int]:
+    """The built book, over a plain file server."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _quiet(folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    page = browser.new_page()
+    page.goto(f"http://127.0.0.1:{server.server_port}/book/index.html")
+    page.wait_for_selector(".ca-token")
+    result = type_and_wait(page)
+    server.shutdown()
+    page.close()
+    return result
+
+
+def _quiet(folder: Path) -> functools.partial:
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return functools.partial(Handler, directory=str(folder))
+
+
+@contextlib.contextmanager
+def jupyterlab(folder: Path) -> Iterator[str]:
+    """A real JupyterLab over ``folder``; yields the address of its notebook."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    token = secrets.token_hex(16)
+    options = [f"--ServerApp.port={port}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"]
+    options += ["--no-browser", "--ServerApp.ip=127.0.0.1", "--LabApp.news_url=", "--LabApp.check_for_updates_class="]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        options.append("--allow-root")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "JUPYTER_CONFIG_DIR": str(folder / "config")}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", *options],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(120):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/api?token={token}"):
+                break
+            time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}/lab/tree/live.ipynb?token={token}&reset"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def in_jupyterlab(browser) -> dict[str, float | int]:
+    """A kernel's round trip, through a real server and a real browser."""
+    cell = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom companion import zoo\n"
+        f"from companion.widgets import AttentionView\nAttentionView.live(*zoo.load('prose'), {TEXT!r})"
+    )
+    with tempfile.TemporaryDirectory() as name:
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+        nbformat.write(notebook, Path(name) / "live.ipynb")
+        with jupyterlab(Path(name)) as address:
+            page = browser.new_page(viewport={"width": 1300, "height": 1000})
+            page.goto(address)
+            page.wait_for_selector(".jp-CodeCell .cm-content", timeout=120_000)
+            page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", timeout=60_000)
+            page.locator(".jp-CodeCell .cm-content").first.click()
+            page.keyboard.press("Shift+Enter")
+            page.wait_for_selector(".ca-token", timeout=120_000)
+            result = type_and_wait(page)
+            page.close()
+    return result
+
+
+def a_page(browser, tokens: int) -> dict[str, float | int]:
+    """12 layers × 12 heads of random attention as one page: its size, and how long it takes to write and to draw."""
+    generator = torch.Generator().manual_seed(SEED)
+    attention = torch.randn(12, 12, tokens, tokens, generator=generator).mul_(0.25).softmax(-1)
+    labels = [f"token{i}" for i in range(tokens)]
+    writes, draws, hovers, layers = [], [], [], []
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "page.html"
+        for _ in range(3):
+            start = time.perf_counter()
+            path.write_text(AttentionView(labels, attention).to_html(), encoding="utf-8")
+            writes.append(time.perf_counter() - start)
+            page = browser.new_page(viewport={"width": 1100, "height": 900})
+            page.goto(path.as_uri())
+            page.wait_for_function("document.querySelector('.ca-stage canvas')?.getAttribute('aria-label')")
+            draws.append(page.evaluate(f"async () => {{ {FRAMES} return performance.now() }}"))
+            hovers.append(page.evaluate(f"async () => {{ {HOVER} }}"))
+            layers.append(page.evaluate(f"async () => {{ {LAYER} }}"))
+            nodes = page.evaluate("document.querySelectorAll('*').length")
+            heap = page.evaluate("performance.memory.usedJSHeapSize / 1e6")
+            page.close()
+        size = path.stat().st_size / 1e6
+    return {
+        "MB": round(size, 2),
+        "write_s": round(statistics.median(writes), 2),
+        "draw_ms": round(statistics.median(draws)),
+        "hover_ms": round(statistics.median(hovers)),
+        "layer_ms": round(statistics.median(layers)),
+        "elements": nodes,
+        "heap_MB": round(heap, 1),
+    }
+
+
+FRAMES = "await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));"
+HOVER = f"""const token = document.querySelectorAll('.ca-token')[7], start = performance.now();
+token.dispatchEvent(new PointerEvent('pointerover', {{ bubbles: true }})); {FRAMES} return performance.now() - start;"""
+LAYER = f"""const layer = document.querySelector('.ca select'), start = performance.now();
+layer.value = 5; layer.dispatchEvent(new Event('change')); {FRAMES} return performance.now() - start;"""
+
+
+def main() -> None:
+    """Measure everything, print it, and write it down."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--book", type=Path, default=ROOT / "_build" / "html", help="the built book")
+    book = parser.parse_args().book.resolve()
+    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    packages = ("torch", "ipywidgets", "anywidget", "jupyterlab", "playwright", "large-language-models-live")
+    results = {
+        "command": "python benchmarks/widget.py",
+        "seed": SEED,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "cores": os.cpu_count(),
+    }
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(BROWSER))
+        results["versions"]["chromium"] = browser.version
+        results["book_keystroke_to_picture"] = show("in the page", in_the_page(browser, book))
+        results["jupyterlab_keystroke_to_picture"] = show("in JupyterLab", in_jupyterlab(browser))
+        results["pages_of_144_heads"] = {
+            n: show(f"page of {n} tokens", a_page(browser, n)) for n in (32, 64, 128, 256, 512)
+        }
+        browser.close()
+    target = ROOT / "benchmarks" / "results" / "widget.json"
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    print(f"written to {target.relative_to(ROOT)}")
+
+
+def show(name: str, result: dict) -> dict:
+    """Print one line of results and hand it on."""
+    print(f"{name}: {', '.join(f'{key} {value}' for key, value in result.items())}", flush=True)
+    return result
+
+
+if __name__ == "__main__":
+    main()
