@@ -62,6 +62,7 @@ class GPTConfig:
 
 ACTIVATIONS = {
     "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"),  # the same function by its later name
     "gelu": F.gelu,
     "relu": F.relu,
 }
@@ -103,12 +104,7 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """A decoder-only language model, exact enough to load any GPT-2 checkpoint.
-
-    ``zoo_name`` is the name of the shipped weights that it holds, if any; :func:`companion.zoo.load` sets it.
-    """
-
-    zoo_name: str | None = None
+    """A decoder-only language model, exact enough to load any GPT-2 checkpoint."""
 
     def __init__(self, config: GPTConfig) -> None:
         """Make a model with GPT-2's initial weights: N(0, 0.02), less for what adds to the residual stream."""

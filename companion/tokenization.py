@@ -16,7 +16,8 @@ WORDPIECE_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 def train_byte_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     """Learn GPT-2's kind of vocabulary: the 256 bytes, and the merges that shorten ``texts`` most.
 
-    Any text can be encoded, and decoding gives it back unchanged; id 0 is ``<|endoftext|>``.
+    Any text can be encoded, and decoding gives it back unchanged (``skip_special_tokens=False`` where it may hold one);
+    id 0 is ``<|endoftext|>``.
 
     Args:
         texts: documents to learn from.

@@ -81,7 +81,8 @@ def fit(
 
     Args:
         model: any model that ``loss`` understands.
-        batches: tensors, or tuples or dicts of tensors; started anew when they run out.
+        batches: tensors, or tuples or dicts of tensors; started anew when they run out. A resume is exact
+            only if they are the same each time: their order must not hang on torch's global random state.
         steps: batches to train on.
         loss: (model, batch) -> scalar.
         optimizer: "adamw", or "muon" (Muon for the matrices inside the blocks, AdamW for all else).
@@ -95,8 +96,7 @@ def fit(
             ``evaluate_every`` steps and after the last.
         evaluate_every: steps.
         on_step: called after each step with its number, counted from 1, and the history.
-        checkpoint: a file that the run is saved to, and resumed from when it exists. A resumed run ends with the
-            weights of one that was never interrupted.
+        checkpoint: a file that the run is saved to, and resumed from, to the same weights, when it exists.
         checkpoint_every: steps.
         progress: show a bar on standard output.
 
@@ -124,7 +124,7 @@ def fit(
     if first > steps:
         raise ValueError(f"{saved} is at step {first} already; steps must be at least that, got {steps}")
     stream = itertools.islice(_endless(batches), first, steps)
-    pause = 0.5 if sys.stdout.isatty() else 30  # seconds between lines; a log wants few
+    pause = 0.5 if sys.stdout.isatty() or "ipykernel" in sys.modules else 30  # seconds; a log wants few lines
     bar = tqdm(total=steps, initial=first, file=sys.stdout, mininterval=pause, disable=not progress)
     if evaluate and first == 0:
         run.evaluate(evaluate)

@@ -93,12 +93,12 @@ def test_a_failed_save_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     old = tiny_gpt(seed=1)
     old.save_pretrained(tmp_path)
 
-    def full_disk(tensors, path, metadata):
-        Path(path).write_bytes(b"half of it")
+    def full_disk(path, content):
+        path.open("wb").write(content[:9])
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("companion.checkpoints.save_file", full_disk)
-    with pytest.raises(OSError, match="no space left"):
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="no space left"):
+        patched.setattr(Path, "write_bytes", full_disk)
         tiny_gpt(seed=2, n_layers=1).save_pretrained(tmp_path)
     assert same_weights(GPT.from_pretrained(tmp_path), old)
 
@@ -228,7 +228,10 @@ def test_a_missing_size_is_named(folder):
         ({"reorder_and_upcast_attn": True}, "reorder_and_upcast_attn, which this GPT does not have"),
         ({"add_cross_attention": True}, "add_cross_attention, which this GPT does not have"),
         ({"scale_attn_weights": False}, "turns scale_attn_weights off"),
-        ({"activation_function": "silu"}, "activation must be one of gelu_new, gelu, relu; got 'silu'"),
+        (
+            {"activation_function": "silu"},
+            "activation must be one of gelu_new, gelu_pytorch_tanh, gelu, relu; got 'silu'",
+        ),
         ({"n_head": 4}, "d_model must be a multiple of n_heads; got 18 and 4"),
         ({"n_layer": "two"}, "config.json"),
     ],

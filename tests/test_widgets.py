@@ -12,6 +12,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
+from companion import zoo
 from companion.capture import capture
 from companion.gpt import GPT, GPTConfig
 from companion.tokenization import token_labels, train_byte_bpe
@@ -269,11 +270,7 @@ def test_only_a_model_of_the_zoo_is_left_to_the_page(model, tokenizer):
     own = AttentionView.live(model, tokenizer, "the cat")
     assert "data-model" not in own._repr_mimebundle_()[0]["text/html"]
     assert own.model_name == "GPT"
-    model.zoo_name = "prose"
-    try:
-        shipped = AttentionView.live(model, tokenizer, "the cat")
-    finally:
-        del model.zoo_name
+    shipped = AttentionView.live(*zoo.load("prose"), "the cat")
     assert 'data-model="prose"' in shipped._repr_mimebundle_()[0]["text/html"]
     assert shipped.model_name == "prose"
 

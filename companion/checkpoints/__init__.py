@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -186,7 +186,7 @@ def save_weights(
         rule.theirs if rule.theirs.startswith(head) else layout.prefix + rule.theirs: rule.join(parameters)
         for rule in layout.rules
     }
-    save_file(tensors, folder / (WEIGHTS + ".part"), metadata={"format": "pt"})
+    (folder / (WEIGHTS + ".part")).write_bytes(save(tensors, metadata={"format": "pt"}))
     (folder / "config.json.part").write_text(json.dumps(config, indent=2) + "\n", encoding="utf8")
     for name in (WEIGHTS, "config.json"):
         (folder / (name + ".part")).replace(folder / name)

@@ -114,12 +114,13 @@ class AttentionView(anywidget.AnyWidget):
         Raises:
             ValueError: on a text that is empty or does not fit into the context, or an unknown layer, head or view.
         """
-        from companion.widgets.live import Asker  # here, so that a still picture needs no torch
+        from companion import zoo  # here, so that a still picture needs no torch
+        from companion.widgets.live import Asker
 
         ask = Asker(model, tokenizer)
         answer = ask(text)
         widget = cls(answer.tokens, answer.attention, layer=layer, head=head, view=view)
-        widget._zoo_name = getattr(model, "zoo_name", None)
+        widget._zoo_name = zoo.name_of(model)
         widget.model_name = widget._zoo_name or type(model).__name__
         widget.text = text
         widget.is_live = True

@@ -100,13 +100,13 @@ function labelled(geometry, pointed) {
   return shown;
 }
 
-function drawRowLabels(context, g, labels, theme, row, colourOf) {
+function drawRowLabels(context, g, labels, theme, pointed) {
   context.textAlign = "right";
   context.textBaseline = "middle";
   const font = theme.font(fontSize(g.cell));
-  for (const i of labelled(g, [row])) {
-    context.fillStyle = colourOf(i);
-    context.font = i === row ? `600 ${font}` : font;
+  for (const i of labelled(g, pointed)) {
+    context.fillStyle = pointed.includes(i) ? theme.accent : theme.muted;
+    context.font = i === pointed[0] ? `600 ${font}` : font;
     context.fillText(fit(context, labels[i], g.label), g.label + 4, g.top + (i + 0.5) * g.cell + 0.5);
   }
 }
@@ -126,7 +126,7 @@ function drawMatrix(canvas, g, { labels, image, row, column, theme }) {
       context.fillRect(g.left, g.top + k * g.cell - 0.5, side, 1);
     }
   }
-  drawRowLabels(context, g, labels, theme, row, (i) => (i === row ? theme.accent : theme.muted));
+  drawRowLabels(context, g, labels, theme, [row]);
   context.textAlign = "left";
   const font = theme.font(fontSize(g.cell));
   for (const j of labelled(g, [column])) {
@@ -178,7 +178,8 @@ function drawArcs(canvas, g, { labels, weights, backdrop, row, column, most, the
     context.arc(g.left, g.top + (j + 0.5) * g.cell, 1.5 + (3 * strength) / 255, 0, 7);
     context.fill();
   }
-  drawRowLabels(context, g, labels, theme, row, (i) => (i === row ? theme.accent : theme.muted));
+  const apart = Math.abs(row - column) * g.cell > SMALLEST; // or the two labels would cover each other
+  drawRowLabels(context, g, labels, theme, apart ? [row, column] : [row]);
   context.font = theme.font(fontSize(g.cell));
   const named = g.cell < FONT_SIZE ? [] : keys.slice(-5).filter((j) => j !== column);
   for (const j of [column, ...named]) {

@@ -6,7 +6,9 @@
 from importlib import resources
 from pathlib import Path
 
+import torch
 from tokenizers import Tokenizer
+from torch import nn
 
 from companion.gpt import GPT
 from companion.tokenization import load_tokenizer
@@ -31,15 +33,26 @@ def names() -> list[str]:
 def load(name: str) -> tuple[GPT, Tokenizer]:
     """Return a shipped model in evaluation mode, on the CPU, and its tokenizer.
 
-    The model's ``zoo_name`` tells a widget in a built page which file to run there.
-
     Raises:
         ValueError: when the package ships no model of that name.
     """
     path = folder(name)
-    model = GPT.from_pretrained(path)
-    model.zoo_name = name
-    return model, load_tokenizer(path)
+    return GPT.from_pretrained(path), load_tokenizer(path)
+
+
+def name_of(model: nn.Module) -> str | None:
+    """Return the name of the shipped model whose weights ``model`` has, to the bit; None for any other model.
+
+    A page may run the shipped file in the place of such a model, and of no other.
+    """
+    parameters = dict(model.named_parameters())
+    for name in names():
+        shipped = dict(GPT.from_pretrained(folder(name)).named_parameters())
+        if parameters.keys() == shipped.keys() and all(
+            torch.equal(parameter.detach().cpu().float(), shipped[key]) for key, parameter in parameters.items()
+        ):
+            return name
+    return None
 
 
 def _root() -> Path:
