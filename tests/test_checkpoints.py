@@ -97,9 +97,10 @@ def test_a_failed_save_leaves_the_old_checkpoint(tmp_path, monkeypatch):
         path.open("wb").write(content[:9])
         raise OSError("no space left on device")
 
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="no space left"):
+    with monkeypatch.context() as patched:
         patched.setattr(Path, "write_bytes", full_disk)
-        tiny_gpt(seed=2, n_layers=1).save_pretrained(tmp_path)
+        with pytest.raises(OSError, match="no space left"):
+            tiny_gpt(seed=2, n_layers=1).save_pretrained(tmp_path)
     assert same_weights(GPT.from_pretrained(tmp_path), old)
 
 
@@ -230,7 +231,7 @@ def test_a_missing_size_is_named(folder):
         ({"scale_attn_weights": False}, "turns scale_attn_weights off"),
         (
             {"activation_function": "silu"},
-            "activation must be one of gelu_new, gelu_pytorch_tanh, gelu, relu; got 'silu'",
+            "activation must be one of gelu_new, .*; got 'silu'",
         ),
         ({"n_head": 4}, "d_model must be a multiple of n_heads; got 18 and 4"),
         ({"n_layer": "two"}, "config.json"),

@@ -112,7 +112,6 @@ SMALL = recipes.Recipe(
     batch_size=2,
     learning_rate=1e-2,
     weight_decay=0.1,
-    primer_copies=2,
     vocabulary_from=("primer",),
     seed=1,
 )

@@ -29,9 +29,19 @@ async function load(name, webgpu) {
   ]);
   ort.env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
   ort.env.wasm.numThreads = 1; // more need headers that a plain file server does not send
-  const session = await ort.InferenceSession.create(model, { executionProviders: [webgpu ? "webgpu" : "wasm"] });
+  const session = await start(ort, model, webgpu);
   const tokenizer = new Tokenizer(vocabulary, {});
   return { ort, session, tokenizer, byteLevel: vocabulary.decoder?.type === "ByteLevel", ...limits };
+}
+
+async function start(ort, model, webgpu) {
+  const options = { executionProviders: [webgpu ? "webgpu" : "wasm"], logSeverityLevel: 3 }; // errors, no advice
+  try {
+    return await ort.InferenceSession.create(model, options);
+  } catch (problem) {
+    if (!webgpu) throw problem;
+    throw new Error(`WebGPU cannot be used here; untick it to go on without. (${problem.message})`);
+  }
 }
 
 /** Open a model once for each way of running it. */
