@@ -76,7 +76,7 @@ def test_the_address_is_the_one_of_the_configuration(name: str, address: str):
     assert address in (ROOT / name).read_text()
 
 
-def test_the_placeholder_is_nowhere_unless_it_is_the_address(address: str):
+def test_the_unregistrable_owner_is_nowhere_unless_it_is_the_address(address: str):
     if f"/{NOBODY}/" not in address:
         assert [path for path, text in text_files(ROOT).items() if f"/{NOBODY}/" in text] == []
 
