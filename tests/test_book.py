@@ -88,7 +88,13 @@ def test_each_chapter_of_the_contents_has_a_page(root: Path, built_book: Path):
     toc = yaml.safe_load((root / "_toc.yml").read_text())
     chapters = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
     assert [name for name in [toc["root"], *chapters] if not (built_book / f"{name}.html").exists()] == []
-    assert "url=book/index.html" in (built_book / "index.html").read_text()
+
+
+@pytest.mark.book
+def test_the_front_door_leads_to_the_first_page_and_asks_for_no_icon(built_book: Path):
+    door = (built_book / "index.html").read_text()
+    assert 'content="0; url=book/index.html"' in door
+    assert '<link rel="icon" href="data:,">' in door
 
 
 @pytest.mark.book
