@@ -1,9 +1,12 @@
-"""From text to token numbers and back: byte-level BPE and WordPiece, over Hugging Face ``tokenizers``.
+"""From text to token numbers and back: byte-level BPE, WordPiece and unigram, over Hugging Face ``tokenizers``.
 
-Chapter: ``book/algorithms/gpt.ipynb``. Sources: Sennrich et al. 2016 (BPE); Radford et al. 2019, section 2.2 (bytes);
-Devlin et al. 2019, section 3 (WordPiece with [CLS] and [SEP]).
+Chapter: ``book/concepts/tokenization.ipynb``; :mod:`companion.subwords` builds the three by hand. Sources: Sennrich et
+al. 2016 (BPE); Radford et al. 2019, section 2.2 (bytes); Devlin et al. 2019, section 3 (WordPiece with [CLS] and
+[SEP]); Kudo 2018 and Kudo & Richardson 2018 (unigram over text whose spaces are symbols); Raffel et al. 2020 (</s>).
 """
 
+import json
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -11,6 +14,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 END_OF_TEXT = "<|endoftext|>"
 WORDPIECE_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+UNIGRAM_SPECIALS = ("<pad>", "</s>", "<unk>")
+SPACE = "▁"  # how a unigram vocabulary writes a space
 
 
 def train_byte_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
@@ -42,32 +47,98 @@ def train_byte_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
 def train_wordpiece(texts: Iterable[str], vocab_size: int, lowercase: bool = True) -> Tokenizer:
     """Learn BERT's kind of vocabulary: words, and pieces of words marked by ``##``.
 
-    Encoding puts [CLS] first and [SEP] last; a pair of texts becomes ``[CLS] A [SEP] B [SEP]``.
+    The library learns by merging the most frequent pair, as BPE does, and encodes by the longest match, as BERT does.
+    Each Chinese character is a word of its own. Encoding puts [CLS] first and [SEP] last; a pair of texts becomes
+    ``[CLS] A [SEP] B [SEP]``.
 
     Args:
         texts: documents to learn from.
-        vocab_size: tokens in all, the five special ones included.
+        vocab_size: tokens in all, the five special ones and every character of the texts included.
         lowercase: fold case and strip accents, as BERT's "uncased" checkpoints do.
 
     Raises:
-        ValueError: when there is no room beside the special tokens.
+        ValueError: when there is no room beside the special tokens, or none for the characters.
     """
     if vocab_size <= len(WORDPIECE_SPECIALS):
         raise ValueError(f"a WordPiece vocabulary needs more than {len(WORDPIECE_SPECIALS)} tokens; got {vocab_size}")
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    texts = list(texts)
+    characters = _wordpiece_vocabulary(texts, 0, (), lowercase)  # no room for merges: the characters alone
+    inside = sorted(piece for piece in characters if piece.startswith("##"))  # else numbered at random, and so are ties
+    vocabulary = _wordpiece_vocabulary(texts, vocab_size, (*WORDPIECE_SPECIALS, *inside), lowercase)
+    if len(vocabulary) > vocab_size:
+        raise ValueError(f"the special tokens and characters alone need {len(vocabulary)} tokens; got {vocab_size}")
+    tokenizer = _bert(models.WordPiece(vocabulary, unk_token="[UNK]"), lowercase)
+    tokenizer.add_special_tokens(list(WORDPIECE_SPECIALS))
     tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocab_size, special_tokens=list(WORDPIECE_SPECIALS), show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")],
     )
     return tokenizer
+
+
+def _bert(model: models.WordPiece, lowercase: bool) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return tokenizer
+
+
+def _wordpiece_vocabulary(texts: Sequence[str], size: int, first: Sequence[str], lowercase: bool) -> dict[str, int]:
+    tokenizer = _bert(models.WordPiece(unk_token="[UNK]"), lowercase)
+    every = sys.maxsize  # by default only 1000 characters are kept, and chance decides among equally frequent ones
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=size, special_tokens=list(first), limit_alphabet=every, show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer.get_vocab()
+
+
+def train_unigram(texts: Iterable[str], vocab_size: int) -> Tokenizer:
+    """Learn T5's kind of vocabulary: pieces with probabilities, in a text whose spaces are written as ``▁``.
+
+    Encoding finds the likeliest segmentation and puts </s> last; a pair of texts becomes ``A </s> B </s>``. Decoding
+    gives back a text of known characters, but for a space at its start.
+
+    Args:
+        texts: documents to learn from.
+        vocab_size: tokens at most, the three special ones and every character of the texts included.
+
+    Raises:
+        ValueError: when there is no room for the characters.
+    """
+    texts = list(texts)
+    least = len({SPACE, *"".join(texts).replace(" ", SPACE)}) + len(UNIGRAM_SPECIALS)
+    if vocab_size < least:
+        raise ValueError(f"the special tokens and characters alone need {least} tokens; got {vocab_size}")
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE)
+    tokenizer.decoder = decoders.Metaspace(replacement=SPACE)
+    trainer = trainers.UnigramTrainer(
+        vocab_size=vocab_size, special_tokens=list(UNIGRAM_SPECIALS), unk_token="<unk>", show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.model = models.Unigram(_settled(tokenizer), unk_id=UNIGRAM_SPECIALS.index("<unk>"))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", tokenizer.token_to_id("</s>"))]
+    )
+    return tokenizer
+
+
+def _settled(tokenizer: Tokenizer) -> list[tuple[str, float]]:
+    """Return a unigram vocabulary in an order of its own, because the library's changes from run to run.
+
+    Its sums differ in the last digits, and the characters that its pruning dropped come back in any order, each a
+    ten-thousandth above the one before, from the lowest score on.
+    """
+    vocabulary = dict(json.loads(tokenizer.to_str())["model"]["vocab"])
+    special = [(name, vocabulary.pop(name)) for name in UNIGRAM_SPECIALS]
+    characters = {piece for piece in vocabulary if len(piece) == 1}
+    lowest = min(vocabulary.values(), default=0.0)
+    dropped = {piece for piece in characters if vocabulary[piece] < lowest + 1e-4 * len(characters)}
+    scores = {piece: round(lowest if piece in dropped else score, 6) for piece, score in vocabulary.items()}
+    return [*special, *sorted(scores.items(), key=lambda entry: (-entry[1], entry[0]))]
 
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:

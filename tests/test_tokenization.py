@@ -8,8 +8,18 @@ from hypothesis import strategies as st
 from models import PATIENT
 from tokenizers import pre_tokenizers
 from transformers.models.gpt2.tokenization_gpt2 import GPT2Tokenizer
+from transformers.models.t5.tokenization_t5 import T5Tokenizer
 
-from companion.tokenization import END_OF_TEXT, load_tokenizer, token_labels, train_byte_bpe, train_wordpiece
+from companion.subwords import encode_unigram
+from companion.tokenization import (
+    END_OF_TEXT,
+    SPACE,
+    load_tokenizer,
+    token_labels,
+    train_byte_bpe,
+    train_unigram,
+    train_wordpiece,
+)
 
 TEXTS = ["the cat sat on the mat, and the cat ate\n\tthe hat"] * 3 + ["a fish, a dish", "naïve café: 语言模型 🙂"]
 
@@ -22,6 +32,11 @@ def byte_bpe():
 @pytest.fixture(scope="module")
 def wordpiece():
     return train_wordpiece(TEXTS, 60)
+
+
+@pytest.fixture(scope="module")
+def unigram():
+    return train_unigram(TEXTS, 60)
 
 
 def labels(tokenizer, text):
@@ -119,6 +134,89 @@ def test_a_vocabulary_too_small_for_the_special_tokens_is_refused(size):
         train_wordpiece(TEXTS, size)
 
 
+def test_a_wordpiece_vocabulary_too_small_for_the_characters_is_refused():
+    with pytest.raises(ValueError, match="the special tokens and characters alone need 25 tokens; got 24"):
+        train_wordpiece(["abcdefghij", "jihgfedcba"], 24)
+    assert train_wordpiece(["abcdefghij", "jihgfedcba"], 25).get_vocab_size() == 25
+
+
+@pytest.mark.parametrize("size", [30, 60])
+def test_wordpiece_training_is_deterministic(size):
+    texts = ["abcdefgh hgfedcba", "acegbdfh", "bdfhaceg"]  # equally frequent pairs, whose order nothing else decides
+    assert len({train_wordpiece(texts, size).to_str() for _ in range(6)}) == 1
+
+
+def test_each_chinese_character_is_a_word_of_its_own():
+    tokens = train_wordpiece(["语言模型语言模型"], 60).encode("语言模型").tokens
+    assert tokens == ["[CLS]", "语", "言", "模", "型", "[SEP]"]
+
+
+# Unigram
+
+
+def pieces(tokenizer):
+    return [(piece, score) for piece, score in json.loads(tokenizer.to_str())["model"]["vocab"]]
+
+
+def known_text():
+    return st.text("".join(sorted(set("".join(TEXTS)))), max_size=40)
+
+
+@settings(PATIENT, max_examples=200)
+@given(text=known_text())
+def test_known_characters_come_back_but_for_a_space_at_the_start(unigram, text):
+    assert unigram.decode(unigram.encode(text).ids) == text.removeprefix(" ")
+
+
+def test_a_space_is_a_symbol_of_the_text(unigram):
+    assert "".join(unigram.encode("the cat", add_special_tokens=False).tokens) == f"{SPACE}the{SPACE}cat"
+
+
+def test_special_tokens_of_unigram_come_first_and_the_likeliest_piece_next(unigram):
+    assert [unigram.id_to_token(i) for i in range(3)] == ["<pad>", "</s>", "<unk>"]
+    scores = [score for _, score in pieces(unigram)[3:]]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_text_ends_with_its_mark_and_so_does_each_of_a_pair(unigram):
+    assert unigram.encode("the cat").tokens[-1] == "</s>"
+    assert unigram.encode("the cat", "the mat").tokens.count("</s>") == 2
+
+
+def test_a_character_never_seen_is_unknown(unigram):
+    assert labels(unigram, "Ω")[-2:] == ["<unk>", "</s>"]
+
+
+@settings(PATIENT, max_examples=50)
+@given(text=st.text("thecasmondi", min_size=1, max_size=12))
+def test_it_takes_the_likeliest_segmentation(unigram, text):
+    log_p = dict(pieces(unigram)[3:])
+    ours = encode_unigram(SPACE + text, log_p)
+    theirs = unigram.encode(text, add_special_tokens=False).tokens
+    assert sum(log_p[p] for p in theirs) == pytest.approx(sum(log_p[p] for p in ours))
+
+
+def test_unigram_training_is_deterministic(unigram):
+    assert {train_unigram(TEXTS, 60).to_str() for _ in range(5)} == {unigram.to_str()}
+
+
+def test_it_splits_as_the_t5_tokenizer_of_transformers_does(unigram):
+    theirs = T5Tokenizer(vocab=pieces(unigram), extra_ids=0)
+    for text in ["the cat sat on the mat", "a fish, a dish", "the hat ate Ω"]:
+        assert theirs(text)["input_ids"] == unigram.encode(text).ids
+
+
+@pytest.mark.parametrize("size", [0, 6])
+def test_a_unigram_vocabulary_too_small_for_the_characters_is_refused(size):
+    with pytest.raises(ValueError, match=f"the special tokens and characters alone need 7 tokens; got {size}"):
+        train_unigram(["a b c"], size)
+    assert train_unigram(["a b c"], 7).get_vocab_size() == 7
+
+
+def test_texts_may_be_read_only_once():
+    assert train_unigram(iter(TEXTS), 60).to_str() == train_unigram(TEXTS, 60).to_str()
+
+
 # Labels
 
 
@@ -167,6 +265,10 @@ def test_there_is_one_label_a_token(byte_bpe):
 
 def test_wordpiece_labels_are_its_tokens(wordpiece):
     assert labels(wordpiece, "cats Ω") == wordpiece.encode("cats Ω").tokens
+
+
+def test_unigram_labels_are_its_pieces(unigram):
+    assert labels(unigram, "the cat") == unigram.encode("the cat").tokens
 
 
 @pytest.mark.parametrize("bad", [-1, 300, 10**6])
