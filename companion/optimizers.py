@@ -1,27 +1,186 @@
-"""Which optimizer changes which parameter.
+"""How a gradient becomes a step: SGD, momentum, Adam, AdamW and Muon, and which of them changes which parameter.
 
-Chapter: ``book/algorithms/gpt.ipynb``. Sources: Loshchilov & Hutter 2019 (AdamW); Jordan et al. 2024 (Muon).
+Chapter: ``book/concepts/optimization.ipynb``. The classes here are written to be read, one tensor at a time, and make
+the same steps as those of ``torch.optim``. Training uses torch's own, which step through all tensors at once.
 """
 
-from torch import nn
-from torch.optim import AdamW, Muon, Optimizer
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn, optim
+from torch.optim import Optimizer
+
+NAMES = ("sgd", "momentum", "adam", "adamw", "muon")
+
+
+class _ByTensor(Optimizer):
+    """An optimizer whose step treats each tensor for itself: a subclass says how in ``_update``."""
+
+    def __init__(self, params: Iterable[Any], **defaults: Any) -> None:
+        for name in ("lr", "weight_decay", "eps"):
+            if defaults.get(name, 0.0) < 0:
+                raise ValueError(f"{name} must be at least 0; got {defaults[name]}")
+        for share in (*defaults.get("betas", ()), defaults.get("momentum", 0.0)):
+            if not 0 <= share < 1:
+                raise ValueError(f"momentum and betas must be in [0, 1); got {share}")
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]  # no closure: the gradient is there already
+        """Change every parameter that has a gradient."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    self._update(weight, weight.grad, self.state[weight], group)
+
+    def _update(self, weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+
+class SGD(_ByTensor):
+    """Step against the gradient, or against a sum of the gradients so far that fades by ``momentum``.
+
+    ``v <- momentum v + g,  w <- w - lr v``. Sources: Robbins & Monro 1951 (a noisy gradient is enough);
+    Polyak 1964 (momentum, the "heavy ball").
+    """
+
+    def __init__(self, params: Iterable[Any], lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
+        """Take tensors or torch's parameter groups; weight decay is an L2 penalty, ``g + weight_decay w``.
+
+        Raises:
+            ValueError: when the rate or the decay is negative, or the momentum outside [0, 1).
+        """
+        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay)
+
+    def _update(self, weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+        gradient = gradient + group["weight_decay"] * weight
+        state["v"] = group["momentum"] * state.get("v", 0.0) + gradient
+        weight.sub_(group["lr"] * state["v"])
+
+
+class Adam(_ByTensor):
+    """Step along the mean gradient, each coordinate measured by the size that its gradients usually have.
+
+    ``m <- b1 m + (1 - b1) g,  v <- b2 v + (1 - b2) g^2,  w <- w - lr m' / (sqrt(v') + eps)`` with
+    ``m' = m / (1 - b1^t)`` and ``v' = v / (1 - b2^t)``, which take out that both means begin at 0.
+    Source: Kingma & Ba 2015, algorithm 1.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        """Take tensors or torch's parameter groups; weight decay is an L2 penalty, ``g + weight_decay w``.
+
+        Raises:
+            ValueError: when the rate, eps or the decay is negative, or a beta outside [0, 1).
+        """
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+    def _update(self, weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+        gradient = gradient + group["weight_decay"] * weight  # and so divided below like any gradient
+        weight.sub_(group["lr"] * self._direction(gradient, state, group))
+
+    def _direction(self, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
+        one, two = group["betas"]
+        t = state["t"] = state.get("t", 0) + 1
+        state["m"] = one * state.get("m", 0.0) + (1 - one) * gradient
+        state["v"] = two * state.get("v", 0.0) + (1 - two) * gradient.square()
+        mean, square = state["m"] / (1 - one**t), state["v"] / (1 - two**t)
+        return mean / (square.sqrt() + group["eps"])
+
+
+class AdamW(Adam):
+    """Adam, with a weight decay that the division does not touch: ``w <- (1 - lr weight_decay) w`` before the step.
+
+    Source: Loshchilov & Hutter 2019, algorithm 2, with torch's convention: the decay is multiplied by the whole
+    learning rate, where the paper multiplies it by the schedule's share alone.
+    """
+
+    def _update(self, weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+        weight.mul_(1 - group["lr"] * group["weight_decay"])
+        weight.sub_(group["lr"] * self._direction(gradient, state, group))
+
+
+class Muon(_ByTensor):
+    """Step along the mean gradient of a matrix with all its singular values made alike.
+
+    ``m <- momentum m + (1 - momentum) g,  u = momentum m + (1 - momentum) g,`` then decay as in AdamW and
+    ``w <- w - lr 0.2 sqrt(max(rows, columns)) orthogonalised(u)``. The factor gives a step the size that AdamW's
+    usually has. Sources: Jordan et al. 2024; for the factor Liu et al. 2025, section 2.2.
+    """
+
+    def __init__(self, params: Iterable[Any], lr: float, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
+        """Take matrices, or torch's parameter groups of them.
+
+        Raises:
+            ValueError: on a tensor that is no matrix, a negative rate or decay, or a momentum outside [0, 1).
+        """
+        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay)
+        for weight in (weight for group in self.param_groups for weight in group["params"]):
+            if weight.dim() != 2:
+                raise ValueError(f"Muon changes matrices (rows, columns); got a tensor of shape {tuple(weight.shape)}")
+
+    def _update(self, weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+        new = 1 - group["momentum"]
+        state["m"] = torch.lerp(state.get("m", torch.zeros_like(gradient)), gradient, new)
+        ahead = torch.lerp(state["m"], gradient, new)  # Nesterov: where the mean is going
+        weight.mul_(1 - group["lr"] * group["weight_decay"])
+        weight.sub_(group["lr"] * 0.2 * math.sqrt(max(weight.shape)) * orthogonalised(ahead))
+
+
+def orthogonalised(matrix: Tensor, steps: int = 5, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+    """Bring every singular value of a matrix near 1 and keep its singular vectors, by products alone.
+
+    ``x <- a x + b (x x^T) x + c (x x^T)^2 x`` acts on each singular value s as ``a s + b s^3 + c s^5``. These a, b, c
+    lift small values fast and then leave them between about 0.7 and 1.2, which is near enough.
+    Source: Jordan et al. 2024 (a Newton-Schulz iteration).
+
+    Args:
+        matrix: (rows, columns).
+        steps: of the iteration.
+        dtype: to compute in; half precision is enough for a result that is rough by design.
+
+    Returns:
+        (rows, columns), in the matrix's own type.
+
+    Raises:
+        ValueError: when it is no matrix.
+    """
+    if matrix.dim() != 2:
+        raise ValueError(f"matrix must be (rows, columns); got shape {tuple(matrix.shape)}")
+    a, b, c = 3.4445, -4.7750, 2.0315
+    lying = matrix.size(0) <= matrix.size(1)  # the smaller product of the two
+    x = (matrix if lying else matrix.T).to(dtype)
+    x = x / x.norm().clamp(min=1e-7)  # no singular value above 1
+    for _ in range(steps):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x if lying else x.T).to(matrix.dtype)
 
 
 def make_optimizers(model: nn.Module, name: str, learning_rate: float, weight_decay: float) -> list[Optimizer]:
-    """Divide the parameters between optimizers: matrices decay, embeddings, norms and biases do not.
+    """Divide the parameters between torch's optimizers: matrices decay, embeddings, norms and biases do not.
 
     Args:
         model: its parameters that require a gradient are taken.
-        name: "adamw", or "muon" for Muon on the matrices of ``model.blocks`` and AdamW on the rest. Muon's updates
-            are scaled to AdamW's size, so that one learning rate serves both.
+        name: "sgd", "momentum" (SGD with 0.9), "adam" (its decay an L2 penalty), "adamw", or "muon" for Muon on the
+            matrices of ``model.blocks`` and AdamW on the rest. Muon's updates are scaled to AdamW's size, so that one
+            learning rate serves both.
         learning_rate: at the peak.
         weight_decay: of the matrices.
 
     Raises:
         ValueError: on an unknown name.
     """
-    if name not in ("adamw", "muon"):
-        raise ValueError(f"optimizer must be 'adamw' or 'muon'; got {name!r}")
+    if name not in NAMES:
+        raise ValueError(f"optimizer must be one of {', '.join(NAMES)}; got {name!r}")
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     parameters = [(key, p) for key, p in model.named_parameters() if p.requires_grad]
     matrices = [(key, p) for key, p in parameters if p.dim() == 2 and id(p) not in embeddings]
@@ -32,10 +191,19 @@ def make_optimizers(model: nn.Module, name: str, learning_rate: float, weight_de
         {"params": [p for _, p in parameters if id(p) in decaying], "weight_decay": weight_decay},
         {"params": [p for _, p in parameters if id(p) not in decaying | chosen], "weight_decay": 0.0},
     ]
-    optimizers: list[Optimizer] = [AdamW([g for g in groups if g["params"]], lr=learning_rate, betas=(0.9, 0.95))]
+    optimizers = [_of_torch(name, [g for g in groups if g["params"]], learning_rate)]
     if hidden:
-        optimizers.append(Muon(hidden, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"))
+        optimizers.append(
+            optim.Muon(hidden, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+        )
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak"] = learning_rate
     return optimizers
+
+
+def _of_torch(name: str, groups: list[dict[str, Any]], learning_rate: float) -> Optimizer:
+    if name in ("sgd", "momentum"):
+        return optim.SGD(groups, lr=learning_rate, momentum=0.9 if name == "momentum" else 0.0)
+    kind = optim.Adam if name == "adam" else optim.AdamW
+    return kind(groups, lr=learning_rate, betas=(0.9, 0.95))

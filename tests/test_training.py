@@ -14,10 +14,13 @@ from torch import nn
 
 from companion.data.prose import random_windows
 from companion.metrics import cross_entropy
+from companion.optimizers import NAMES
+from companion.schedules import SCHEDULES, shares
 from companion.training import fit, pick_device
 
 STREAM = torch.randint(31, (200,), generator=torch.Generator().manual_seed(0))
 STEPS = 9
+PEAKS = {"sgd": 1.0, "momentum": 0.3, "adam": 1e-2, "adamw": 1e-2, "muon": 1e-2}
 
 
 def train(checkpoint=None, on_step=None, optimizer="muon", steps=STEPS, save_every=2):
@@ -59,10 +62,10 @@ def same(one, other):
 # Learning
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_a_small_batch_is_learned_by_heart(optimizer):
+@pytest.mark.parametrize(("optimizer", "rate"), PEAKS.items())
+def test_a_small_batch_is_learned_by_heart(optimizer, rate):
     model = tiny_gpt()
-    history = quick(model, [random_ids(model, 2, 12)], steps=80, optimizer=optimizer, learning_rate=1e-2)
+    history = quick(model, [random_ids(model, 2, 12)], steps=80, optimizer=optimizer, learning_rate=rate)
     assert history.loss[0] > 3
     assert history.loss[-1] < 0.3
 
@@ -94,7 +97,7 @@ def test_frozen_parameters_stay():
 # The same again
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("optimizer", NAMES)
 def test_the_same_seed_gives_the_same_run_bit_for_bit(optimizer):
     (one, history), (other, again) = train(optimizer=optimizer), train(optimizer=optimizer)
     assert same(weights(one), weights(other))
@@ -123,7 +126,7 @@ def stop_at(last):
     return on_step
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("optimizer", NAMES)
 @pytest.mark.parametrize("last", [1, 2, 5, 8])
 def test_a_run_that_was_interrupted_ends_with_the_same_weights(tmp_path, last, optimizer):
     expected, history = train(on_step=stop_at(None), optimizer=optimizer)
@@ -132,6 +135,7 @@ def test_a_run_that_was_interrupted_ends_with_the_same_weights(tmp_path, last, o
     model, resumed = train(tmp_path / "run", stop_at(None), optimizer)
     assert same(weights(model), weights(expected))
     assert resumed.loss == history.loss
+    assert resumed.gradient_norm == history.gradient_norm
     assert resumed.evaluations == history.evaluations
 
 
@@ -149,10 +153,10 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(tmp_path):
 
 
 def test_a_run_that_died_while_it_was_saved_goes_on_from_the_save_before(tmp_path, monkeypatch):
-    import companion.training as training
+    import companion.run as run
 
     saves = itertools.count(1)
-    save = training.save_file
+    save = run.save_file
 
     def power_cut(tensors, path, metadata):
         if next(saves) == 3:
@@ -160,7 +164,7 @@ def test_a_run_that_died_while_it_was_saved_goes_on_from_the_save_before(tmp_pat
             raise Interrupted
         save(tensors, path, metadata)
 
-    monkeypatch.setattr(training, "save_file", power_cut)
+    monkeypatch.setattr(run, "save_file", power_cut)
     with pytest.raises(Interrupted):
         train(tmp_path / "run")
     assert same(weights(train(tmp_path / "run")[0]), weights(train()[0]))
@@ -188,10 +192,11 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
         quick(model, [random_ids(model, 1, 4)], steps=STEPS, checkpoint=tmp_path / "run", optimizer="muon")
 
 
-def test_a_checkpoint_of_another_optimizer_is_refused(tmp_path):
-    train(tmp_path / "run", optimizer="muon")
+@pytest.mark.parametrize(("one", "other"), [*itertools.permutations(NAMES, 2)])
+def test_a_checkpoint_of_another_optimizer_is_refused(tmp_path, one, other):
+    train(tmp_path / "run", optimizer=one, steps=1)
     with pytest.raises(ValueError, match="run is of a run with another optimizer"):
-        train(tmp_path / "run", optimizer="adamw")
+        train(tmp_path / "run", optimizer=other, steps=1)
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path):
@@ -255,10 +260,38 @@ def test_without_warm_up_the_rate_only_falls():
     assert moves == sorted(moves, reverse=True)
 
 
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_the_rate_follows_the_schedule_that_is_named(schedule):
+    moves = trace([ONE], 12, learning_rate=0.1, warmup=4, schedule=schedule)
+    assert moves == pytest.approx([0.1 * share for share in shares(schedule, 12, 4)], rel=1e-5, abs=1e-8)
+
+
+def test_an_unknown_schedule_is_refused_before_anything_is_computed():
+    seen = []
+    with pytest.raises(ValueError, match="schedule must be one of cosine, .*; got 'step'"):
+        quick(Scalar(), [ONE], schedule="step", evaluate=seen.append)
+    assert seen == []
+
+
+def test_an_unknown_optimizer_is_refused():
+    with pytest.raises(ValueError, match="optimizer must be one of sgd, .*; got 'lion'"):
+        quick(Scalar(), [ONE], optimizer="lion")
+
+
+def test_plain_sgd_moves_by_the_rate_times_the_gradient():
+    moves = trace([2 * ONE], 3, learning_rate=0.1, optimizer="sgd", schedule="constant", warmup=0, clip=9.0)
+    assert moves == pytest.approx([0.2, 0.2, 0.2])
+
+
 def test_clipping_bounds_what_one_batch_can_do():
     usual, wild = [ONE, ONE, ONE], [ONE, 1000 * ONE, ONE]
     assert trace(wild, 3, clip=1.0) == pytest.approx(trace(usual, 3, clip=1.0), rel=1e-5)
     assert trace(wild, 3, clip=1e9) != pytest.approx(trace(usual, 3, clip=1e9), rel=0.1)
+
+
+def test_the_history_keeps_the_norm_that_the_gradient_had_before_it_was_cut():
+    history = quick(Scalar(), [ONE, 1000 * ONE, -3 * ONE], 3, loss=lambda m, batch: (m.w * batch).sum(), clip=1.0)
+    assert history.gradient_norm == pytest.approx([1, 1000, 3])
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])

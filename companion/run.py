@@ -1,0 +1,146 @@
+"""A training run: what it has done so far, one step of it, and a checkpoint from which it goes on exactly.
+
+Chapter: ``book/algorithms/gpt.ipynb``.
+"""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+
+@dataclass
+class History:
+    """What happened in a run, one entry a step or an evaluation.
+
+    Attributes:
+        loss: training loss of each step, in the objective's unit.
+        gradient_norm: of each step, before it was cut.
+        evaluations: pairs (step, value).
+        cpu_seconds: processor time of this process, all threads together, resumed runs added up.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    gradient_norm: list[float] = field(default_factory=list)
+    evaluations: list[tuple[int, float]] = field(default_factory=list)
+    cpu_seconds: float = 0.0
+
+
+def joined(histories: Sequence[History]) -> History:
+    """Return the history of runs that followed each other, with steps counted on."""
+    whole = History()
+    for history in histories:
+        whole.evaluations += [(len(whole.loss) + step, value) for step, value in history.evaluations]
+        whole.loss += history.loss
+        whole.gradient_norm += history.gradient_norm
+        whole.cpu_seconds += history.cpu_seconds
+    return whole
+
+
+@dataclass
+class Run:
+    """What must be saved to go on exactly: weights, optimizer state, random state, history.
+
+    Attributes:
+        model: in training.
+        optimizers: of its parameters; each group knows its "peak" rate.
+        history: so far.
+    """
+
+    model: nn.Module
+    optimizers: list[Optimizer]
+    history: History = field(default_factory=History)
+
+    def set_rate(self, share: float) -> None:
+        """Set the learning rate to a share of its peak."""
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * share
+
+    def step(self, value: Tensor, clip: float) -> None:
+        """Lower the loss ``value`` by one step along its gradient, which is cut to the norm ``clip``.
+
+        Raises:
+            FloatingPointError: when the loss or its gradient is not finite; the weights stay as they are.
+        """
+        if not torch.isfinite(value):
+            raise FloatingPointError(
+                f"the loss is {value.item()} at step {len(self.history.loss) + 1}; try a smaller learning rate"
+            )
+        value.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+        if not torch.isfinite(norm):
+            raise FloatingPointError(f"the gradient's norm is {norm.item()} at step {len(self.history.loss) + 1}")
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        self.history.loss.append(value.item())
+        self.history.gradient_norm.append(norm.item())
+
+    @torch.no_grad()
+    def evaluate(self, function: Callable[[nn.Module], float]) -> None:
+        """Note what ``function`` says of the model in evaluation mode."""
+        self.history.evaluations.append((len(self.history.loss), float(function(self.model.eval()))))
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint, whole or not at all."""
+        tensors = {f"model.{name}": tensor.detach() for name, tensor in self._weights()}
+        tensors["random.cpu"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            tensors["random.cuda"] = torch.cuda.get_rng_state()
+        for number, optimizer in enumerate(self.optimizers):
+            for index, state in optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{number}.{index}.{name}": tensor for name, tensor in state.items()}
+        part = path.with_name(path.name + ".part")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        metadata = {"history": json.dumps(asdict(self.history)), "optimizers": self._kinds()}
+        save_file(tensors, part, metadata=metadata)
+        part.replace(path)  # a run killed here leaves the old file or the new one, never half of one
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            ValueError: when it is damaged, none of a run, or of a run with another model or optimizer.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+                history, kinds = json.loads(file.metadata()["history"]), file.metadata()["optimizers"]
+        except (SafetensorError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is truncated, or no checkpoint of a training run: {error}") from error
+        self._check(path, tensors, kinds)
+        evaluations = [(step, value) for step, value in history["evaluations"]]
+        self.history = History(**history | {"evaluations": evaluations})
+        with torch.no_grad():
+            for name, tensor in self._weights():
+                tensor.copy_(tensors[f"model.{name}"])
+        for number, optimizer in enumerate(self.optimizers):
+            states: dict[int, dict[str, Tensor]] = {}
+            for name in (name for name in tensors if name.startswith(f"optimizer.{number}.")):
+                _, _, index, key = name.split(".")
+                states.setdefault(int(index), {})[key] = tensors[name]
+            optimizer.load_state_dict(optimizer.state_dict() | {"state": states})
+        torch.set_rng_state(tensors["random.cpu"])
+        if torch.cuda.is_available() and "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"])
+
+    def _check(self, path: Path, tensors: dict[str, Tensor], kinds: str) -> None:
+        found = {name: tensor.shape for name, tensor in tensors.items() if name.startswith("model.")}
+        same_model = found == {f"model.{name}": tensor.shape for name, tensor in self._weights()}
+        if not same_model or kinds != self._kinds():
+            what = f"a run with another {'optimizer' if same_model else 'model'}"
+            raise ValueError(f"{path} is of {what}; delete it, or give another checkpoint")
+
+    def _kinds(self) -> str:
+        return json.dumps([[type(o).__name__, o.defaults.get("momentum")] for o in self.optimizers])
+
+    def _weights(self) -> Iterator[tuple[str, Tensor]]:
+        return itertools.chain(self.model.named_parameters(), self.model.named_buffers())
