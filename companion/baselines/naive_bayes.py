@@ -1,0 +1,50 @@
+"""The naive Bayes classifier: which words occur, and nothing of their order.
+
+Chapter: ``book/concepts/storyworld.ipynb``. Source: McCallum & Nigam 1998, "A Comparison of Event Models for Naive
+Bayes Text Classification", section 2.2 (the multinomial model).
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+
+class NaiveBayes:
+    """Choose the label under which a bag of words is likeliest, as if each word were drawn independently.
+
+    ``p(label | words)`` is proportional to ``p(label) * product of p(word | label)``, with one added to each count.
+    """
+
+    def __init__(self, texts: Sequence[Sequence[str]], labels: Sequence[str]) -> None:
+        """Count the words under each label.
+
+        Raises:
+            ValueError: when there is no text, or not one label for each.
+        """
+        if not texts or len(texts) != len(labels):
+            raise ValueError(f"there must be one label a text and at least one; got {len(texts)} and {len(labels)}")
+        words = {word for text in texts for word in text}
+        self._prior = {label: math.log(count / len(labels)) for label, count in sorted(Counter(labels).items())}
+        self._log_probs: dict[str, dict[str, float]] = {}
+        for label in self._prior:
+            counts = Counter(word for text, of in zip(texts, labels, strict=True) if of == label for word in text)
+            total = counts.total() + len(words)
+            self._log_probs[label] = {word: math.log((counts[word] + 1) / total) for word in sorted(words)}
+
+    def predict(self, text: Sequence[str]) -> str:
+        """Return the likeliest label; words that were never counted say nothing."""
+        scores = {
+            label: prior + math.fsum(self._log_probs[label].get(word, 0.0) for word in text)
+            for label, prior in self._prior.items()
+        }
+        return max(scores, key=scores.__getitem__)
+
+    def accuracy(self, texts: Sequence[Sequence[str]], labels: Sequence[str]) -> float:
+        """Return the share of texts whose label is predicted.
+
+        Raises:
+            ValueError: when there is no text, or not one label for each.
+        """
+        if not texts or len(texts) != len(labels):
+            raise ValueError(f"there must be one label a text and at least one; got {len(texts)} and {len(labels)}")
+        return sum(self.predict(text) == label for text, label in zip(texts, labels, strict=True)) / len(labels)

@@ -1,0 +1,183 @@
+"""How the story world's models of the zoo were made: sizes, training, measurement, and the card that says so."""
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from companion import quiz
+from companion.data.storyworld import VERSION, World, rows, story_batches
+from companion.gpt import GPT, GPTConfig
+from companion.metrics import gap_to_floor, padded_like, per_token
+from companion.positions import sinusoidal_start
+from companion.run import History, joined
+from companion.training import fit
+
+
+@dataclass(frozen=True)
+class StoryRecipe:
+    """All that decides a model's weights, beside the versions of Python and torch.
+
+    Attributes:
+        language: of the stories.
+        config: sizes of the model; its vocabulary is the world's.
+        rounds: steps of each round; the learning rate rises and falls in each, which lets go of half-learned habits
+            (warm restarts: Loshchilov & Hutter 2017).
+        batch_size: stories a step, each told once and never again.
+        learning_rate: at the peak; Muon and AdamW, without weight decay: no story comes twice.
+        seed: of the weights and of the stories.
+    """
+
+    language: str
+    config: GPTConfig
+    rounds: tuple[int, ...]
+    batch_size: int
+    learning_rate: float
+    seed: int
+
+
+def _config(language: str) -> GPTConfig:
+    vocabulary = World(language=language).vocabulary
+    return GPTConfig(vocab_size=len(vocabulary), context_length=144, n_layers=4, n_heads=4, d_model=64)
+
+
+RECIPES = {
+    f"storyworld-{language}": StoryRecipe(
+        language=language,
+        config=_config(language),
+        rounds=(40_000, 30_000),
+        batch_size=16,
+        learning_rate=3e-3,
+        seed=2026,
+    )
+    for language in ("en", "zh")
+}
+HELD_OUT_SEED = 10**6  # never a seed of training
+HELD_OUT = 1000  # stories
+
+
+def train(name: str, target: Path, threads: int = 1) -> History:
+    """Make one of these models: train it, and write its folder with a model card.
+
+    Interrupted and called again, it goes on from the checkpoints in the folder to the same weights.
+
+    Args:
+        name: one of ``RECIPES``.
+        target: the model's folder, made when missing.
+        threads: of torch; another number changes the last bits of the weights.
+
+    Raises:
+        ValueError: on an unknown name.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"there is no recipe {name!r}; choose from {', '.join(RECIPES)}")
+    recipe = RECIPES[name]
+    torch.set_num_threads(threads)
+    target.mkdir(parents=True, exist_ok=True)
+    world = World(language=recipe.language)
+    world.tokenizer().save(str(target / "tokenizer.json"))
+    watched = world.stories(200, HELD_OUT_SEED)
+    watched_rows, exact = rows(watched), [story.log_probs for story in watched]
+    torch.manual_seed(recipe.seed)
+    model = GPT(recipe.config)
+    sinusoidal_start(model)
+    histories = [
+        fit(
+            model,
+            story_batches(world, recipe.batch_size, recipe.seed + number),
+            steps=steps,
+            optimizer="muon",
+            learning_rate=recipe.learning_rate,
+            weight_decay=0.0,
+            schedule="linear",
+            warmup=100,
+            seed=recipe.seed,
+            device="cpu",
+            evaluate=lambda m: gap_to_floor(m, watched_rows, exact).value,
+            evaluate_every=1000,
+            checkpoint=target / f"run-{number}.safetensors",
+            checkpoint_every=1000,
+        )
+        for number, steps in enumerate(recipe.rounds)
+    ]
+    history = joined(histories)
+    model.save_pretrained(target, dtype=torch.float16)
+    (target / "README.md").write_text(card(name, target, history), encoding="utf8")
+    return history
+
+
+def card(name: str, folder: Path, history: History) -> str:
+    """Measure the weights in ``folder`` on held-out stories and return the model's card."""
+    recipe = RECIPES[name]
+    model = GPT.from_pretrained(folder)  # the rounded weights that ship
+    stories = World(language=recipe.language).stories(HELD_OUT, HELD_OUT_SEED)
+    laid, exact = rows(stories), [story.log_probs for story in stories]
+    floor = per_token(-padded_like(laid, exact))
+    gap = gap_to_floor(model, laid, exact)
+    where = quiz.attention_from_answer(model, quiz.ask(stories[:200], "where"), "place")
+    who = quiz.ask(stories[:200], "who")
+    heads = {
+        "*where* → the place": where,
+        "*who* → the object that is asked for": quiz.attention_from_answer(model, who, "object"),
+        "*who* → the one who last got it": quiz.attention_from_answer(model, who, "holder"),
+        "any token → the one before": quiz.previous_token_attention(model, stories[:200]),
+        "pronoun → name": quiz.pronoun_attention(model, stories[:200]),
+    }
+    return CARD.format(
+        name=name,
+        config=recipe.config,
+        language={"en": "English", "zh": "Chinese"}[recipe.language],
+        version=VERSION,
+        parameters=f"{sum(p.numel() for p in model.parameters()):,}",
+        megabytes=f"{(folder / 'model.safetensors').stat().st_size / 1e6:.2f}",
+        recipe=recipe,
+        seen=f"{sum(recipe.rounds) * recipe.batch_size:,}",
+        rounds=" and ".join(f"{steps:,}" for steps in recipe.rounds),
+        minutes=f"{history.cpu_seconds / 60:.0f}",
+        held_out=HELD_OUT,
+        floor=floor,
+        gap=gap,
+        answers="\n".join(f"| {kind} | {share:.1%} |" for kind, share in quiz.accuracy(model, stories).items()),
+        heads="\n".join(f"| {what} | {_best(scores)} |" for what, scores in heads.items()),
+        python=platform.python_version(),
+        torch=torch.__version__.split("+")[0],
+    )
+
+
+def _best(scores: torch.Tensor) -> str:
+    layer, head = divmod(int(scores.argmax()), scores.size(1))
+    return f"{scores.max():.2f} | {layer} | {head}"
+
+
+CARD = """# {name}
+
+A GPT of {config.n_layers} layers × {config.n_heads} heads, d_model {config.d_model}, context {config.context_length},
+{config.vocab_size} whole words: {parameters} parameters, {megabytes} MB in float16.
+
+**For** watching a model keep track of who is where and who has what, in a page or a notebook, on a text whose exact
+probabilities are known. **Not for** any other text: it knows the words of the story world and no others.
+
+**Trained on** {language} stories of `companion.data.storyworld`, version {version}, size small: {seen} of them, each
+read once.
+
+**Trained by** `python -m companion.zoo train {name}`: {rounds} steps of {recipe.batch_size} stories,
+learned positions that begin as sines, Muon and AdamW, peak learning rate {recipe.learning_rate}, seed {recipe.seed},
+torch {torch}, Python {python}; {minutes} minutes of processor time, one thread.
+
+**Measured** on {held_out} held-out stories, with the rounded weights that ship: the stories' exact entropy is {floor}
+nats a token, and the model is {gap} nats a token above it. Questions asked after a story, answered freely (each word
+is the model's own, also where the next one builds on it):
+
+| question | right |
+| --- | --- |
+{answers}
+
+Highest mean attention of a head, over held-out stories:
+
+| from → to | attention | layer | head |
+| --- | --- | --- | --- |
+{heads}
+
+License: Apache-2.0, like the book.
+"""
