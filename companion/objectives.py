@@ -6,6 +6,8 @@ Chapter: ``book/algorithms/gpt.ipynb``.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+IGNORED = -100  # stands where a row has no token: padding at its end
+
 
 def causal_loss(model: nn.Module, ids: Tensor) -> Tensor:
     """Return the mean negative log-likelihood of each token given those before it, in nats.
@@ -13,8 +15,11 @@ def causal_loss(model: nn.Module, ids: Tensor) -> Tensor:
     ``L = -1/n sum_t log p(x_t | x_<t)``: position t's logits are scored against token t + 1
     (Radford et al. 2018, eq. 1).
 
+    Rows of different lengths are filled up at their end with ``IGNORED``. What stands there is no target; the model
+    reads it as token 0, which changes no score, because no position before it sees it.
+
     Args:
-        model: ids (batch, length) -> logits (batch, length, vocab).
+        model: ids (batch, length) -> logits (batch, length, vocab), each position blind to later ones.
         ids: (batch, length + 1); the model reads all but the last and is asked for all but the first.
 
     Raises:
@@ -24,5 +29,13 @@ def causal_loss(model: nn.Module, ids: Tensor) -> Tensor:
         raise ValueError(
             f"ids must be (batch, length >= 2), one token to read and one to predict; got {tuple(ids.shape)}"
         )
-    logits = model(ids[:, :-1])
-    return F.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten())
+    targets = ids[:, 1:]
+    if bool((targets == IGNORED).all()):
+        raise ValueError(f"each of the {targets.numel()} targets is {IGNORED}, padding; there is nothing to predict")
+    logits = model(readable(ids[:, :-1]))
+    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
+
+
+def readable(ids: Tensor) -> Tensor:
+    """Return ids that a model can look up: token 0 in the place of padding."""
+    return ids.masked_fill(ids == IGNORED, 0)

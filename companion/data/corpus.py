@@ -1,0 +1,156 @@
+"""One way to any text: the prose that Python carries, files of your own, a dataset of the Hugging Face hub.
+
+Chapter: ``book/concepts/language_model.ipynb``. What comes back is a list of documents, which
+:mod:`companion.data.prose` splits, encodes and cuts into windows.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from companion.data import prose
+
+HUB = "hub:"
+INSTALL = "pip install 'large-language-models-live[hub]', or pip install 'datasets>=4'"
+
+
+def load(source: str | Path, **options: Any) -> list[str]:
+    """Return the documents of a source.
+
+    >>> len(load("pydoc", sources=["primer"])) > 100
+    True
+
+    Args:
+        source: "pydoc" for :func:`companion.data.prose.documents`; "hub:" and the name of a dataset, or a folder in the
+            hub's layout, for :func:`hub_dataset`; else a file or folder, for :func:`text_files`.
+        options: of that function.
+
+    Raises:
+        FileNotFoundError: when there is nothing of that name.
+        ValueError: when it is there and holds no text that can be read.
+    """
+    if source == "pydoc":
+        return prose.documents(**options)
+    if isinstance(source, str) and source.startswith(HUB):
+        return hub_dataset(source.removeprefix(HUB), **options)
+    if not Path(source).exists():
+        raise FileNotFoundError(
+            f"source must be 'pydoc', 'hub:' and a dataset, or a file or folder; got {str(source)!r}"
+        )
+    return text_files(source, **options)
+
+
+def text_files(path: str | Path, pattern: str = "**/*.txt", separator: str | None = None) -> list[str]:
+    """Read a text file, or all those of a folder in the order of their names, as UTF-8.
+
+    Documents of white space alone are left out; line ends become ``\\n``.
+
+    Args:
+        path: a file, or a folder.
+        pattern: which files of a folder; ``**`` is any depth.
+        separator: what stands between two documents of a file, an empty line (``"\\n\\n"``) for example; a file is one
+            document when it is not given.
+
+    Raises:
+        FileNotFoundError: when there is no such file or folder, or no file in it that fits the pattern.
+        ValueError: when a file is not text in UTF-8, when none holds any text, or on an empty separator.
+    """
+    path = Path(path)
+    if separator == "":
+        raise ValueError("separator must not be empty; None takes each file as one document")
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file or folder {str(path)!r}")
+    files = [path] if path.is_file() else sorted(file for file in path.glob(pattern) if file.is_file())
+    if not files:
+        kinds = sorted({file.suffix or file.name for file in path.rglob("*") if file.is_file()})
+        there = f"its files end in {', '.join(kinds[:8])}" if kinds else "it holds no files"
+        raise FileNotFoundError(f"no file in {str(path)!r} fits the pattern {pattern!r}; {there}")
+    texts = (part for file in files for part in _parts(_read(file), separator))
+    return _not_empty(texts, f"{str(path)!r} holds {len(files)} empty file{'s' * (len(files) > 1)}")
+
+
+def hub_dataset(
+    name_or_folder: str | Path, config: str | None = None, split: str = "train", column: str = "text"
+) -> list[str]:
+    """Read one column of a dataset of the hub, or of a folder in the hub's layout, with the ``datasets`` library.
+
+    Data are read (parquet, jsonl, csv, and txt with a document a line), code is never run: from version 4 on, the
+    library refuses datasets that come as scripts, and older versions are refused here.
+
+    Args:
+        name_or_folder: "owner/name" on the hub, or a folder with data files and, if it has several configurations, a
+            ``README.md`` that names them.
+        config: which configuration; the dataset's own default when not given.
+        split: which part, "train" or "validation" for example; "train[:1000]" takes its first 1000 rows.
+        column: that holds the text. Rows without any are left out.
+
+    Raises:
+        ModuleNotFoundError: when the ``datasets`` library is missing or too old.
+        FileNotFoundError: when there is no such dataset, or the hub cannot be reached.
+        ValueError: on an unknown configuration, split or column, a column that is not text, or a split without text.
+    """
+    library = _library()
+    what = f"dataset {str(name_or_folder)!r}"
+    try:
+        with _quiet(library):
+            rows = library.load_dataset(str(name_or_folder), config, split=split)
+    except (StopIteration, ValueError, RuntimeError, OSError, library.exceptions.DatasetsError) as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, StopIteration | library.arrow_writer.SchemaInferenceError):  # said of a file without rows
+            raise ValueError(f"{what}: split {split!r} has no rows") from error
+        kind = FileNotFoundError if isinstance(error, OSError) else ValueError
+        raise kind(f"{what} cannot be loaded: {cause}") from error
+    if column not in rows.column_names:
+        raise ValueError(f"{what} has no column {column!r}; choose from {', '.join(rows.column_names)}")
+    dtype = getattr(rows.features[column], "dtype", "nested")
+    if dtype not in ("string", "large_string"):
+        raise ValueError(f"{what}: column {column!r} holds {dtype}, not text")
+    return _not_empty(rows[column], f"{what}: column {column!r} of split {split!r} has no text in any row")
+
+
+def _read(file: Path) -> str:
+    raw = file.read_bytes()
+    if b"\0" in raw:
+        raise ValueError(f"{str(file)!r} is not text: it has a zero byte at {raw.index(0)}")
+    try:
+        return raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{str(file)!r} is not UTF-8: byte {raw[error.start]:#04x} at {error.start}; convert it first, "
+            f"with iconv -f latin1 -t utf8 for example"
+        ) from error
+
+
+def _parts(text: str, separator: str | None) -> list[str]:
+    return [text] if separator is None else [part.strip("\n") for part in text.split(separator)]
+
+
+def _not_empty(texts: Iterable[str | None], message: str) -> list[str]:
+    kept = [text for text in texts if text and not text.isspace()]
+    if not kept:
+        raise ValueError(message)
+    return kept
+
+
+def _library() -> ModuleType:
+    try:
+        import datasets
+    except ImportError as error:
+        raise ModuleNotFoundError(f"datasets of the hub need the `datasets` library: {INSTALL}") from error
+    if int(datasets.__version__.split(".")[0]) < 4:
+        raise ModuleNotFoundError(f"`datasets` {datasets.__version__} may run a dataset's own code: {INSTALL}")
+    return datasets
+
+
+@contextmanager
+def _quiet(library: ModuleType) -> Iterator[None]:
+    """No progress bars while it loads, and afterwards as before."""
+    shown = library.are_progress_bars_disabled() is False
+    library.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            library.enable_progress_bars()
