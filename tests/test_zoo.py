@@ -13,7 +13,7 @@ from companion.data import prose
 from companion.gpt import GPT, GPTConfig
 from companion.metrics import cross_entropy
 from companion.tokenization import load_tokenizer
-from companion.zoo import recipes
+from companion.zoo import recipes, story_recipes
 from companion.zoo.__main__ import main
 
 FILES = {"config.json", "model.safetensors", "tokenizer.json", "README.md"}
@@ -29,8 +29,8 @@ def shipped(name):
     return zoo.load(name)
 
 
-def test_the_prose_model_ships():
-    assert zoo.names() == ["prose"]
+def test_three_models_ship():
+    assert zoo.names() == ["prose", "storyworld-en", "storyworld-zh"]
 
 
 def test_a_model_is_loaded_without_a_network(name, monkeypatch):
@@ -76,15 +76,15 @@ def test_weights_are_half_precision_and_finite(name):
 
 
 def test_the_sizes_are_those_of_the_recipe(name, shipped):
-    assert shipped[0].config == recipes.RECIPES[name].config
+    assert shipped[0].config == {**recipes.RECIPES, **story_recipes.RECIPES}[name].config
 
 
 def held_out(source):
     return prose.split(prose.documents([source]))
 
 
-def test_it_beats_a_unigram_on_held_out_text_by_far(shipped):
-    model, tokenizer = shipped
+def test_it_beats_a_unigram_on_held_out_text_by_far():
+    model, tokenizer = zoo.load("prose")
     seen, unseen = (prose.token_stream(tokenizer, texts) for texts in held_out("primer"))
     counts = torch.bincount(seen, minlength=model.config.vocab_size) + 1.0
     unigram = -(counts / counts.sum()).log()[unseen[1:]].mean().item()
@@ -92,12 +92,13 @@ def test_it_beats_a_unigram_on_held_out_text_by_far(shipped):
     assert unigram < math.log(model.config.vocab_size)
 
 
-def test_the_card_tells_what_the_shipped_weights_score(name, shipped):
-    card = (zoo.folder(name) / "README.md").read_text(encoding="utf8")
+def test_the_card_tells_what_the_shipped_weights_score():
+    model, tokenizer = zoo.load("prose")
+    card = (zoo.folder("prose") / "README.md").read_text(encoding="utf8")
     documents, nats = re.search(r"^\| primer \| (\d+) \| ([\d.]+) \|", card, re.MULTILINE).groups()
     _, unseen = held_out("primer")
     assert int(documents) == len(unseen)
-    assert cross_entropy(shipped[0], prose.token_stream(shipped[1], unseen)) == pytest.approx(float(nats), abs=0.005)
+    assert cross_entropy(model, prose.token_stream(tokenizer, unseen)) == pytest.approx(float(nats), abs=0.005)
 
 
 def test_the_card_names_the_command_that_makes_it(name):
@@ -165,7 +166,7 @@ def test_an_unknown_recipe_is_refused(tmp_path):
 def test_the_command_line_lists_what_ships(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["zoo", "list"])
     main()
-    assert capsys.readouterr().out == "prose\n"
+    assert capsys.readouterr().out == "prose\nstoryworld-en\nstoryworld-zh\n"
 
 
 def test_the_command_line_trains(small, tmp_path, monkeypatch, capsys):

@@ -1,7 +1,8 @@
 """The n-gram model: count what followed the last n - 1 tokens, and smooth.
 
-Chapter: ``book/concepts/language_model.ipynb``. Sources: Kneser & Ney 1995; Chen & Goodman 1999, sections 2.7 and 3
-(the interpolated form, which did best in their comparison of smoothing methods).
+Chapter: ``book/concepts/language_model.ipynb``. Sources: Kneser & Ney 1995 (the shorter histories count different
+contexts); Chen & Goodman 1999 (the interpolated form, which their comparison found best; with one discount an order,
+where their "modified" form has three).
 """
 
 from collections.abc import Sequence

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from tokenizers.decoders import ByteLevel
 from torch import Tensor
 
 from companion.capture import capture
@@ -60,7 +61,7 @@ class Asker:
         return Answer(
             tokens=token_labels(self.tokenizer, numbers),
             attention=attention,
-            next_tokens=self._candidates(output, attention),
+            next_tokens=self._candidates(output, attention, numbers[-1]),
             device=f"kernel · {_name(device)}",
             latency_ms=(time.perf_counter() - start) * 1000,
         )
@@ -75,17 +76,21 @@ class Asker:
             self.model.train(training)
         return output, as_array(record.attention)
 
-    def _candidates(self, output: Tensor, attention: np.ndarray) -> list[dict[str, Any]]:
-        """Return the likeliest next tokens, or none where a token sees what follows it."""
+    def _candidates(self, output: Tensor, attention: np.ndarray, last: int) -> list[dict[str, Any]]:
+        """Return the likeliest next tokens after ``last``, or none where a token sees what follows it."""
         scores_vocabulary = output.size(-1) == self.model.config.vocab_size
         if not scores_vocabulary or np.triu(attention, 1).any():
             return []
         probabilities = output[0, -1].float().softmax(dim=-1)
         top = probabilities.topk(min(CANDIDATES, probabilities.numel()))
-        return [self._candidate(int(i), float(p)) for p, i in zip(top.values.cpu(), top.indices.cpu(), strict=True)]
+        return [
+            self._candidate(last, int(i), float(p)) for p, i in zip(top.values.cpu(), top.indices.cpu(), strict=True)
+        ]
 
-    def _candidate(self, number: int, probability: float) -> dict[str, Any]:
+    def _candidate(self, last: int, number: int, probability: float) -> dict[str, Any]:
         text = self.tokenizer.decode([number])
+        if not isinstance(self.tokenizer.decoder, ByteLevel):  # a word carries no space: what does it add to the last?
+            text = self.tokenizer.decode([last, number]).removeprefix(self.tokenizer.decode([last]))
         whole = "\ufffd" not in text  # part of a character cannot be typed
         return {
             "token": token_labels(self.tokenizer, [number])[0],

@@ -70,12 +70,21 @@ function label({ tokenizer, byteLevel }, id) {
   }
 }
 
-function candidates(model, logits) {
+/** What a token adds to a text that ends with another one: a word brings the space before it. */
+function added({ tokenizer, byteLevel }, last, id) {
+  const decode = (ids) => tokenizer.decode(ids, { skip_special_tokens: true, clean_up_tokenization_spaces: false });
+  if (byteLevel) return decode([id]);
+  const before = decode([last]);
+  const both = decode([last, id]);
+  return both.startsWith(before) ? both.slice(before.length) : both;
+}
+
+function candidates(model, logits, last) {
   const most = logits.reduce((a, b) => Math.max(a, b));
   const total = logits.reduce((sum, logit) => sum + Math.exp(logit - most), 0);
   const best = Array.from(logits.keys()).sort((a, b) => logits[b] - logits[a]).slice(0, CANDIDATES);
   return best.map((id) => {
-    const text = model.tokenizer.decode([id], { skip_special_tokens: true, clean_up_tokenization_spaces: false });
+    const text = added(model, last, id);
     const whole = !text.includes("\ufffd"); // part of a character cannot be typed
     return { token: label(model, id), probability: Math.exp(logits[id] - most) / total, text: whole ? text : "" };
   });
@@ -100,7 +109,7 @@ async function run({ name, text, webgpu }, report) {
     allLogits: logits.data.slice(),
     attention: attention.data.slice(), // out of the runtime's own memory, so that it can be handed over
     shape: attention.dims.map(Number),
-    next_tokens: candidates(model, last),
+    next_tokens: candidates(model, last, ids.at(-1)),
     device: `this page · ${webgpu ? "WebGPU" : "WASM"}`,
     latency_ms: performance.now() - start,
   };

@@ -5,8 +5,21 @@ knows the exact probability of each token given those before it, so the mean sur
 that no model's loss can pass. Chapter: ``book/concepts/storyworld.ipynb``.
 """
 
+from companion.data.storyworld.lexicon import GENRES
 from companion.data.storyworld.rows import corpus, rows, story_batches
 from companion.data.storyworld.state import QUESTIONS, STATEMENTS, Event, State
 from companion.data.storyworld.world import VERSION, Story, World
 
-__all__ = ["QUESTIONS", "STATEMENTS", "VERSION", "Event", "State", "Story", "World", "corpus", "rows", "story_batches"]
+__all__ = [
+    "GENRES",
+    "QUESTIONS",
+    "STATEMENTS",
+    "VERSION",
+    "Event",
+    "State",
+    "Story",
+    "World",
+    "corpus",
+    "rows",
+    "story_batches",
+]
