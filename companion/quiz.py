@@ -12,10 +12,7 @@ from torch import Tensor, nn
 
 from companion.capture import capture
 from companion.data.storyworld import QUESTIONS, Event, Story
-from companion.data.storyworld.language import say, tagged
-
-FIELDS = {"object": ("object",), "person": ("subject", "other")}  # where a statement mentions one
-HOLDER = {"take": "subject", "get": "subject", "give": "other"}  # who has the object after such a statement
+from companion.data.storyworld.language import say, tagged, word
 
 
 @dataclass(frozen=True)
@@ -113,8 +110,8 @@ def attention_from_answer(model: nn.Module, questions: Sequence[Question], kind:
         model: a causal model over the stories' vocabulary.
         questions: see :func:`ask`.
         kind: which earlier tokens are meant. "place": where it was last said that the person who matters is there.
-            "holder": who last got the object that is asked about, where that was said. "object" or "person": each
-            mention, in a statement, of the one that is asked about.
+            "person": the other one that a *see* question names. "sentence": all tokens, the full stop too, of the
+            statement that last told who has the object that is asked about.
 
     Returns:
         mean attention (layers, heads), from 0 to 1.
@@ -122,8 +119,8 @@ def attention_from_answer(model: nn.Module, questions: Sequence[Question], kind:
     Raises:
         ValueError: on another kind, or when no question has such a token.
     """
-    if kind not in ("place", "person", "object", "holder"):
-        raise ValueError(f"kind must be place, person, object or holder; got {kind!r}")
+    if kind not in ("place", "person", "sentence"):
+        raise ValueError(f"kind must be place, person or sentence; got {kind!r}")
     scores = []
     for question in questions:
         looked_for = targets(question, kind)
@@ -143,18 +140,16 @@ def targets(question: Question, kind: str) -> list[int]:
         kind: see :func:`attention_from_answer`.
     """
     event, language = question.event, question.story.world.language
-    about = {"place": event.other or event.subject, "person": event.subject, "object": event.object}.get(kind)
+    if kind == "person":
+        return [question.prompt.index(word(event, "subject", language), len(_told(question.story))) + 1]
     found, position = [], 1
     for statement in question.story.statements:
-        for offset, (_, name) in enumerate(tagged(statement, language)):
-            here = position + offset
-            if kind == "place" and name == "place" and statement.subject == about:
-                found = [here]  # where they were before counts no more
-            elif kind == "holder" and statement.object == event.object and name == HOLDER[statement.kind]:
-                found = [here]
-            elif name in FIELDS.get(kind, ()) and getattr(statement, name) == about:
-                found.append(here)
-        position += len(say(statement, language))
+        sentence = tagged(statement, language)
+        if kind == "sentence" and event.object and statement.object == event.object:
+            found = list(range(position, position + len(sentence)))  # an earlier holder counts no more
+        if kind == "place" and statement.subject == (event.other or event.subject):
+            found = [position + i for i, (_, name) in enumerate(sentence) if name == "place"] or found
+        position += len(sentence)
     return found
 
 

@@ -78,7 +78,7 @@ def test_an_unknown_kind_and_an_empty_quiz_are_refused(stories):
         quiz.ask(stories, "why")
     with pytest.raises(ValueError, match="no question to answer"):
         quiz.answers(Oracle(World()), [])
-    with pytest.raises(ValueError, match="place, person, object or holder; got 'verb'"):
+    with pytest.raises(ValueError, match="place, person or sentence; got 'verb'"):
         quiz.attention_from_answer(Oracle(World()), [], "verb")
 
 
@@ -100,16 +100,23 @@ def test_an_even_reader_gives_each_target_its_share(model, stories):
     assert torch.allclose(scores, torch.full((2, 2), even), atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("kind", "target"), [("where", "place"), ("where", "person"), ("who", "object"), ("who", "holder")]
-)
-def test_the_targets_are_what_the_question_is_about(stories, kind, target):
-    for question in quiz.ask(stories, kind):
-        found = quiz.targets(question, target)
-        tokens = ("<|endoftext|>", *question.prompt)
-        wanted = {"place": question.answer[0], "holder": question.answer[0]}.get(target, question.prompt[-1])
-        assert found
-        assert all(tokens[i] in (wanted, "He", "She") for i in found)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_targets_are_what_the_question_is_about(language):
+    for story in World(language=language).stories(12, seed=1):
+        for question in quiz.ask([story], "who"):
+            tokens = ("<|endoftext|>", *question.prompt)
+            sentence = [tokens[i] for i in quiz.targets(question, "sentence")]
+            last = [e for e in story.statements if e.object == question.event.object][-1]
+            assert sentence == list(say(last, language))
+        for question in quiz.ask([story], "see"):
+            (found,) = quiz.targets(question, "person")
+            assert ("<|endoftext|>", *question.prompt)[found] == say(question.event, language)[
+                0 if language == "zh" else 1
+            ]
+            assert found > len(question.prompt) - 4
+        for question in quiz.ask([story], "where"):
+            (found,) = quiz.targets(question, "place")
+            assert ("<|endoftext|>", *question.prompt)[found] == question.answer[0]
 
 
 def test_a_place_counts_where_it_was_said_last(stories):

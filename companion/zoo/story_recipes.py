@@ -115,12 +115,11 @@ def card(name: str, folder: Path, history: History) -> str:
     laid, exact = rows(stories), [story.log_probs for story in stories]
     floor = per_token(-padded_like(laid, exact))
     gap = gap_to_floor(model, laid, exact)
-    where = quiz.attention_from_answer(model, quiz.ask(stories[:200], "where"), "place")
-    who = quiz.ask(stories[:200], "who")
+    asked = {kind: quiz.ask(stories[:200], kind) for kind in ("where", "see", "who")}
     heads = {
-        "*where* → the place": where,
-        "*who* → the object that is asked for": quiz.attention_from_answer(model, who, "object"),
-        "*who* → the one who last got it": quiz.attention_from_answer(model, who, "holder"),
+        "*where* → the place": quiz.attention_from_answer(model, asked["where"], "place"),
+        "*see* → the other person": quiz.attention_from_answer(model, asked["see"], "person"),
+        "*who* → the sentence that tells": quiz.attention_from_answer(model, asked["who"], "sentence"),
         "any token → the one before": quiz.previous_token_attention(model, stories[:200]),
         "pronoun → name": quiz.pronoun_attention(model, stories[:200]),
     }
