@@ -109,7 +109,9 @@ def fit(
     first = len(run.history.loss)
     if first > steps:
         raise ValueError(f"{saved} is at step {first} already; steps must be at least that, got {steps}")
-    stream = itertools.islice(_endless(batches), first, steps)
+    stream: Iterator[Any] = iter(())  # a run that has done its steps reads no batch
+    if first < steps:
+        stream = itertools.islice(_endless(batches), first, steps)
     pause = 0.5 if sys.stdout.isatty() or "ipykernel" in sys.modules else 30  # seconds; a log wants few lines
     bar = tqdm(total=steps, initial=first, file=sys.stdout, mininterval=pause, disable=not progress)
     if evaluate and first == 0:

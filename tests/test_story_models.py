@@ -95,7 +95,7 @@ def test_a_recipe_makes_a_whole_folder_in_rounds(small, tmp_path):
     assert len(history.loss) == 30
     assert [step for step, _ in history.evaluations] == [0, 20, 20, 30]
     assert history.loss[-1] < history.loss[0]
-    assert "20 and 10 steps of 4 stories" in (tmp_path / "README.md").read_text(encoding="utf8")
+    assert "20 + 10 steps of 4 stories" in (tmp_path / "README.md").read_text(encoding="utf8")
 
 
 def test_an_interrupted_recipe_ends_with_the_same_weights(small, tmp_path, monkeypatch):

@@ -42,16 +42,17 @@ def _config(language: str) -> GPTConfig:
     return GPTConfig(vocab_size=len(vocabulary), context_length=144, n_layers=4, n_heads=4, d_model=64)
 
 
+ROUNDS = {"en": (40_000, 30_000), "zh": (40_000, 30_000, 20_000)}  # until it answers all kinds of questions
 RECIPES = {
     f"storyworld-{language}": StoryRecipe(
         language=language,
         config=_config(language),
-        rounds=(40_000, 30_000),
+        rounds=rounds,
         batch_size=16,
         learning_rate=3e-3,
         seed=2026,
     )
-    for language in ("en", "zh")
+    for language, rounds in ROUNDS.items()
 }
 HELD_OUT_SEED = 10**6  # never a seed of training
 HELD_OUT = 1000  # stories
@@ -132,7 +133,7 @@ def card(name: str, folder: Path, history: History) -> str:
         megabytes=f"{(folder / 'model.safetensors').stat().st_size / 1e6:.2f}",
         recipe=recipe,
         seen=f"{sum(recipe.rounds) * recipe.batch_size:,}",
-        rounds=" and ".join(f"{steps:,}" for steps in recipe.rounds),
+        rounds=" + ".join(f"{steps:,}" for steps in recipe.rounds),
         minutes=f"{history.cpu_seconds / 60:.0f}",
         held_out=HELD_OUT,
         floor=floor,
