@@ -5,6 +5,7 @@ the same steps as those of ``torch.optim``. Training uses torch's own, which ste
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch.optim import Optimizer
 NAMES = ("sgd", "momentum", "adam", "adamw", "muon")
 
 
-class _ByTensor(Optimizer):
+class _ByTensor(Optimizer, ABC):
     """An optimizer whose step treats each tensor for itself: a subclass says how in ``_update``."""
 
     def __init__(self, params: Iterable[Any], **defaults: Any) -> None:
@@ -35,8 +36,9 @@ class _ByTensor(Optimizer):
                 if weight.grad is not None:
                     self._update(weight, weight.grad, self.state[weight], group)
 
+    @abstractmethod
     def _update(self, weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-        raise NotImplementedError
+        """Change one tensor in place; ``state`` is what is kept of it from step to step."""
 
 
 class SGD(_ByTensor):
