@@ -278,3 +278,18 @@ def test_only_a_model_of_the_zoo_is_left_to_the_page(model, tokenizer):
 def test_a_page_does_not_depend_on_how_fast_the_model_ran(model, tokenizer):
     pages = [AttentionView.live(model, tokenizer, "the cat").to_html() for _ in range(2)]
     assert pages[0] == pages[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "appended"),
+    [
+        ("storyworld-en", "Tom is in the garden. Tom", " goes"),
+        ("storyworld-en", "Tom is in the garden", "."),
+        ("storyworld-zh", "汤姆在花园。汤姆", "去"),
+        ("prose", "The cat sat on", " the"),
+    ],
+)
+def test_a_likely_token_is_appended_as_it_is_written(name, text, appended):
+    """With the space before a word, without one before a full stop or a Chinese word."""
+    view = AttentionView.live(*zoo.load(name), text)
+    assert view.next_tokens[0]["text"] == appended

@@ -118,6 +118,29 @@ def test_the_page_computes_what_torch_computes(home, prose, text):
     assert answer["logits"] == answer["allLogits"][-model.config.vocab_size :]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "appended"),
+    [
+        ("storyworld-en", "Tom is in the garden. Anna goes to the park. Where is Anna?", " park"),
+        ("storyworld-zh", "汤姆在花园。安娜去公园。哪里有安娜？", "公园"),
+    ],
+)
+def test_a_story_is_answered_in_the_page_as_by_torch(home, name, text, appended):
+    page, _ = home
+    model, tokenizer = zoo.load(name)
+    answer = page.evaluate(
+        """async ([name, text]) => { const r = await companionLive.run(name, text);
+        return { ids: r.ids, next: r.next_tokens, allLogits: Array.from(r.allLogits) } }""",
+        [name, text],
+    )
+    ids = tokenizer.encode(text).ids
+    with torch.no_grad():
+        logits = model(torch.tensor([ids]))[0]
+    assert answer["ids"] == ids
+    assert np.abs(np.reshape(answer["allLogits"], logits.shape) - logits.numpy()).max() < 1e-4
+    assert answer["next"][0]["text"] == appended  # a word brings the space that divides it from the last
+
+
 def test_a_text_that_the_model_cannot_read_keeps_the_picture_and_says_why(home, prose):
     page, log = home
     limit = prose[0].config.context_length
