@@ -33,6 +33,22 @@ def sinusoidal_positions(length: int, d_model: int, base: float = 10_000.0) -> T
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1).to(torch.get_default_dtype())
 
 
+def real_positions(ids: Tensor, attention_mask: Tensor | None, past: int = 0) -> Tensor:
+    """Number the tokens of each row from 0, leaving padding out: the same numbers wherever the padding stands.
+
+    Args:
+        ids: (batch, length).
+        attention_mask: boolean (batch, past + length), True = a real token; all are real when not given.
+        past: tokens that went before.
+
+    Returns:
+        (batch, length), or (1, length) without a mask; what stands on padding is of no account.
+    """
+    if attention_mask is None:
+        return torch.arange(past, past + ids.size(1), device=ids.device)[None]
+    return (attention_mask.cumsum(-1) - 1).clamp(min=0)[:, past:]
+
+
 @torch.no_grad()
 def sinusoidal_start(model: nn.Module, scale: float = 0.1, base: float = 1000.0) -> None:
     """Let a model's *learned* positions begin as sines, and its token embeddings as noise of the same size.

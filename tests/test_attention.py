@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from models import PATIENT
 from torch import nn
 
-from companion.attention import KVCache, MultiHeadAttention, causal_mask, scaled_dot_product_attention
+from companion.attention import MultiHeadAttention, causal_mask, scaled_dot_product_attention
+from companion.cache import KVCache
 
 KEEP = [lambda weights: weights]  # an observer that changes nothing: the explicit path
 

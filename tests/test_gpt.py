@@ -74,7 +74,7 @@ def test_loss_and_every_gradient_equal_those_of_transformers(twins, ids):
     their_loss.backward()
     gradients = {name: p.grad for name, p in ours.named_parameters()}
     expected = {name.removeprefix("transformer."): p.grad for name, p in theirs.named_parameters()}
-    rules = layout(ours.config.n_layers, ours.config.tied).rules
+    rules = layout(ours.config).rules
     assert {rule.theirs for rule in rules} == set(expected)
     assert max(error(rule.join(gradients), expected[rule.theirs]) for rule in rules) < 1e-4
 
@@ -86,7 +86,8 @@ def test_padding_is_treated_as_transformers_treats_it(twins, ids, side):
     real[1, slice(0, 4) if side == "left" else slice(7, 11)] = False
     with capture(ours) as record:
         logits = ours(ids, attention_mask=real)
-    expected = theirs(ids, attention_mask=real.long(), output_attentions=True)
+    positions = (real.cumsum(-1) - 1).clamp(min=0)  # as its own generate() counts them
+    expected = theirs(ids, attention_mask=real.long(), position_ids=positions, output_attentions=True)
     assert error(logits[real], expected.logits[real]) < 1e-5
     rows = real[:, None, :, None]  # a padded query's row is nobody's business
     for weights, theirs_weights in zip(record.attention, expected.attentions, strict=True):

@@ -5,15 +5,16 @@ Weights are read from safetensors only; a pickle is never opened. Chapter: ``boo
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save as serialised
 from torch import Tensor, nn
+
+from companion.checkpoints.layout import Layout, Rule
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 WEIGHTS = "model.safetensors"
@@ -24,44 +25,7 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be used; the message names the file or the tensor, and what is allowed."""
 
 
-@dataclass(frozen=True)
-class Rule:
-    """How one tensor of theirs becomes one or more of ours.
-
-    Attributes:
-        theirs: its name in the checkpoint.
-        ours: the parameters that it holds, side by side along its output axis.
-        transposed: theirs is (in, out), as in GPT-2's ``Conv1D``; ours is (out, in).
-    """
-
-    theirs: str
-    ours: tuple[str, ...]
-    transposed: bool = False
-
-    def split(self, tensor: Tensor) -> Iterable[tuple[str, Tensor]]:
-        """Theirs -> pairs (our name, our tensor)."""
-        tensor = tensor.T if self.transposed else tensor
-        return zip(self.ours, tensor.chunk(len(self.ours)), strict=True)
-
-    def join(self, parameters: Mapping[str, Tensor]) -> Tensor:
-        """Ours -> theirs."""
-        tensor = torch.cat([parameters[name] for name in self.ours])
-        return (tensor.T if self.transposed else tensor).contiguous()
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The tensors of one family's checkpoints.
-
-    Attributes:
-        rules: one for each tensor that must be there.
-        prefix: what the full model's file puts before the names and the bare model's leaves out.
-        ignored: a pattern of names that hold no weights of their own.
-    """
-
-    rules: list[Rule]
-    prefix: str
-    ignored: str
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def locate(folder_or_hub_id: str | Path) -> Path:
@@ -88,12 +52,12 @@ def locate(folder_or_hub_id: str | Path) -> Path:
         ) from error
 
 
-def read_config(folder: Path, family: str) -> dict[str, Any]:
+def read_config(folder: Path, *families: str) -> dict[str, Any]:
     """Return ``config.json`` as a dict.
 
     Args:
         folder: the checkpoint.
-        family: the ``model_type`` that it must name, such as "gpt2".
+        families: one of these it must name as its ``model_type``, such as "gpt2".
 
     Raises:
         CheckpointError: when the file is missing, not JSON, or names another family.
@@ -106,8 +70,9 @@ def read_config(folder: Path, family: str) -> dict[str, Any]:
     except ValueError as error:
         raise CheckpointError(f"{path} is not valid JSON: {error}") from error
     found = config.get("model_type") if isinstance(config, dict) else None
-    if found != family:
-        raise CheckpointError(f"{path} is of the family {found!r}; this class loads {family!r}")
+    if found not in families:
+        allowed = ", ".join(map(repr, families))
+        raise CheckpointError(f"{path} is of the family {found!r}; this class loads {allowed}")
     return config
 
 
@@ -142,6 +107,48 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     return tensors
 
 
+class Family(Protocol):
+    """What a module of this package knows of one family of checkpoints."""
+
+    def read_fields(self, folder: Path) -> dict[str, Any]:
+        """Return the fields of the model's configuration from ``config.json``; refuse what the model lacks."""
+
+    def layout(self, config: Any) -> Layout:
+        """Name the tensors of a checkpoint of this configuration."""
+
+    def config_json(self, config: Any) -> dict[str, Any]:
+        """Return the content of ``config.json`` for a configuration."""
+
+
+def load(
+    model_class: Callable[[Any], Model],
+    config_class: Callable[..., Any],
+    family: Family,
+    folder_or_hub_id: str | Path,
+) -> Model:
+    """Make a model from a checkpoint, in evaluation mode.
+
+    Args:
+        model_class: config -> model.
+        config_class: fields -> config.
+        family: the module that knows the names, such as :mod:`companion.checkpoints.gpt2`.
+        folder_or_hub_id: a folder in Hugging Face's layout, or a model id on the hub.
+
+    Raises:
+        CheckpointError: when there is none, it is another family's, a tensor is missing, unexpected or of another
+            size, or the weights are not safetensors.
+    """
+    folder = locate(folder_or_hub_id)
+    fields = family.read_fields(folder)
+    try:
+        config = config_class(**fields)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder}/config.json does not describe a model of this class: {error}") from error
+    model = model_class(config)
+    load_weights(model, folder, family.layout(config))
+    return model.eval()
+
+
 def load_weights(model: nn.Module, folder: Path, layout: Layout) -> None:
     """Copy a checkpoint's tensors into ``model``, each exactly once, in the model's own dtype.
 
@@ -149,13 +156,15 @@ def load_weights(model: nn.Module, folder: Path, layout: Layout) -> None:
         CheckpointError: on a tensor that is missing, unexpected, or of another size.
     """
     tensors = {
-        name.removeprefix(layout.prefix): tensor
+        layout.short(name): tensor
         for name, tensor in read_tensors(folder).items()
         if not re.search(layout.ignored, name)
     }
     parameters = dict(model.named_parameters())
     with torch.no_grad():
         for rule in layout.rules:
+            if rule.theirs not in tensors and re.search(layout.optional, rule.theirs):
+                continue
             if rule.theirs not in tensors:
                 raise CheckpointError(f"{folder} lacks the tensor {rule.theirs!r}")
             theirs = tensors.pop(rule.theirs)
@@ -170,23 +179,54 @@ def load_weights(model: nn.Module, folder: Path, layout: Layout) -> None:
         raise CheckpointError(f"{folder} has unexpected tensors: {', '.join(sorted(tensors))}")
 
 
-def save_weights(
+def save(
     model: nn.Module,
+    family: Family,
     folder: str | Path,
-    config: dict[str, Any],
-    layout: Layout,
     dtype: torch.dtype | None = None,
+    shard_bytes: int | None = None,
 ) -> None:
-    """Write ``config.json`` and ``model.safetensors``; a half-written file never replaces a whole one."""
+    """Write ``config.json`` and the weights; a half-written file never replaces a whole one.
+
+    Args:
+        model: whose ``config`` and parameters are written.
+        family: the module that knows the names.
+        folder: made when missing.
+        dtype: of the weights in the file; the model's own when not given.
+        shard_bytes: the largest file, with an index beside several of them; one file of any size when not given.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    layout = family.layout(model.config)
     parameters = {name: p.detach().to("cpu", dtype or p.dtype) for name, p in model.named_parameters()}
-    head = "lm_head."  # stands beside the prefixed body
-    tensors = {
-        rule.theirs if rule.theirs.startswith(head) else layout.prefix + rule.theirs: rule.join(parameters)
-        for rule in layout.rules
-    }
-    (folder / (WEIGHTS + ".part")).write_bytes(save(tensors, metadata={"format": "pt"}))
-    (folder / "config.json.part").write_text(json.dumps(config, indent=2) + "\n", encoding="utf8")
-    for name in (WEIGHTS, "config.json"):
+    tensors = {layout.full(rule.theirs): rule.join(parameters) for rule in layout.rules}
+    shards = [tensors] if shard_bytes is None else _shards(tensors, shard_bytes)
+    names = [WEIGHTS]
+    if len(shards) > 1:
+        names = [f"model-{i:05}-of-{len(shards):05}.safetensors" for i in range(1, len(shards) + 1)]
+    files = {name: serialised(shard, metadata={"format": "pt"}) for name, shard in zip(names, shards, strict=True)}
+    if len(shards) > 1:
+        weight_map = {key: name for name, shard in zip(names, shards, strict=True) for key in shard}
+        size = sum(tensor.nbytes for tensor in tensors.values())
+        files[INDEX] = _json({"metadata": {"total_size": size}, "weight_map": weight_map})
+    files["config.json"] = _json(family.config_json(model.config))
+    for name, content in files.items():
+        (folder / (name + ".part")).write_bytes(content)
+    for name in files:
         (folder / (name + ".part")).replace(folder / name)
+    (folder / (WEIGHTS if len(shards) > 1 else INDEX)).unlink(missing_ok=True)  # of an earlier save
+
+
+def _shards(tensors: Mapping[str, Tensor], limit: int) -> list[dict[str, Tensor]]:
+    """Deal the tensors out, in order, into as few files of ``limit`` bytes as that allows."""
+    shards: list[dict[str, Tensor]] = [{}]
+    for name, tensor in tensors.items():
+        held = sum(t.nbytes for t in shards[-1].values())
+        if held and held + tensor.nbytes > limit:
+            shards.append({})
+        shards[-1][name] = tensor
+    return shards
+
+
+def _json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2) + "\n").encode()

@@ -1,9 +1,13 @@
 """GPT-2's checkpoints: the names of their tensors and the fields of their ``config.json``."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from companion.checkpoints import CheckpointError, Layout, Rule, read_config
+from companion.checkpoints import CheckpointError, read_config
+from companion.checkpoints.layout import Layout, Rule
+
+if TYPE_CHECKING:
+    from companion.gpt import GPTConfig
 
 SIZES = {
     "vocab_size": "vocab_size",
@@ -14,7 +18,7 @@ SIZES = {
 }
 
 
-def layout(n_layers: int, tied: bool) -> Layout:
+def layout(config: "GPTConfig") -> Layout:
     """Name the tensors of a GPT-2 checkpoint; the published ones carry causal masks too, which are ignored."""
     rules = [
         Rule("wte.weight", ("token_embedding.weight",)),
@@ -30,17 +34,17 @@ def layout(n_layers: int, tied: bool) -> Layout:
         "mlp.c_fc": ("feed_forward.expand",),
         "mlp.c_proj": ("feed_forward.contract",),
     }
-    for i in range(n_layers):
+    for i in range(config.n_layers):
         for theirs, ours in sublayers.items():
             for kind in ("weight", "bias"):
                 names = tuple(f"blocks.{i}.{name}.{kind}" for name in ours)
                 rules.append(Rule(f"h.{i}.{theirs}.{kind}", names, transposed=kind == "weight" and ".c_" in theirs))
     ignored = r"\.attn\.(masked_)?bias$"
-    if tied:
+    if config.tied:
         ignored += r"|^lm_head\.weight$"
     else:
         rules.append(Rule("lm_head.weight", ("unembedding.weight",)))
-    return Layout(rules, "transformer.", ignored)
+    return Layout(rules, "transformer.", ("lm_head.",), ignored)
 
 
 def read_fields(folder: Path) -> dict[str, Any]:
@@ -68,19 +72,19 @@ def read_fields(folder: Path) -> dict[str, Any]:
     }
 
 
-def config_json(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the ``config.json`` of GPT-2 for the fields of a :class:`companion.gpt.GPTConfig`."""
+def config_json(config: "GPTConfig") -> dict[str, Any]:
+    """Return the ``config.json`` of GPT-2 for a configuration."""
     return {
         "model_type": "gpt2",
         "architectures": ["GPT2LMHeadModel"],
-        **{theirs: fields[ours] for theirs, ours in SIZES.items()},
-        "n_inner": fields["d_ff"],
-        "activation_function": fields["activation"],
-        "layer_norm_epsilon": fields["norm_eps"],
-        "tie_word_embeddings": fields["tied"],
-        "resid_pdrop": fields["dropout"],
-        "embd_pdrop": fields["dropout"],
-        "attn_pdrop": fields["dropout"],
+        **{theirs: getattr(config, ours) for theirs, ours in SIZES.items()},
+        "n_inner": config.d_ff,
+        "activation_function": config.activation,
+        "layer_norm_epsilon": config.norm_eps,
+        "tie_word_embeddings": config.tied,
+        "resid_pdrop": config.dropout,
+        "embd_pdrop": config.dropout,
+        "attn_pdrop": config.dropout,
         "bos_token_id": None,
         "eos_token_id": None,
     }

@@ -1,0 +1,79 @@
+"""The keys and values of past positions, kept so that no position is computed twice.
+
+Chapters: ``book/concepts/attention.ipynb``, ``book/algorithms/gpt.ipynb``, "Generate".
+"""
+
+from torch import Tensor
+
+
+class KVCache:
+    """The keys and values of one layer's past positions.
+
+    Space for ``capacity`` positions is taken at the first :meth:`append`; later calls only fill it.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        """Make an empty cache that can hold ``capacity`` positions."""
+        self.capacity = capacity
+        self.length = 0
+        self._key: Tensor | None = None
+        self._value: Tensor | None = None
+
+    def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the new positions' keys and values, both (batch, heads, new, d_head), and return all so far.
+
+        Raises:
+            ValueError: when the capacity would be exceeded, or the sizes are not those of the earlier positions.
+        """
+        end = self.length + key.size(-2)
+        if end > self.capacity:
+            raise ValueError(f"the cache holds {self.capacity} positions; {end} were asked for")
+        if self._key is None or self._value is None:
+            batch, heads, _, d_head = key.shape
+            self._key = key.new_empty(batch, heads, self.capacity, d_head)
+            self._value = value.new_empty(batch, heads, self.capacity, value.size(-1))
+        if key.shape[:2] != self._key.shape[:2]:  # one row would silently be copied to all
+            expected = tuple(self._key.shape[:2])
+            raise ValueError(f"the cache holds (batch, heads) = {expected}; got {tuple(key.shape[:2])}")
+        self._key[:, :, self.length : end] = key
+        self._value[:, :, self.length : end] = value
+        self.length = end
+        return self.filled()
+
+    def filled(self) -> tuple[Tensor, Tensor]:
+        """Return the keys and the values so far, both (batch, heads, length, d_head).
+
+        Raises:
+            ValueError: when nothing was added yet.
+        """
+        if self._key is None or self._value is None:
+            raise ValueError("the cache is empty; append keys and values first")
+        return self._key[:, :, : self.length], self._value[:, :, : self.length]
+
+    def reorder(self, rows: Tensor) -> None:
+        """Let row i go on from what was row ``rows[i]``, as a beam search does; rows may be repeated or left out.
+
+        Args:
+            rows: (new batch,) numbers of rows.
+        """
+        if self._key is not None and self._value is not None:
+            self._key, self._value = self._key[rows], self._value[rows]
+
+
+class DecoderCache:
+    """What a decoder block keeps: its own past, and the encoder's output, read once."""
+
+    def __init__(self, capacity: int, memory_length: int) -> None:
+        """Make empty caches for ``capacity`` positions of the decoder and ``memory_length`` of the encoder."""
+        self.own = KVCache(capacity)
+        self.memory = KVCache(memory_length)
+
+    @property
+    def length(self) -> int:
+        """Positions that the decoder has gone through."""
+        return self.own.length
+
+    def reorder(self, rows: Tensor) -> None:
+        """See :meth:`KVCache.reorder`."""
+        self.own.reorder(rows)
+        self.memory.reorder(rows)
