@@ -147,6 +147,8 @@ def _endless(batches: Iterable[Any]) -> Iterator[Any]:
 def _to(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, dict):
         return {name: tensor.to(device) for name, tensor in batch.items()}
+    if hasattr(batch, "_make"):  # a named tuple
+        return batch._make(tensor.to(device) for tensor in batch)
     if isinstance(batch, tuple | list):
         return type(batch)(tensor.to(device) for tensor in batch)
     return batch.to(device)

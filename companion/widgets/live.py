@@ -76,9 +76,9 @@ class Asker:
             self.model.train(training)
         return output, as_array(record.attention)
 
-    def _candidates(self, output: Tensor, attention: np.ndarray, last: int) -> list[dict[str, Any]]:
+    def _candidates(self, output: Any, attention: np.ndarray, last: int) -> list[dict[str, Any]]:
         """Return the likeliest next tokens after ``last``, or none where a token sees what follows it."""
-        scores_vocabulary = output.size(-1) == self.model.config.vocab_size
+        scores_vocabulary = isinstance(output, Tensor) and output.size(-1) == self.model.config.vocab_size
         if not scores_vocabulary or np.triu(attention, 1).any():
             return []
         probabilities = output[0, -1].float().softmax(dim=-1)

@@ -5,6 +5,7 @@ The question mark is written, and is no token: the tokenizer drops it.
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
@@ -101,11 +102,11 @@ def vocabulary(language: str, people: list[str], places: list[str], objects: lis
     return [END_OF_TEXT, UNKNOWN, *fixed, *pronouns, *words]
 
 
-def make_tokenizer(language: str, words: list[str]) -> Tokenizer:
+def make_tokenizer(language: str, words: list[str], specials: Sequence[str] = ()) -> Tokenizer:
     """Return a tokenizer whose tokens are whole words; ``<|endoftext|>`` (id 0) stands before each text.
 
     Its model is WordPiece with no pieces: a word of the list, or ``[UNK]``. Chinese is cut at the longest word of the
-    list that fits.
+    list that fits. ``specials`` are further tokens, see :meth:`companion.data.storyworld.World.tokenizer`.
     """
     tokenizer = Tokenizer(models.WordPiece({word: i for i, word in enumerate(words)}, unk_token=UNKNOWN))
     marks = "".join(QUESTION_MARKS)
@@ -118,8 +119,13 @@ def make_tokenizer(language: str, words: list[str]) -> Tokenizer:
         tokenizer.normalizer = normalizers.Replace(Regex(rf"[{marks}\s]"), "")
         tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(longest_first), "isolated")
         tokenizer.decoder = decoders.Fuse()
-    tokenizer.add_special_tokens([END_OF_TEXT])
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{END_OF_TEXT} $A", special_tokens=[(END_OF_TEXT, 0)]
-    )
+    tokenizer.add_special_tokens([END_OF_TEXT, *specials])
+    framed = {"[CLS]", "[SEP]"} <= set(specials)
+    numbered = [(token, tokenizer.token_to_id(token)) for token in (END_OF_TEXT, *specials)]
+    if framed:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=numbered
+        )
+    else:
+        tokenizer.post_processor = processors.TemplateProcessing(single=f"{END_OF_TEXT} $A", special_tokens=numbered)
     return tokenizer

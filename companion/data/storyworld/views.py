@@ -94,3 +94,8 @@ def translations(stories: Sequence[Story]) -> list[tuple[tuple[str, ...], tuple[
 def told(story: Story) -> tuple[str, ...]:
     """Return the tokens of what happened, without the questions."""
     return tuple(token for event in story.statements for token in say(event, story.world.language))
+
+
+def sentences(story: Story) -> list[tuple[str, ...]]:
+    """Return what happened, one sentence at a time, without the questions."""
+    return [tuple(say(event, story.world.language)) for event in story.statements]

@@ -130,9 +130,14 @@ class World:
         p = self.process
         return vocabulary(self.language, p.people, p.places, p.objects, p.moods)
 
-    def tokenizer(self) -> Tokenizer:
-        """Return the tokenizer of this world's language: one token a word."""
-        return make_tokenizer(self.language, self.vocabulary)
+    def tokenizer(self, specials: Sequence[str] = ()) -> Tokenizer:
+        """Return the tokenizer of this world's language: one token a word.
+
+        Args:
+            specials: more tokens, such as "[MASK]", numbered after the world's own and read literally. With "[CLS]"
+                and "[SEP]" among them a text is framed as BERT's: ``[CLS] text [SEP]``.
+        """
+        return make_tokenizer(self.language, self.vocabulary, specials)
 
     @property
     def longest(self) -> int:
