@@ -1,0 +1,24 @@
+"""What the benchmarks measured, for the chapters to show.
+
+Each file is written by a program in ``benchmarks/`` and holds the command, the seeds and the versions beside the numbers.
+Chapter: ``book/algorithms/bert.ipynb``.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+FOLDERS = (Path(__file__).parent / "benchmark_results", Path(__file__).parent.parent / "benchmarks" / "results")
+
+
+def load(subject: str) -> dict[str, Any]:
+    """Return the table of a subject, such as "parity".
+
+    Raises:
+        ValueError: when nothing was measured under this name.
+    """
+    folder = next((folder for folder in FOLDERS if folder.is_dir()), FOLDERS[-1])
+    known = sorted(path.stem for path in folder.glob("*.json"))
+    if subject not in known:
+        raise ValueError(f"there are no results of {subject!r}; choose from {', '.join(known)}")
+    return json.loads((folder / f"{subject}.json").read_text(encoding="utf8"))
