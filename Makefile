@@ -14,6 +14,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 BIN := .venv/bin
 PORT ?= 8000
 NOTEBOOKS = $(shell find book -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*' | sort)
+# One worker a processor; the tests of a file share its fixtures, so they stay together.
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 CODE := companion tools tests benchmarks book
 
 .PHONY: help book test check serve format clean clean-book requirements repository environment assets lint types
@@ -28,10 +30,10 @@ test: environment assets lint types ## everything: lint, types, the book built t
 	@$(MAKE) clean-book
 	@$(MAKE) book
 	@$(MAKE) book
-	$(BIN)/pytest -v --durations=10 --nbmake --nbmake-timeout=300 tests $(NOTEBOOKS)
+	$(BIN)/pytest $(SIDE_BY_SIDE) --durations=10 --nbmake --nbmake-timeout=300 tests $(NOTEBOOKS)
 
 check: environment lint types ## the fast loop: lint, types, unit tests
-	$(BIN)/pytest -m "not slow and not book and not browser" tests
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow and not book and not browser" tests
 
 serve: ## read the built book at http://127.0.0.1:8000 (another port: PORT=…)
 	@test -f _build/html/index.html || { echo "No book yet: run 'make book' first."; exit 1; }
