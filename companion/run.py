@@ -57,6 +57,7 @@ class Run:
     model: nn.Module
     optimizers: list[Optimizer]
     history: History = field(default_factory=History)
+    _loss: float = 0.0  # of the batches since the last step
 
     def set_rate(self, share: float) -> None:
         """Set the learning rate to a share of its peak."""
@@ -64,25 +65,34 @@ class Run:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * share
 
-    def step(self, value: Tensor, clip: float) -> None:
-        """Lower the loss ``value`` by one step along its gradient, which is cut to the norm ``clip``.
+    def add(self, value: Tensor) -> None:
+        """Add the gradient of ``value``, a loss or one batch's share of it, to what the next step goes along.
 
         Raises:
-            FloatingPointError: when the loss or its gradient is not finite; the weights stay as they are.
+            FloatingPointError: when the loss is not finite; the weights stay as they are.
         """
         if not torch.isfinite(value):
             raise FloatingPointError(
                 f"the loss is {value.item()} at step {len(self.history.loss) + 1}; try a smaller learning rate"
             )
         value.backward()
+        self._loss += value.item()
+
+    def step(self, clip: float) -> None:
+        """Lower the loss by one step along its gradient, which is cut to the norm ``clip``.
+
+        Raises:
+            FloatingPointError: when the gradient is not finite; the weights stay as they are.
+        """
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip)
         if not torch.isfinite(norm):
             raise FloatingPointError(f"the gradient's norm is {norm.item()} at step {len(self.history.loss) + 1}")
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
-        self.history.loss.append(value.item())
+        self.history.loss.append(self._loss)
         self.history.gradient_norm.append(norm.item())
+        self._loss = 0.0
 
     @torch.no_grad()
     def evaluate(self, function: Callable[[nn.Module], float]) -> None:

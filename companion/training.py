@@ -19,6 +19,8 @@ from companion.optimizers import make_optimizers
 from companion.run import History, Run
 from companion.schedules import shares
 
+PRECISIONS = ("auto", "float32", "bfloat16")
+
 
 def pick_device(name: str = "auto") -> torch.device:
     """Return the device to compute on: "auto" takes CUDA, then Apple's MPS, then the CPU.
@@ -47,6 +49,8 @@ def fit(
     schedule: str = "cosine",
     warmup: int | None = None,
     clip: float = 1.0,
+    accumulate: int = 1,
+    precision: str = "auto",
     seed: int = 0,
     device: str = "auto",
     evaluate: Callable[[nn.Module], float] | None = None,
@@ -59,14 +63,13 @@ def fit(
     """Train ``model`` in place, and leave it on its device in evaluation mode.
 
     The learning rate rises linearly over ``warmup`` steps and then follows the ``schedule``. The optimizers are
-    torch's own, faster than those of :mod:`companion.optimizers` and equal to them step by step. On a CUDA device that
-    computes in bfloat16, the forward pass does.
+    torch's own, faster than those of :mod:`companion.optimizers` and equal to them step by step.
 
     Args:
         model: any model that ``loss`` understands.
         batches: tensors, or tuples or dicts of tensors; started anew when they run out. A resume is exact
             only if they are the same each time: their order must not hang on torch's global random state.
-        steps: batches to train on.
+        steps: of the optimizer.
         loss: (model, batch) -> scalar.
         optimizer: "sgd", "momentum", "adam", "adamw", or "muon" (Muon for the matrices inside the blocks, AdamW for
             all else).
@@ -75,6 +78,10 @@ def fit(
         schedule: "cosine" or "linear" (both fall to zero), "constant", or "inverse_sqrt".
         warmup: steps; a twentieth of all when not given.
         clip: largest norm of the gradient.
+        accumulate: batches a step; their losses are averaged, so k batches of a size act as one batch k times as large
+            wherever each batch asks for as much.
+        precision: "float32", "bfloat16" (the matrix products of the forward pass; weights stay float32), or "auto":
+            bfloat16 on a CUDA device that computes in it, where it is faster, and float32 elsewhere.
         seed: of dropout.
         device: "auto", "cuda", "mps" or "cpu".
         evaluate: model -> number, called in evaluation mode without gradients, before the first step, every
@@ -93,9 +100,7 @@ def fit(
             another run or damaged.
         FloatingPointError: when the loss or its gradient is not finite; the model keeps the weights of the step before.
     """
-    for name, count in (("steps", steps), ("evaluate_every", evaluate_every), ("checkpoint_every", checkpoint_every)):
-        if count < 1:
-            raise ValueError(f"{name} must be at least 1; got {count}")
+    _check_counts(steps=steps, accumulate=accumulate, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every)
     rates = shares(schedule, steps, warmup)
     target = pick_device(device)
     model.to(target).zero_grad()
@@ -104,23 +109,25 @@ def fit(
     saved = Path(checkpoint) if checkpoint else None
     if saved and saved.exists():
         run.load(saved)
-    half = target.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    half = _is_half(precision, target)
     started = time.process_time() - run.history.cpu_seconds
     first = len(run.history.loss)
     if first > steps:
         raise ValueError(f"{saved} is at step {first} already; steps must be at least that, got {steps}")
     stream: Iterator[Any] = iter(())  # a run that has done its steps reads no batch
     if first < steps:
-        stream = itertools.islice(_endless(batches), first, steps)
+        stream = itertools.islice(_endless(batches), first * accumulate, None)
     pause = 0.5 if sys.stdout.isatty() or "ipykernel" in sys.modules else 30  # seconds; a log wants few lines
     bar = tqdm(total=steps, initial=first, file=sys.stdout, mininterval=pause, disable=not progress)
     if evaluate and first == 0:
         run.evaluate(evaluate)
-    for step, batch in enumerate(stream, start=first + 1):
+    for step in range(first + 1, steps + 1):
         run.set_rate(rates[step - 1])
-        with torch.autocast(target.type, torch.bfloat16, enabled=half):
-            objective = loss(model.train(), _to(batch, target))
-        run.step(objective, clip)
+        for batch in itertools.islice(stream, accumulate):
+            with torch.autocast(target.type, torch.bfloat16, enabled=half):
+                objective = loss(model.train(), _to(batch, target))
+            run.add(objective / accumulate)
+        run.step(clip)
         run.history.cpu_seconds = time.process_time() - started
         if evaluate and (step % evaluate_every == 0 or step == steps):
             run.evaluate(evaluate)
@@ -133,6 +140,19 @@ def fit(
     bar.close()
     model.eval()
     return run.history
+
+
+def _check_counts(**counts: int) -> None:
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name} must be at least 1; got {count}")
+
+
+def _is_half(precision: str, device: torch.device) -> bool:
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
+    gains = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return precision == "bfloat16" or (precision == "auto" and gains)
 
 
 def _endless(batches: Iterable[Any]) -> Iterator[Any]:

@@ -241,11 +241,17 @@ PATHS = {
     "memory of the same length": {"memory": normal(2, 6, 12, seed=5)},
     "memory, masked": {"memory": normal(2, 4, 12, seed=5), "mask": normal(6, 4, seed=6) > -0.5},
     "memory, causal": {"memory": normal(2, 9, 12, seed=5), "causal": True},
+    "biased": {"bias": normal(3, 6, 6, seed=8)},
+    "biased and causal": {"bias": normal(2, 3, 6, 6, seed=8), "causal": True},
+    "biased, a row without keys": {
+        "bias": normal(3, 6, 6, seed=8),
+        "mask": torch.arange(6)[:, None].expand(6, 6) != 2,
+    },
 }
 
 
 def run(attention, x, options, dtype):
-    cast = {k: v.to(dtype) if k == "memory" else v for k, v in options.items()}
+    cast = {k: v.to(dtype) if k in ("memory", "bias") else v for k, v in options.items()}
     attention.zero_grad()
     x = x.detach().clone().requires_grad_()
     output = attention(x, **cast)
@@ -328,3 +334,19 @@ def test_dropout_keeps_the_mean_on_the_explicit_path():
 
 def test_without_bias_there_are_four_matrices_only():
     assert [p.shape for p in layer(bias=False).parameters()] == [(12, 12)] * 4
+
+
+@pytest.mark.parametrize("observers", [[], KEEP], ids=["fused", "explicit"])
+def test_heads_may_be_wider_or_narrower_than_their_share_and_unscaled(observers):
+    attention, x = layer(d_head=7, scale=1.0), normal(2, 5, 12)
+    attention.observers = observers
+    q, k, v = (f(x).unflatten(-1, (3, 7)).transpose(1, 2) for f in (attention.query, attention.key, attention.value))
+    expected = (q @ k.transpose(-2, -1)).softmax(-1) @ v
+    torch.testing.assert_close(attention(x), attention.output(expected.transpose(1, 2).flatten(2)))
+
+
+def test_a_bias_is_added_to_the_scores_before_the_softmax():
+    query, key, value = many()
+    bias = normal(5, 7, seed=9)
+    _, weights = scaled_dot_product_attention(query, key, value, bias=bias, scale=0.3)
+    torch.testing.assert_close(weights, (0.3 * query @ key.transpose(-2, -1) + bias).softmax(-1))

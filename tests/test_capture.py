@@ -6,6 +6,7 @@ from models import random_ids, tiny_gpt
 from torch import nn
 
 from companion.capture import ablate, attention_layers, capture
+from companion.transformer import EncoderBlock, Transformer, TransformerConfig
 
 
 @pytest.fixture
@@ -170,3 +171,56 @@ def test_an_unknown_layer_or_head_is_refused_and_nothing_is_left_behind(model, p
 def test_a_model_without_attention_is_refused_by_name(look):
     with pytest.raises(ValueError, match="Sequential has no companion attention layer"), look(nn.Sequential()):
         pass
+
+
+# Encoders, decoders, and layers that are shared
+
+
+def translator():
+    torch.manual_seed(0)
+    config = TransformerConfig(vocab_size=11, context_length=8, n_layers=2, n_heads=3, d_model=12)
+    return Transformer(config).eval()
+
+
+def test_an_encoder_and_a_decoder_are_recorded_one_after_the_other_and_cross_attention_apart():
+    model = translator()
+    with capture(model) as record:
+        model(torch.ones(2, 5, dtype=torch.long), torch.ones(2, 4, dtype=torch.long))
+    assert [tuple(w.shape) for w in record.attention] == [(2, 3, 5, 5)] * 2 + [(2, 3, 4, 4)] * 2
+    assert [tuple(w.shape) for w in record.cross_attention] == [(2, 3, 4, 5)] * 2
+    assert [tuple(h.shape) for h in record.hidden] == [(2, 5, 12)] * 3 + [(2, 4, 12)] * 3
+
+
+class Shared(nn.Module):
+    """One block, used three times."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList([EncoderBlock(12, 3, 24, "gelu")] * 3)
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+def test_a_shared_block_is_recorded_each_time_it_is_used():
+    torch.manual_seed(0)
+    model, x = Shared().eval(), torch.randn(2, 5, 12)
+    with capture(model) as record:
+        output = model(x)
+    assert len(record.attention) == 3
+    assert len(record.hidden) == 4
+    assert torch.equal(record.hidden[0], x)
+    assert torch.equal(record.hidden[-1], output)
+    assert len(attention_layers(model)) == 3
+
+
+def test_one_use_of_a_shared_block_is_silenced_alone():
+    torch.manual_seed(0)
+    model, x = Shared().eval(), torch.randn(2, 5, 12)
+    for _ in range(2):  # each run counts anew
+        with ablate(model, [(1, 2)]), capture(model) as record:
+            model(x)
+        silent = [[bool((w[:, head] == 0).all()) for head in range(3)] for w in record.attention]
+        assert silent == [[False] * 3, [False, False, True], [False] * 3]

@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from torch import nn
 
 from companion.data.prose import random_windows
 from companion.metrics import cross_entropy
+from companion.objectives import causal_loss
 from companion.optimizers import NAMES
 from companion.schedules import SCHEDULES, shares
 from companion.training import fit, pick_device
@@ -339,7 +341,59 @@ def test_batches_that_run_out_are_refused(batches):
         quick(Scalar(), batches, 3, loss=lambda m, batch: (m.w * batch).sum())
 
 
-@pytest.mark.parametrize("name", ["steps", "evaluate_every", "checkpoint_every"])
+def test_a_named_tuple_stays_one():
+    Pair = namedtuple("Pair", "x y")
+    seen = []
+    quick(Scalar(), [Pair(ONE, 2 * ONE)], loss=lambda m, batch: seen.append(batch) or m.w.sum())
+    assert seen == [Pair(ONE, 2 * ONE)]
+
+
+# Several batches a step, and half precision
+
+
+def test_batches_that_are_accumulated_act_as_one_large_batch():
+    ids = random_ids(tiny_gpt(), 8, 12)
+    halves = [ids[:4], ids[4:]]
+    large, small = tiny_gpt(), tiny_gpt()
+    one = quick(large, [ids], 4, optimizer="sgd", learning_rate=0.1)
+    two = quick(small, halves, 4, optimizer="sgd", learning_rate=0.1, accumulate=2)
+    assert two.loss == pytest.approx(one.loss, rel=1e-5)
+    torch.testing.assert_close(weights(small), weights(large), rtol=1e-4, atol=1e-6)
+
+
+def test_an_interrupted_run_that_accumulates_goes_on_with_the_right_batch(tmp_path):
+    def run(steps):
+        seen = []
+        quick(
+            tiny_gpt(),
+            [random_ids(tiny_gpt(), 1, 5, seed=i) for i in range(7)],
+            steps,
+            loss=lambda m, batch: seen.append(batch) or causal_loss(m, batch),
+            accumulate=3,
+            checkpoint=tmp_path / "run",
+            checkpoint_every=1,
+        )
+        return seen
+
+    first, rest = run(2), run(4)
+    expected = [random_ids(tiny_gpt(), 1, 5, seed=i % 7) for i in range(12)]
+    assert all(map(torch.equal, [*first, *rest], expected))
+
+
+def test_half_precision_computes_in_it_and_keeps_the_weights_whole():
+    seen, model = [], tiny_gpt()
+    model.unembedding.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
+    quick(model, [random_ids(model, 2, 9)], precision="bfloat16")
+    assert seen == [torch.bfloat16]
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(ValueError, match="precision must be one of auto, float32, bfloat16; got 'int8'"):
+        quick(Scalar(), [ONE], precision="int8")
+
+
+@pytest.mark.parametrize("name", ["steps", "accumulate", "evaluate_every", "checkpoint_every"])
 def test_counts_below_one_are_refused(name):
     with pytest.raises(ValueError, match=f"{name} must be at least 1; got 0"):
         quick(Scalar(), [ONE], **{name: 0})

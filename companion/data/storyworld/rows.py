@@ -9,10 +9,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from companion.data.batching import POOL, by_length, check_batch_size
 from companion.data.storyworld.world import VERSION, Story, World
 from companion.objectives import IGNORED
-
-POOL = 16  # batches that are drawn at once and sorted by length: little padding, and still mixed
 
 
 def rows(stories: Sequence[Story]) -> Tensor:
@@ -64,12 +63,11 @@ def story_batches(world: World, batch_size: int, seed: int = 0) -> Iterator[Tens
     Raises:
         ValueError: when ``batch_size`` is below 1.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1; got {batch_size}")
+    check_batch_size(batch_size)
     order = torch.Generator().manual_seed(seed)
     pool = 0
     while True:
-        stories = sorted(world.stories(POOL * batch_size, seed=f"{seed}/{pool}"), key=lambda s: len(s.tokens))
-        for i in torch.randperm(POOL, generator=order).tolist():
-            yield rows(stories[i * batch_size : (i + 1) * batch_size])
+        stories = world.stories(POOL * batch_size, seed=f"{seed}/{pool}")
+        for batch in by_length([len(story.tokens) for story in stories], batch_size, order):
+            yield rows([stories[i] for i in batch])
         pool += 1

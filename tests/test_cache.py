@@ -1,0 +1,57 @@
+"""Caches of keys and values: filled, reordered, refused. Their use by attention is tested in test_attention.py."""
+
+import pytest
+import torch
+
+from companion.attention import MultiHeadAttention
+from companion.cache import DecoderCache, KVCache
+
+
+def filled(rows=3, length=4):
+    torch.manual_seed(0)
+    cache = KVCache(9)
+    cache.append(torch.randn(rows, 2, length, 5), torch.randn(rows, 2, length, 6))
+    return cache
+
+
+def test_rows_go_on_from_other_rows():
+    cache = filled()
+    key, value = (tensor.clone() for tensor in cache.filled())
+    cache.reorder(torch.tensor([2, 2, 0]))
+    again = cache.filled()
+    assert torch.equal(again[0], key[[2, 2, 0]])
+    assert torch.equal(again[1], value[[2, 2, 0]])
+
+
+def test_reordering_may_change_the_number_of_rows():
+    cache = filled()
+    cache.reorder(torch.tensor([1]))
+    key, _ = cache.append(torch.zeros(1, 2, 1, 5), torch.zeros(1, 2, 1, 6))
+    assert key.shape == (1, 2, 5, 5)
+
+
+def test_an_empty_cache_is_reordered_to_itself_and_read_by_nobody():
+    cache = KVCache(4)
+    cache.reorder(torch.tensor([0, 0]))
+    with pytest.raises(ValueError, match="the cache is empty"):
+        cache.filled()
+
+
+def test_a_memory_is_read_once():
+    torch.manual_seed(0)
+    layer, cache = MultiHeadAttention(12, 3).eval(), DecoderCache(4, 5)
+    query, memory = torch.randn(2, 1, 12), torch.randn(2, 5, 12)
+    first = layer(query, memory, cache=cache.memory)
+    again = layer(query, torch.full_like(memory, torch.nan), cache=cache.memory)  # not looked at any more
+    assert torch.equal(first, again)
+    torch.testing.assert_close(first, layer(query, memory))
+
+
+def test_the_length_of_a_decoders_cache_is_its_own():
+    cache = DecoderCache(4, 5)
+    cache.memory.append(torch.zeros(1, 2, 5, 3), torch.zeros(1, 2, 5, 3))
+    assert cache.length == 0
+    cache.own.append(torch.zeros(1, 2, 2, 3), torch.zeros(1, 2, 2, 3))
+    assert cache.length == 2
+    cache.reorder(torch.tensor([0, 0]))
+    assert cache.memory.filled()[0].size(0) == cache.own.filled()[0].size(0) == 2
