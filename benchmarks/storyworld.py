@@ -7,22 +7,16 @@ The model and its training are those of the cell "Train one" of `book/concepts/s
 and their mean and spread. Steps and processor seconds are counted, never the clock on the wall.
 """
 
-import argparse
-import json
-import platform
-import statistics
-from pathlib import Path
-
+import report
 import torch
 
 from companion import quiz
-from companion.data.storyworld import QUESTIONS, VERSION, World, rows, story_batches
+from companion.data.storyworld import VERSION, World, rows, story_batches
 from companion.gpt import GPT, GPTConfig
 from companion.metrics import gap_to_floor
 from companion.positions import sinusoidal_start
 from companion.training import fit
 
-RESULTS = Path(__file__).parent / "results" / "storyworld.json"
 STEPS = 1800
 
 
@@ -52,42 +46,17 @@ def run(seed: int, sines: bool, steps: int) -> dict[str, float]:
     return {"gap": gap.value, "gap_standard_error": gap.standard_error, "cpu_seconds": history.cpu_seconds, **shares}
 
 
-def summary(runs: list[dict[str, float]]) -> dict[str, dict[str, float]]:
-    """Mean, standard deviation, lowest and highest of each number over the seeds."""
-    columns = {name: [one[name] for one in runs] for name in ("gap", "cpu_seconds", *QUESTIONS)}
-    return {
-        name: {
-            "mean": statistics.mean(values),
-            "sd": statistics.stdev(values) if len(values) > 1 else 0.0,
-            "min": min(values),
-            "max": max(values),
-        }
-        for name, values in columns.items()
-    }
-
-
 def main() -> None:
     """Run every seed both ways, and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=STEPS)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    result = {
-        "command": f"python benchmarks/storyworld.py --seeds {arguments.seeds} --steps {arguments.steps}",
-        "world": {"version": VERSION, "size": "small", "language": "en"},
-        "python": platform.python_version(),
-        "torch": torch.__version__.split("+")[0],
-        "threads": 1,
-    }
+    given = report.arguments(__doc__, steps=STEPS)
+    result: dict = {"world": {"version": VERSION, "size": "small", "language": "en"}}
     for name, sines in (("sinusoidal start", True), ("noise", False)):
         runs = []
-        for seed in range(arguments.seeds):
-            runs.append(run(seed, sines, arguments.steps))
+        for seed in range(given.seeds):
+            runs.append(run(seed, sines, given.steps))
             print(f"{name:>16}, seed {seed}: " + "  ".join(f"{k} {v:.3f}" for k, v in runs[-1].items()), flush=True)
-        result[name] = {"runs": runs, "summary": summary(runs)}
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf8")
-    print(f"written: {RESULTS.name}")
+        result[name] = {"runs": runs, "summary": report.summary(runs)}
+    report.write("storyworld", result)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What the benchmarks measured, for the chapters to show.
 
-Each file is written by a program in ``benchmarks/`` or by a test, and holds the command, the seeds and the versions beside
-the numbers.
+Each file is written by a program in ``benchmarks/`` or by a test, and holds the command, the seeds and the versions
+beside the numbers.
 Chapter: ``book/algorithms/bert.ipynb``.
 """
 
