@@ -9,7 +9,8 @@ from torch import Tensor
 class KVCache:
     """The keys and values of one layer's past positions.
 
-    Space for ``capacity`` positions is taken at the first :meth:`append`; later calls only fill it.
+    Space is taken as it is needed, doubled each time it runs out, up to ``capacity`` positions: a model of a long
+    context takes no more for a short text.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -29,12 +30,13 @@ class KVCache:
         if end > self.capacity:
             raise ValueError(f"the cache holds {self.capacity} positions; {end} were asked for")
         if self._key is None or self._value is None:
-            batch, heads, _, d_head = key.shape
-            self._key = key.new_empty(batch, heads, self.capacity, d_head)
-            self._value = value.new_empty(batch, heads, self.capacity, value.size(-1))
+            self._key, self._value = key[:, :, :0], value[:, :, :0]
         if key.shape[:2] != self._key.shape[:2]:  # one row would silently be copied to all
             expected = tuple(self._key.shape[:2])
             raise ValueError(f"the cache holds (batch, heads) = {expected}; got {tuple(key.shape[:2])}")
+        if end > self._key.size(2):
+            room = min(self.capacity, max(64, 2 * end))
+            self._key, self._value = (_widened(kept, room, self.length) for kept in (self._key, self._value))
         self._key[:, :, self.length : end] = key
         self._value[:, :, self.length : end] = value
         self.length = end
@@ -58,6 +60,13 @@ class KVCache:
         """
         if self._key is not None and self._value is not None:
             self._key, self._value = self._key[rows], self._value[rows]
+
+
+def _widened(kept: Tensor, room: int, length: int) -> Tensor:
+    """The first ``length`` positions of ``kept`` (batch, heads, …, d_head), with room for ``room``."""
+    wider = kept.new_empty(*kept.shape[:2], room, kept.size(-1))
+    wider[:, :, :length] = kept[:, :, :length]
+    return wider
 
 
 class DecoderCache:

@@ -72,6 +72,26 @@ def check_mask(mask: Tensor | None, batch: int, length: int, name: str = "attent
         raise ValueError(f"{name} must be (batch, length) = {(batch, length)}; got {tuple(mask.shape)}")
 
 
+def check_segments(token_type_ids: Tensor | None, ids: Tensor, n_segments: int) -> None:
+    """Check the segments (batch, length) that the tokens of ``ids`` belong to.
+
+    Raises:
+        ValueError: when they are of another shape than the ids, outside 0 to ``n_segments`` - 1, or given to a model
+            without segments.
+    """
+    if token_type_ids is None:
+        return
+    if n_segments < 1:
+        raise ValueError("this model has no segments; leave token_type_ids out")
+    if token_type_ids.shape != ids.shape:
+        raise ValueError(f"token_type_ids must be {tuple(ids.shape)}, as ids; got {tuple(token_type_ids.shape)}")
+    if not torch.compiler.is_compiling():
+        low, high = int(token_type_ids.min()), int(token_type_ids.max())
+        if low < 0 or high >= n_segments:
+            bad = low if low < 0 else high
+            raise ValueError(f"token_type_ids must be 0 to {n_segments - 1}; got {bad}")
+
+
 def check_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> None:
     """Check what attention is given: see :func:`companion.attention.scaled_dot_product_attention`.
 

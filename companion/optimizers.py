@@ -6,7 +6,7 @@ the same steps as those of ``torch.optim``. Training uses torch's own, which ste
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -167,16 +167,24 @@ def orthogonalised(matrix: Tensor, steps: int = 5, dtype: torch.dtype = torch.bf
     return (x if lying else x.T).to(matrix.dtype)
 
 
-def make_optimizers(model: nn.Module, name: str, learning_rate: float, weight_decay: float) -> list[Optimizer]:
+def make_optimizers(
+    model: nn.Module,
+    name: str,
+    learning_rate: float,
+    weight_decay: float,
+    shares: Mapping[str, tuple[float, ...]] | None = None,
+) -> list[Optimizer]:
     """Divide the parameters between torch's optimizers: matrices decay, embeddings, norms and biases do not.
 
     Args:
         model: its parameters that require a gradient are taken.
         name: "sgd", "momentum" (SGD with 0.9), "adam" (its decay an L2 penalty), "adamw", or "muon" for Muon on the
-            matrices of ``model.blocks`` and AdamW on the rest. Muon's updates are scaled to AdamW's size, so that one
+            matrices of every ``blocks`` and AdamW on the rest. Muon's updates are scaled to AdamW's size, so that one
             learning rate serves both.
         learning_rate: at the peak.
         weight_decay: of the matrices.
+        shares: for each parameter's name its own share of the rate at each step. Parameters that are alike in it make
+            a group, which keeps it as "shares"; it is empty when not given.
 
     Raises:
         ValueError: on an unknown name.
@@ -186,22 +194,32 @@ def make_optimizers(model: nn.Module, name: str, learning_rate: float, weight_de
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     parameters = [(key, p) for key, p in model.named_parameters() if p.requires_grad]
     matrices = [(key, p) for key, p in parameters if p.dim() == 2 and id(p) not in embeddings]
-    hidden = [p for key, p in matrices if name == "muon" and key.startswith("blocks.")]
-    chosen = {id(p) for p in hidden}
-    decaying = {id(p) for _, p in matrices} - chosen
+    hidden = [(key, p) for key, p in matrices if name == "muon" and ".blocks." in f".{key}"]
+    chosen = {key for key, _ in hidden}
+    decaying = {key for key, _ in matrices} - chosen
     groups = [
-        {"params": [p for _, p in parameters if id(p) in decaying], "weight_decay": weight_decay},
-        {"params": [p for _, p in parameters if id(p) not in decaying | chosen], "weight_decay": 0.0},
+        *_alike([(key, p) for key, p in parameters if key in decaying], weight_decay, shares),
+        *_alike([(key, p) for key, p in parameters if key not in decaying | chosen], 0.0, shares),
     ]
-    optimizers = [_of_torch(name, [g for g in groups if g["params"]], learning_rate)]
+    optimizers = [_of_torch(name, groups, learning_rate)] if groups else []
     if hidden:
         optimizers.append(
-            optim.Muon(hidden, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+            optim.Muon(_alike(hidden, weight_decay, shares), lr=learning_rate, adjust_lr_fn="match_rms_adamw")
         )
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak"] = learning_rate
     return optimizers
+
+
+def _alike(
+    parameters: Iterable[tuple[str, Tensor]], weight_decay: float, shares: Mapping[str, tuple[float, ...]] | None
+) -> list[dict[str, Any]]:
+    """Put parameters that have the same shares of the rate into one group."""
+    groups: dict[tuple[float, ...], list[Tensor]] = {}
+    for key, parameter in parameters:
+        groups.setdefault(shares[key] if shares else (), []).append(parameter)
+    return [{"params": group, "weight_decay": weight_decay, "shares": own} for own, group in groups.items()]
 
 
 def _of_torch(name: str, groups: list[dict[str, Any]], learning_rate: float) -> Optimizer:

@@ -55,6 +55,8 @@ class TransformerConfig:
         """Raise ValueError on a size below 1, heads that do not divide d_model, or an unknown activation."""
         check_sizes(self, ("vocab_size", "context_length", "n_layers", "n_heads", "d_model"))
         check_heads(self.d_model, self.n_heads)
+        if self.d_ff is not None and self.d_ff < 1:
+            raise ValueError(f"d_ff must be at least 1, or None for 4 d_model; got {self.d_ff}")
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {self.activation!r}")
         if not 0 <= self.start_id < self.vocab_size:

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, settings
 from torch import Tensor, nn
 
 from companion.gpt import GPT, GPTConfig
+from companion.transformer import Transformer, TransformerConfig
 
 TINY = {"vocab_size": 31, "context_length": 16, "n_layers": 2, "n_heads": 2, "d_model": 12}
 SIZES = {"vocab_size": 41, "n_positions": 24, "n_layer": 2, "n_head": 3, "n_embd": 18}
@@ -22,7 +23,15 @@ def tiny_gpt(seed: int = 0, **sizes) -> GPT:
     return model
 
 
-def random_ids(model: GPT, batch: int, length: int, seed: int = 0) -> Tensor:
+def tiny_transformer(seed: int = 0, **sizes) -> Transformer:
+    """An encoder–decoder model with weights large enough that every one of them shows in the logits."""
+    torch.manual_seed(seed)
+    model = Transformer(TransformerConfig(**TINY | {"start_id": 1} | sizes)).eval()
+    stir(model)
+    return model
+
+
+def random_ids(model: GPT | Transformer, batch: int, length: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(model.config.vocab_size, (batch, length), generator=generator)
 

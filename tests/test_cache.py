@@ -55,3 +55,23 @@ def test_the_length_of_a_decoders_cache_is_its_own():
     assert cache.length == 2
     cache.reorder(torch.tensor([0, 0]))
     assert cache.memory.filled()[0].size(0) == cache.own.filled()[0].size(0) == 2
+
+
+def test_a_cache_of_a_long_context_takes_little_space_for_a_short_text():
+    cache = KVCache(10**12)
+    key, _ = cache.append(torch.zeros(1, 1, 3, 4), torch.zeros(1, 1, 3, 4))
+    assert key.untyped_storage().nbytes() < 10_000
+
+
+def test_a_cache_that_grows_keeps_what_it_holds():
+    torch.manual_seed(0)
+    key, value = torch.randn(2, 3, 300, 4), torch.randn(2, 3, 300, 5)
+    cache, done = KVCache(300), 0
+    for new in (1, 63, 1, 70, 100, 65):
+        part = slice(done, done + new)
+        cache.append(key[:, :, part], value[:, :, part])
+        done += new
+    assert torch.equal(cache.filled()[0], key)
+    assert torch.equal(cache.filled()[1], value)
+    with pytest.raises(ValueError, match="the cache holds 300 positions; 301 were asked for"):
+        cache.append(key[:, :, :1], value[:, :, :1])

@@ -4,9 +4,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models import PATIENT, random_ids, tiny_gpt
+from models import PATIENT, random_ids, tiny_gpt, tiny_transformer
 
-from companion.generation import generate, next_token_probabilities
+from companion.data.vocabulary import padded
+from companion.generation import generate, left_padded, next_token_probabilities
 from companion.objectives import causal_loss
 
 
@@ -242,3 +243,132 @@ def test_no_new_tokens_are_refused(model, prompts, count):
 def test_a_prompt_of_the_wrong_rank_or_without_tokens_is_refused(model, shape):
     with pytest.raises(ValueError, match=r"ids must be \(batch, length\), neither of them 0"):
         generate(model, torch.zeros(shape, dtype=torch.long), 2)
+
+
+# Prompts of unequal length
+
+PROMPTS = [[3, 1, 4, 1, 5], [9], [2, 6, 5]]
+
+
+def test_left_padded_prompts_end_together():
+    ids, mask = left_padded([[7, 8, 9], [5]], value=2)
+    assert ids.tolist() == [[7, 8, 9], [2, 2, 5]]
+    assert mask.tolist() == [[True, True, True], [False, False, True]]
+
+
+@pytest.mark.parametrize("prompts", [[], [[1], []]])
+def test_no_prompt_or_an_empty_one_is_refused(prompts):
+    with pytest.raises(ValueError, match="at least one row, and none of them empty"):
+        left_padded(prompts)
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+@pytest.mark.parametrize("value", [0, 30])
+def test_a_padded_prompt_gives_what_it_gives_alone(model, use_cache, value):
+    ids, mask = left_padded(PROMPTS, value)
+    together = generate(model, ids, 9, attention_mask=mask, temperature=0, use_cache=use_cache)
+    for prompt, text in zip(PROMPTS, together, strict=True):
+        alone = generate(model, torch.tensor([prompt]), 9, temperature=0)[0]
+        assert text[-len(alone) :].tolist() == alone.tolist()
+
+
+@pytest.mark.parametrize("how", SETTINGS, ids=str)
+def test_the_cache_changes_nothing_for_padded_prompts(model, how):
+    ids, mask = left_padded(PROMPTS)
+    cached = generate(model, ids, 9, attention_mask=mask, seed=3, **how)
+    assert torch.equal(cached, generate(model, ids, 9, attention_mask=mask, seed=3, use_cache=False, **how))
+
+
+def test_a_mask_without_padding_changes_nothing(model, prompts):
+    mask = torch.ones_like(prompts, dtype=torch.bool)
+    assert torch.equal(
+        generate(model, prompts, 9, attention_mask=mask, temperature=0), generate(model, prompts, 9, temperature=0)
+    )
+
+
+@pytest.mark.parametrize("how", [{"temperature": 0}, {"beams": 2}], ids=str)
+@pytest.mark.parametrize(
+    ("mask", "error", "words"),
+    [
+        ([[True] * 3], ValueError, r"attention_mask must be \(batch, length\) = \(2, 4\); got \(1, 3\)"),
+        ([[1] * 4] * 2, TypeError, "attention_mask must be boolean"),
+        ([[True] * 4, [True, True, True, False]], ValueError, "padded on the left, .*; row 1 ends in padding"),
+        ([[False] * 4, [True] * 4], ValueError, "at least one real token; row 0 of attention_mask has none"),
+    ],
+)
+def test_a_mask_that_cannot_be_is_refused(model, how, mask, error, words):
+    with pytest.raises(error, match=words):
+        generate(model, random_ids(model, 2, 4), 2, attention_mask=torch.tensor(mask), **how)
+
+
+def test_padding_counts_for_the_context(model):
+    ids, mask = left_padded(PROMPTS)
+    with pytest.raises(ValueError, match="5 prompt tokens and 12 new ones are 17; the context holds 16"):
+        generate(model, ids, 12, attention_mask=mask)
+
+
+# An encoder and a decoder
+
+
+@pytest.fixture(scope="module")
+def two_parts():
+    return tiny_transformer()
+
+
+def test_the_answer_begins_with_the_start_token_and_leaves_the_source_out(two_parts):
+    answer = generate(two_parts, random_ids(two_parts, 3, 5), 7, seed=0)
+    assert answer.shape == (3, 8)
+    assert (answer[:, 0] == two_parts.config.start_id).all()
+
+
+def test_a_greedy_answer_is_the_argmax_step_by_step(two_parts):
+    source = random_ids(two_parts, 3, 5)
+    expected = torch.full((3, 1), two_parts.config.start_id)
+    for _ in range(8):
+        expected = torch.cat([expected, two_parts(source, expected)[:, -1:].argmax(-1)], dim=1)
+    assert torch.equal(generate(two_parts, source, 8, temperature=0), expected)
+
+
+@pytest.mark.parametrize("how", SETTINGS, ids=str)
+def test_the_cache_changes_no_answer(two_parts, how):
+    source = random_ids(two_parts, 3, 5)
+    cached = generate(two_parts, source, 12, seed=3, **how)
+    assert torch.equal(cached, generate(two_parts, source, 12, seed=3, use_cache=False, **how))
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+@pytest.mark.parametrize("pad", [left_padded, padded], ids=["left", "right"])
+def test_a_padded_source_is_answered_as_it_is_alone(two_parts, pad, use_cache):
+    ids, mask = pad(PROMPTS)
+    together = generate(two_parts, ids, 9, attention_mask=mask, temperature=0, use_cache=use_cache)
+    for source, answer in zip(PROMPTS, together, strict=True):
+        assert torch.equal(answer[None], generate(two_parts, torch.tensor([source]), 9, temperature=0))
+
+
+def test_an_answer_ends_at_stop(two_parts):
+    source = random_ids(two_parts, 1, 5)
+    free = generate(two_parts, source, 12, temperature=0)[0, 1:].tolist()
+    stop = free[5]
+    assert generate(two_parts, source, 12, temperature=0, stop=stop)[0, 1:].tolist() == free[: free.index(stop) + 1]
+
+
+def test_the_source_is_read_once(two_parts):
+    runs = []
+    handle = two_parts.encoder.register_forward_hook(lambda *_: runs.append(1))
+    generate(two_parts, random_ids(two_parts, 2, 5), 6, temperature=0)
+    handle.remove()
+    assert len(runs) == 1
+
+
+def test_an_answer_longer_than_the_context_is_refused(two_parts):
+    source = random_ids(two_parts, 1, 16)
+    assert generate(two_parts, source, 15).size(1) == 16
+    with pytest.raises(ValueError, match="1 start token and 16 new ones are 17; the context holds 16"):
+        generate(two_parts, source, 16)
+
+
+def test_a_source_without_a_real_token_is_refused(two_parts):
+    source = random_ids(two_parts, 2, 3)
+    mask = torch.tensor([[True, True, False], [False, False, False]])
+    with pytest.raises(ValueError, match="at least one real token; row 1 of attention_mask has none"):
+        generate(two_parts, source, 2, attention_mask=mask)

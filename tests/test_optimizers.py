@@ -8,6 +8,7 @@ from models import PATIENT, tiny_gpt
 from torch import optim
 
 from companion.optimizers import NAMES, SGD, Adam, AdamW, Muon, make_optimizers, orthogonalised
+from companion.transformer import Transformer, TransformerConfig
 
 # The same steps as torch
 
@@ -214,6 +215,14 @@ def test_muon_takes_the_matrices_inside_the_blocks():
     kinds = ("query", "key", "value", "output", "expand", "contract")
     assert {name.split(".")[-2] for name in hidden} == set(kinds)
     assert len(hidden) == 2 * len(kinds)
+
+
+def test_muon_takes_the_matrices_of_an_encoder_and_a_decoder_too():
+    sizes = {"vocab_size": 31, "context_length": 16, "n_layers": 1, "n_heads": 2, "d_model": 12}
+    *_, (kind, _, hidden) = groups(Transformer(TransformerConfig(**sizes)), "muon")
+    assert kind == "Muon"
+    assert sum(name.startswith("encoder.blocks.") for name in hidden) == 6
+    assert sum(name.startswith("decoder.blocks.") for name in hidden) == 10
 
 
 @pytest.mark.parametrize(

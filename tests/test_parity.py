@@ -53,6 +53,7 @@ def gradient_difference(case: Case, ours: Outputs, theirs: Outputs) -> float:
     layout = case.family.layout(case.ours.config)
     found = {case.their_name(layout.full(rule.theirs)): rule.join(gradients) for rule in layout.rules}
     expected = {name: p.grad for name, p in case.theirs.named_parameters() if p.grad is not None}
+    expected = case.as_in_the_file(expected)
     assert set(expected) - set(found) <= case.skipped
     return max(error(found[name], gradient) for name, gradient in expected.items() if name not in case.skipped)
 

@@ -31,7 +31,7 @@ class Rule:
 
     def split(self, tensor: Tensor) -> Iterable[tuple[str, Tensor]]:
         """Theirs -> pairs (our name, our tensor)."""
-        tensor = tensor if self.shape is None else tensor.flatten(1)
+        tensor = tensor if self.shape is None else tensor.flatten(-2)
         tensor = tensor.T if self.transposed else tensor
         return zip(self.ours, tensor.chunk(len(self.ours)), strict=True)
 

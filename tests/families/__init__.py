@@ -39,6 +39,8 @@ class Case:
         family: our module of names, such as ``companion.checkpoints.gpt2``.
         skipped: parameters of theirs that take part in none of the outputs.
         their_name: a name in the layout -> the parameter of theirs that it is, where the file has another name.
+        as_in_the_file: tensors by the names of their parameters -> by the names in the file, where one parameter of
+            theirs is several tensors of the file.
     """
 
     ours: Any
@@ -48,6 +50,7 @@ class Case:
     family: Any
     skipped: set[str] = field(default_factory=set)
     their_name: Callable[[str], str] = str
+    as_in_the_file: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict
 
 
 Maker = Callable[[Path], Case]  # the folder to save in -> the case

@@ -1,12 +1,11 @@
-"""What a model is trained to do: losses over batches.
+"""The causal objective: each position is asked for the token that comes next.
 
 Chapter: ``book/algorithms/gpt.ipynb``.
 """
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-IGNORED = -100  # stands where a row has no token: padding at its end
+from companion.objectives.batches import cross_entropy, readable
 
 
 def causal_loss(model: nn.Module, ids: Tensor) -> Tensor:
@@ -29,13 +28,4 @@ def causal_loss(model: nn.Module, ids: Tensor) -> Tensor:
         raise ValueError(
             f"ids must be (batch, length >= 2), one token to read and one to predict; got {tuple(ids.shape)}"
         )
-    targets = ids[:, 1:]
-    if bool((targets == IGNORED).all()):
-        raise ValueError(f"each of the {targets.numel()} targets is {IGNORED}, padding; there is nothing to predict")
-    logits = model(readable(ids[:, :-1]))
-    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
-
-
-def readable(ids: Tensor) -> Tensor:
-    """Return ids that a model can look up: token 0 in the place of padding."""
-    return ids.masked_fill(ids == IGNORED, 0)
+    return cross_entropy(model(readable(ids[:, :-1])), ids[:, 1:])

@@ -1,0 +1,162 @@
+"""What BERT, RoBERTa, ALBERT and DistilBERT call the same parts, in their files and in their ``config.json``.
+
+Chapter: ``book/algorithms/bert_family.ipynb``.
+"""
+
+from dataclasses import dataclass
+
+EMBEDDINGS = {
+    "word_embeddings": "token_embedding",
+    "position_embeddings": "position_embedding",
+    "token_type_embeddings": "segment_embedding",
+    "LayerNorm": "embedding_norm",
+}
+BLOCK = (
+    "attention.query",
+    "attention.key",
+    "attention.value",
+    "attention.output",
+    "attention_norm",
+    "feed_forward.expand",
+    "feed_forward.contract",
+    "feed_forward_norm",
+)
+
+
+@dataclass(frozen=True)
+class Names:
+    """What one family calls its parts.
+
+    Attributes:
+        architecture: the class of ``transformers`` with heads.
+        bare: the class without.
+        block: a block, its number in place of the braces.
+        block_parts: in the order of ``BLOCK``.
+        heads: how the names of all heads begin.
+        transform: the projection of the head for masked tokens.
+        transform_norm: its norm.
+        decoder: its output matrix.
+        bias: what is added to its logits.
+        sentence: the head for pairs of sentences.
+        pooler: what that head reads.
+        widen: the projection from the embeddings' width to the blocks'.
+    """
+
+    architecture: str
+    bare: str
+    block: str
+    block_parts: tuple[str, ...]
+    heads: tuple[str, ...]
+    transform: str
+    transform_norm: str
+    decoder: str
+    bias: str
+    sentence: str | None = None
+    pooler: str | None = None
+    widen: str | None = None
+
+
+_BERT_BLOCK = (
+    "attention.self.query",
+    "attention.self.key",
+    "attention.self.value",
+    "attention.output.dense",
+    "attention.output.LayerNorm",
+    "intermediate.dense",
+    "output.dense",
+    "output.LayerNorm",
+)
+NAMES = {
+    "bert": Names(
+        architecture="BertForPreTraining",
+        bare="BertModel",
+        block="encoder.layer.{}",
+        block_parts=_BERT_BLOCK,
+        heads=("cls.",),
+        transform="cls.predictions.transform.dense",
+        transform_norm="cls.predictions.transform.LayerNorm",
+        decoder="cls.predictions.decoder",
+        bias="cls.predictions.bias",
+        sentence="cls.seq_relationship",
+        pooler="pooler.dense",
+    ),
+    "roberta": Names(
+        architecture="RobertaForMaskedLM",
+        bare="RobertaModel",
+        block="encoder.layer.{}",
+        block_parts=_BERT_BLOCK,
+        heads=("lm_head.",),
+        transform="lm_head.dense",
+        transform_norm="lm_head.layer_norm",
+        decoder="lm_head.decoder",
+        bias="lm_head.bias",
+    ),
+    "albert": Names(
+        architecture="AlbertForPreTraining",
+        bare="AlbertModel",
+        block="encoder.albert_layer_groups.0.albert_layers.{}",
+        block_parts=(
+            "attention.query",
+            "attention.key",
+            "attention.value",
+            "attention.dense",
+            "attention.LayerNorm",
+            "ffn",
+            "ffn_output",
+            "full_layer_layer_norm",
+        ),
+        heads=("predictions.", "sop_classifier."),
+        transform="predictions.dense",
+        transform_norm="predictions.LayerNorm",
+        decoder="predictions.decoder",
+        bias="predictions.bias",
+        sentence="sop_classifier.classifier",
+        pooler="pooler",
+        widen="encoder.embedding_hidden_mapping_in",
+    ),
+    "distilbert": Names(
+        architecture="DistilBertForMaskedLM",
+        bare="DistilBertModel",
+        block="transformer.layer.{}",
+        block_parts=(
+            "attention.q_lin",
+            "attention.k_lin",
+            "attention.v_lin",
+            "attention.out_lin",
+            "sa_layer_norm",
+            "ffn.lin1",
+            "ffn.lin2",
+            "output_layer_norm",
+        ),
+        heads=("vocab_",),
+        transform="vocab_transform",
+        transform_norm="vocab_layer_norm",
+        decoder="vocab_projector",
+        bias="vocab_projector.bias",
+    ),
+}
+_COMMON = {"vocab_size": "vocab_size", "max_position_embeddings": "context_length"}
+_BERT = _COMMON | {
+    "num_hidden_layers": "n_layers",
+    "num_attention_heads": "n_heads",
+    "hidden_size": "d_model",
+    "intermediate_size": "d_ff",
+    "type_vocab_size": "n_segments",
+    "hidden_dropout_prob": "dropout",
+    "hidden_act": "activation",
+    "layer_norm_eps": "norm_eps",
+}
+FIELDS = {
+    "bert": _BERT,
+    "roberta": _BERT,
+    "albert": _BERT | {"embedding_size": "d_embedding"},
+    "distilbert": _COMMON
+    | {
+        "n_layers": "n_layers",
+        "n_heads": "n_heads",
+        "dim": "d_model",
+        "hidden_dim": "d_ff",
+        "dropout": "dropout",
+        "activation": "activation",
+    },
+}

@@ -1,0 +1,111 @@
+"""T5's checkpoints, T5 1.1's among them: the names of their tensors and the fields of their ``config.json``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from companion.checkpoints import CheckpointError, read_config
+from companion.checkpoints.layout import Layout, Rule
+
+if TYPE_CHECKING:
+    from companion.t5 import T5Config
+
+SIZES = {
+    "vocab_size": "vocab_size",
+    "num_layers": "n_layers",
+    "num_heads": "n_heads",
+    "d_model": "d_model",
+    "d_kv": "d_head",
+    "d_ff": "d_ff",
+}
+FEED_FORWARD = {"relu": False, "gated-gelu": True}  # name -> gated
+ATTENTION = {"q": "query", "k": "key", "v": "value", "o": "output"}
+
+
+def layout(config: "T5Config") -> Layout:
+    """Name the tensors of a T5 checkpoint.
+
+    Published files hold the embedding three or four times over, and one of them a bias that cross-attention never had.
+    """
+    rules = [Rule("shared.weight", ("token_embedding.weight",))]
+    for side, depth in (("encoder", config.n_layers), ("decoder", config.n_decoder_layers or config.n_layers)):
+        first = f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"  # all layers share it
+        rules.append(Rule(first, (f"{side}.relative_bias.table.weight",)))
+        for i in range(depth):
+            rules += _block(f"{side}.block.{i}.layer", f"{side}.blocks.{i}", config, crossed=side == "decoder")
+        rules.append(Rule(f"{side}.final_layer_norm.weight", (f"{side}.final_norm.weight",)))
+    ignored = r"^(en|de)coder\.embed_tokens\.weight$|\.EncDecAttention\.relative_attention_bias\.weight$"
+    if config.tied:
+        ignored += r"|^lm_head\.weight$"
+    else:
+        rules.append(Rule("lm_head.weight", ("unembedding.weight",)))
+    return Layout(rules, ignored=ignored)
+
+
+def read_fields(folder: Path) -> dict[str, Any]:
+    """Return the fields of a :class:`companion.t5.T5Config` from a T5 ``config.json``.
+
+    Raises:
+        CheckpointError: when a field is missing, or asks for a variant of T5 that this package does not have.
+    """
+    config = read_config(folder, "t5")
+    kind = config.get("feed_forward_proj", "relu")
+    if kind not in FEED_FORWARD:
+        allowed = " and ".join(map(repr, FEED_FORWARD))
+        raise CheckpointError(f"{folder}/config.json sets feed_forward_proj to {kind!r}; this T5 has {allowed}")
+    try:
+        fields = {ours: config[theirs] for theirs, ours in SIZES.items()}
+    except KeyError as error:
+        raise CheckpointError(f"{folder}/config.json lacks the field {error}") from error
+    return fields | {
+        "n_decoder_layers": config.get("num_decoder_layers"),
+        "n_buckets": config.get("relative_attention_num_buckets", 32),
+        "max_distance": config.get("relative_attention_max_distance", 128),
+        "gated": FEED_FORWARD[kind],
+        # recent files say that all models are tied, and keep here what tells T5 from T5 1.1
+        "tied": config.get("scale_decoder_outputs", config.get("tie_word_embeddings", True)),
+        "dropout": config.get("dropout_rate", 0.1),
+        "norm_eps": config.get("layer_norm_epsilon", 1e-6),
+        "start_id": config.get("decoder_start_token_id", 0),
+        "context_length": config.get("n_positions", 512),
+    }
+
+
+def config_json(config: "T5Config") -> dict[str, Any]:
+    """Return the ``config.json`` of T5 for a configuration."""
+    sizes = {theirs: getattr(config, ours) for theirs, ours in SIZES.items()}
+    return {
+        "model_type": "t5",
+        "architectures": ["T5ForConditionalGeneration"],
+        **sizes,
+        "d_kv": config.d_head or config.d_model // config.n_heads,
+        "d_ff": config.d_ff or 4 * config.d_model,
+        "num_decoder_layers": config.n_decoder_layers or config.n_layers,
+        "relative_attention_num_buckets": config.n_buckets,
+        "relative_attention_max_distance": config.max_distance,
+        "feed_forward_proj": "gated-gelu" if config.gated else "relu",
+        "tie_word_embeddings": config.tied,
+        "dropout_rate": config.dropout,
+        "layer_norm_epsilon": config.norm_eps,
+        "is_encoder_decoder": True,
+        "decoder_start_token_id": config.start_id,
+        "pad_token_id": config.start_id,
+        "eos_token_id": None,
+        "n_positions": config.context_length,
+    }
+
+
+def _block(theirs: str, ours: str, config: "T5Config", *, crossed: bool) -> list[Rule]:
+    """The rules of one block, a norm and its matrices for each sublayer."""
+    wide = {"wi_0": "expand", "wi_1": "gate"} if config.gated else {"wi": "expand"}
+    sublayers = [("SelfAttention", "attention", ATTENTION)]
+    if crossed:
+        sublayers.append(("EncDecAttention", "cross_attention", ATTENTION))
+    sublayers.append(("DenseReluDense", "feed_forward", wide | {"wo": "contract"}))
+    rules = []
+    for number, (their_name, our_name, matrices) in enumerate(sublayers):
+        rules.append(Rule(f"{theirs}.{number}.layer_norm.weight", (f"{ours}.{our_name}_norm.weight",)))
+        for theirs_, ours_ in matrices.items():
+            rules.append(
+                Rule(f"{theirs}.{number}.{their_name}.{theirs_}.weight", (f"{ours}.{our_name}.{ours_}.weight",))
+            )
+    return rules
