@@ -1,0 +1,99 @@
+"""Today's decoders: Llama, Qwen2, Qwen3, Mistral, and Mixtral with its experts."""
+
+from functools import partial
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from companion.capture import capture
+from companion.checkpoints import modern as family
+from companion.mixture import balance_loss, record_routing
+from companion.modern import ModernDecoder
+from companion.objectives import IGNORED
+from families import Case, Outputs, maps_on_real, on_real, real_tokens, saved, stir
+
+COMMON = {"vocab_size": 41, "max_position_embeddings": 24, "bos_token_id": None, "eos_token_id": None}
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 500.0,
+    "factor": 4.0,
+    "original_max_position_embeddings": 12,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+}
+# heads, key-value heads, layers, width, and width inside the feed-forward network
+GROUPED = {"num_attention_heads": 6, "num_key_value_heads": 2, "num_hidden_layers": 2}
+GROUPED |= {"hidden_size": 24, "intermediate_size": 20}
+ONE = {"num_attention_heads": 5, "num_key_value_heads": 1, "num_hidden_layers": 3}
+ONE |= {"hidden_size": 20, "intermediate_size": 7, "tie_word_embeddings": True}
+ALL = {"num_attention_heads": 3, "num_key_value_heads": 3, "num_hidden_layers": 1}
+ALL |= {"hidden_size": 18, "intermediate_size": 9}
+SOME_LAYERS = {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1}
+NAMED_LAYERS = {
+    "use_sliding_window": True,
+    "sliding_window": 3,
+    "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+}
+
+
+def case(name: str, sizes: dict, folder: Path) -> Case:
+    import transformers
+
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{name}Config")(**COMMON | sizes, attn_implementation="eager")
+    theirs = getattr(transformers, f"{name}ForCausalLM")(config).eval()
+    stir(theirs)
+    ids, real = torch.randint(41, (3, 11)), real_tokens(3, 11)
+    labels = ids.masked_fill(~real, IGNORED)
+    experts = {"output_router_logits": True} if name == "Mixtral" else {}
+
+    def run_ours(model: ModernDecoder) -> Outputs:
+        if not experts:
+            return read(model)
+        with record_routing(model) as logits:
+            out = read(model)
+        balance = balance_loss(logits, model.config.experts_per_token, real)
+        return Outputs(out.scores, out.attention, out.loss + config.router_aux_loss_coef * balance)
+
+    def read(model: ModernDecoder) -> Outputs:
+        with capture(model, detach=False) as record:
+            logits = model(ids, attention_mask=real)
+        loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED)
+        return Outputs([on_real(logits, real)], [maps_on_real(w, real) for w in record.attention], loss)
+
+    def run_theirs(model: transformers.PreTrainedModel) -> Outputs:
+        if experts:
+            model.set_experts_implementation("eager")  # the fused one computes in no double precision
+        out = model(ids, attention_mask=real.long(), labels=labels, output_attentions=True, **experts)
+        return Outputs([on_real(out.logits, real)], [maps_on_real(w, real) for w in out.attentions], out.loss)
+
+    ours = ModernDecoder.from_pretrained(saved(theirs, folder))
+    as_in_the_file = partial(transformers.core_model_loading.revert_weight_conversion, theirs)
+    return Case(ours, theirs, run_ours, run_theirs, family, as_in_the_file=as_in_the_file)
+
+
+def cases(name: str, *shapes: dict) -> list:
+    return [partial(case, name, shape) for shape in shapes]
+
+
+MIXTURE = {"num_local_experts": 5, "num_experts_per_tok": 2, "router_aux_loss_coef": 0.5}
+CASES = {
+    "Llama": cases(
+        "Llama",
+        GROUPED | {"rope_parameters": LLAMA3},
+        ONE | {"rope_parameters": {"rope_type": "linear", "rope_theta": 100.0, "factor": 3.0}},
+        ALL | {"head_dim": 8, "rms_norm_eps": 1e-2},
+    ),
+    "Qwen2": cases("Qwen2", GROUPED | SOME_LAYERS, ONE | NAMED_LAYERS, ALL),
+    "Qwen3": cases("Qwen3", GROUPED | SOME_LAYERS | {"head_dim": 6}, ONE | {"head_dim": 4}, ALL | {"head_dim": 2}),
+    "Mistral": cases(
+        "Mistral", GROUPED | {"sliding_window": 3}, ONE | {"sliding_window": 3}, ALL | {"sliding_window": None}
+    ),
+    "Mixtral": cases(
+        "Mixtral",
+        GROUPED | MIXTURE,
+        ONE | MIXTURE | {"num_local_experts": 3, "num_experts_per_tok": 1, "sliding_window": 5},
+        ALL | MIXTURE | {"num_experts_per_tok": 5},
+    ),
+}
