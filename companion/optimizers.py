@@ -187,12 +187,14 @@ def make_optimizers(
             a group, which keeps it as "shares"; it is empty when not given.
 
     Raises:
-        ValueError: on an unknown name.
+        ValueError: on an unknown name, or a model without a parameter that requires a gradient.
     """
     if name not in NAMES:
         raise ValueError(f"optimizer must be one of {', '.join(NAMES)}; got {name!r}")
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     parameters = [(key, p) for key, p in model.named_parameters() if p.requires_grad]
+    if not parameters:
+        raise ValueError(f"no parameter of the {type(model).__name__} requires a gradient; there is nothing to train")
     matrices = [(key, p) for key, p in parameters if p.dim() == 2 and id(p) not in embeddings]
     hidden = [(key, p) for key, p in matrices if name == "muon" and ".blocks." in f".{key}"]
     chosen = {key for key, _ in hidden}

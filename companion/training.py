@@ -4,6 +4,7 @@ Chapters: ``book/algorithms/gpt.ipynb``, ``book/concepts/optimization.ipynb``.
 """
 
 import itertools
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +18,7 @@ from tqdm import tqdm
 from companion.objectives import causal_loss
 from companion.optimizers import make_optimizers
 from companion.run import History, Run
-from companion.schedules import shares
+from companion.schedules import RateOf, shares, shares_by_parameter
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -48,6 +49,7 @@ def fit(
     weight_decay: float = 0.1,
     schedule: str = "cosine",
     warmup: int | None = None,
+    rate_of: RateOf | None = None,
     clip: float = 1.0,
     accumulate: int = 1,
     precision: str = "auto",
@@ -55,6 +57,7 @@ def fit(
     device: str = "auto",
     evaluate: Callable[[nn.Module], float] | None = None,
     evaluate_every: int = 100,
+    patience: int | None = None,
     on_step: Callable[[int, History], None] | None = None,
     checkpoint: str | Path | None = None,
     checkpoint_every: int = 500,
@@ -77,6 +80,8 @@ def fit(
         weight_decay: of matrices; never of embeddings, norms and biases.
         schedule: "cosine" or "linear" (both fall to zero), "constant", or "inverse_sqrt".
         warmup: steps; a twentieth of all when not given.
+        rate_of: (a parameter's name, step from 1) -> its own share of the learning rate, beside the schedule's; where
+            it is 0 the parameter is frozen, bit for bit. See :mod:`companion.freezing`.
         clip: largest norm of the gradient.
         accumulate: batches a step; their losses are averaged, so k batches of a size act as one batch k times as large
             wherever each batch asks for as much.
@@ -87,6 +92,8 @@ def fit(
         evaluate: model -> number, called in evaluation mode without gradients, before the first step, every
             ``evaluate_every`` steps and after the last.
         evaluate_every: steps.
+        patience: evaluations without a new lowest value after which the run stops early. The model then has the weights
+            of its lowest evaluation, whether the run stopped early or not.
         on_step: called after each step with its number, counted from 1, and the history.
         checkpoint: a file that the run is saved to, and resumed from, to the same weights, when it exists.
         checkpoint_every: steps.
@@ -99,13 +106,18 @@ def fit(
         ValueError: on a setting outside its range, batches that run out at once, or a checkpoint that is of
             another run or damaged.
         FloatingPointError: when the loss or its gradient is not finite; the model keeps the weights of the step before.
+            When an evaluation is not a number and the lowest is looked for.
     """
+    if patience is not None and (evaluate is None or patience < 1):
+        raise ValueError(f"patience must be at least 1, and needs evaluate, model -> number; got {patience}")
     _check_counts(steps=steps, accumulate=accumulate, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every)
     rates = shares(schedule, steps, warmup)
     target = pick_device(device)
     model.to(target).zero_grad()
     torch.manual_seed(seed)
-    run = Run(model, make_optimizers(model, optimizer, learning_rate, weight_decay))
+    names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    own = None if rate_of is None else shares_by_parameter(rate_of, names, steps)
+    run = Run(model, make_optimizers(model, optimizer, learning_rate, weight_decay, own), patience is not None)
     saved = Path(checkpoint) if checkpoint else None
     if saved and saved.exists():
         run.load(saved)
@@ -121,23 +133,27 @@ def fit(
     bar = tqdm(total=steps, initial=first, file=sys.stdout, mininterval=pause, disable=not progress)
     if evaluate and first == 0:
         run.evaluate(evaluate)
+    limit = math.inf if patience is None else patience
     for step in range(first + 1, steps + 1):
-        run.set_rate(rates[step - 1])
-        for batch in itertools.islice(stream, accumulate):
-            with torch.autocast(target.type, torch.bfloat16, enabled=half):
-                objective = loss(model.train(), _to(batch, target))
-            run.add(objective / accumulate)
-        run.step(clip)
+        if run.stale >= limit:
+            break
+        with run.rate(rates[step - 1]):
+            for batch in itertools.islice(stream, accumulate):
+                with torch.autocast(target.type, torch.bfloat16, enabled=half):
+                    objective = loss(model.train(), _to(batch, target))
+                run.add(objective / accumulate)
+            run.step(clip)
         run.history.cpu_seconds = time.process_time() - started
         if evaluate and (step % evaluate_every == 0 or step == steps):
             run.evaluate(evaluate)
         if on_step:
             on_step(step, run.history)
-        if saved and (step % checkpoint_every == 0 or step == steps):
+        if saved and (step % checkpoint_every == 0 or step == steps or run.stale >= limit):
             run.save(saved)  # last, so that random numbers drawn by the calls above are not drawn again
         bar.set_postfix(loss=f"{run.history.loss[-1]:.3f}", refresh=False)
         bar.update()
     bar.close()
+    run.restore_best()
     model.eval()
     return run.history
 

@@ -174,6 +174,36 @@ class XLNet(nn.Module):
         checkpoints.save(self, xlnet, folder, dtype, shard_bytes)
 
 
+class LeftToRight(nn.Module):
+    """An XLNet that is asked from left to right: the causal language model that is in every XLNet.
+
+    The order is that of the text, and every position but the first is a target. So whatever takes a causal model takes
+    it: :func:`companion.objectives.causal_loss`, the measures of :mod:`companion.metrics`.
+    """
+
+    def __init__(self, model: XLNet) -> None:
+        """Share the weights of ``model``."""
+        super().__init__()
+        self.model = model
+        self.config = model.config
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Score every token of the vocabulary as the next one, at each position.
+
+        Args:
+            ids: (batch, length), what is known.
+
+        Returns:
+            logits (batch, length, vocab_size).
+
+        Raises:
+            ValueError: see :meth:`XLNet.forward`.
+        """
+        next_one = torch.nn.functional.pad(ids, (0, 1))  # a place to ask about; what stands there is not read
+        order = torch.arange(next_one.size(-1), device=ids.device).expand_as(next_one)
+        return self.model(next_one, order=order, targets=order[:, 1:])
+
+
 def _check_integers(numbers: Tensor | None, batch: int, length: int | None, name: str) -> None:
     """Check integers (batch, length), of any length at least 1 when None is given."""
     if numbers is None:

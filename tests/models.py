@@ -6,6 +6,7 @@ import torch
 from hypothesis import HealthCheck, settings
 from torch import Tensor, nn
 
+from companion.bert import Bert, BertConfig
 from companion.gpt import GPT, GPTConfig
 from companion.transformer import Transformer, TransformerConfig
 
@@ -31,7 +32,16 @@ def tiny_transformer(seed: int = 0, **sizes) -> Transformer:
     return model
 
 
-def random_ids(model: GPT | Transformer, batch: int, length: int, seed: int = 0) -> Tensor:
+def tiny_bert(seed: int = 0, family: str = "bert", **sizes) -> Bert:
+    """A BERT, or one of its family, with weights large enough that every one of them shows in what it says."""
+    torch.manual_seed(seed)
+    config = BertConfig if family == "bert" else getattr(BertConfig, family)
+    model = Bert(config(**TINY | sizes)).eval()
+    stir(model)
+    return model
+
+
+def random_ids(model: GPT | Transformer | Bert, batch: int, length: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(model.config.vocab_size, (batch, length), generator=generator)
 

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
+from companion.attention import causal_mask
 from companion.gpt import GPT, GPTConfig
-from companion.positions import sinusoidal_positions, sinusoidal_start
+from companion.positions import order_mask, sinusoidal_positions, sinusoidal_start
 
 
 def test_the_waves_are_those_of_the_paper():
@@ -48,3 +49,37 @@ def test_a_base_of_one_and_a_scale_of_nothing_are_refused():
         sinusoidal_positions(4, 8, base=1)
     with pytest.raises(ValueError, match="scale must be above 0; got 0"):
         sinusoidal_start(GPT(GPTConfig(5, 4, 1, 1, 8)), scale=0)
+
+
+# Orders of prediction
+
+
+def test_a_position_may_see_those_of_lower_rank():
+    mask = order_mask(torch.tensor([2, 0, 1]))
+    assert mask.tolist() == [[False, True, True], [False, False, False], [False, True, False]]
+
+
+def test_its_own_content_is_seen_only_when_that_is_said():
+    order = torch.tensor([[3, 1, 0, 2]])
+    assert not order_mask(order).diagonal(dim1=1, dim2=2).any()
+    assert torch.equal(order_mask(order, own=True), order_mask(order) | torch.eye(4, dtype=torch.bool))
+
+
+def test_from_left_to_right_it_is_the_causal_mask():
+    assert torch.equal(order_mask(torch.arange(6), own=True), causal_mask(6))
+
+
+def test_those_of_one_rank_are_told_together():
+    order = torch.tensor([0, 1, 1])
+    assert order_mask(order).tolist() == [[False, False, False], [True, False, False], [True, False, False]]
+    assert order_mask(order, own=True)[1:].all()
+
+
+def test_ranks_that_are_no_integers_are_refused():
+    with pytest.raises(TypeError, match="order must be integers, the rank of each position; got torch.float32"):
+        order_mask(torch.rand(3))
+
+
+def test_an_order_of_nothing_is_refused():
+    with pytest.raises(ValueError, match=r"its length not 0; got shape \(2, 0\)"):
+        order_mask(torch.zeros(2, 0, dtype=torch.long))

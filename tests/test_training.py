@@ -440,6 +440,149 @@ def test_the_bar_is_shown_when_asked_for(capsys):
     assert errors == ""
 
 
+# Early stopping
+
+
+def trained_until(values, steps=20, patience=2, **options):
+    """A run whose evaluations are given, one a step; the weight moves by 1 a step."""
+    model, left = Scalar(), iter(values)
+    history = quick(
+        model,
+        [ONE],
+        steps,
+        loss=lambda m, batch: (m.w * batch).sum(),
+        optimizer="sgd",
+        schedule="constant",
+        warmup=0,
+        learning_rate=1.0,
+        clip=9.0,
+        evaluate=lambda _: next(left),
+        evaluate_every=1,
+        patience=patience,
+        **options,
+    )
+    return model.w.item(), history
+
+
+def test_a_run_stops_after_so_many_evaluations_without_a_new_lowest():
+    _, history = trained_until([5, 4, 3, 3.5, 3.2, 1])
+    assert history.evaluations == [(0, 5), (1, 4), (2, 3), (3, 3.5), (4, 3.2)]
+    assert len(history.loss) == 4
+
+
+def test_the_model_has_the_weights_of_the_lowest_evaluation():
+    assert trained_until([5, 4, 3, 3.5, 3.2])[0] == -2
+
+
+def test_it_has_them_too_when_the_run_was_not_stopped():
+    weight, history = trained_until([5, 4, 3, 3.5], steps=3)
+    assert (weight, len(history.loss)) == (-2, 3)
+
+
+def test_without_patience_the_last_weights_stay():
+    assert trained_until([5, 4, 6, 7, 8], steps=4, patience=None)[0] == -4
+
+
+def test_as_low_as_before_is_no_improvement():
+    weight, history = trained_until([5, 4, 4, 4, 0])
+    assert (weight, len(history.loss)) == (-1, 3)
+
+
+def test_a_start_that_is_never_beaten_is_what_comes_back():
+    assert trained_until([1, 2, 3])[0] == 0
+
+
+def stopped_early(checkpoint=None, on_step=None):
+    """A run that is stopped as its loss has passed a number; dropout, momentum and drawn batches have a state."""
+    model = tiny_gpt(dropout=0.2)
+    history = fit(
+        model,
+        random_windows(STREAM[:30], batch_size=2, length=8),
+        steps=60,
+        optimizer="muon",
+        learning_rate=2e-2,
+        evaluate=lambda m: abs(cross_entropy(m, STREAM[:30]) - 2.9),  # falls, and then rises
+        evaluate_every=2,
+        patience=3,
+        on_step=on_step,
+        checkpoint=checkpoint,
+        checkpoint_every=3,
+        device="cpu",
+        progress=False,
+    )
+    return weights(model), history
+
+
+def test_the_run_of_the_next_tests_stops_early_and_after_its_best():
+    _, history = stopped_early()
+    values = [value for _, value in history.evaluations]
+    assert 0 < values.index(min(values)) == len(values) - 4
+    assert len(history.loss) < 40
+
+
+@pytest.mark.parametrize("last", [1, 4, 13, 19])
+def test_a_run_that_was_interrupted_stops_at_the_same_step_with_the_same_weights(tmp_path, last):
+    expected, history = stopped_early(on_step=stop_at(None))
+    with pytest.raises(Interrupted):
+        stopped_early(tmp_path / "run", stop_at(last))
+    found, resumed = stopped_early(tmp_path / "run", stop_at(None))
+    assert same(found, expected)
+    assert resumed.loss == history.loss
+    assert resumed.evaluations == history.evaluations
+
+
+def test_a_run_that_was_killed_stops_at_the_same_step_with_the_same_weights(tmp_path):
+    expected, history = stopped_early()
+    step = random.randint(1, len(history.loss))
+    program = (
+        f"import sys, os, signal; sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}\n"
+        "from test_training import stopped_early\n"
+        f"stopped_early({str(tmp_path / 'run')!r}, lambda n, _: n == {step} and os.kill(os.getpid(), signal.SIGKILL))"
+    )
+    child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert child.returncode == -signal.SIGKILL, child.stderr
+    found, resumed = stopped_early(tmp_path / "run")
+    assert same(found, expected), f"killed at step {step}"
+    assert resumed.evaluations == history.evaluations, f"killed at step {step}"
+
+
+def test_a_run_that_was_stopped_early_is_not_trained_again(tmp_path):
+    expected, history = stopped_early(tmp_path / "run")
+    seen = []
+    again, resumed = stopped_early(tmp_path / "run", lambda step, _: seen.append(step))
+    assert seen == []
+    assert same(again, expected)
+    assert resumed.evaluations == history.evaluations
+
+
+@pytest.mark.parametrize("options", [{"patience": 0, "evaluate": lambda _: 0.0}, {"patience": 3}])
+def test_patience_without_an_evaluation_or_below_one_is_refused(options):
+    with pytest.raises(
+        ValueError, match=f"patience must be at least 1, and needs evaluate.*; got {options['patience']}"
+    ):
+        quick(Scalar(), [ONE], **options)
+
+
+def test_an_evaluation_that_is_no_number_is_refused_where_the_lowest_is_looked_for():
+    with pytest.raises(FloatingPointError, match="evaluate gave nan at step 1; it must give a number"):
+        trained_until([5, torch.nan])
+    assert len(trained_until([5, torch.nan], steps=1, patience=None)[1].evaluations) == 2
+
+
+def test_a_run_that_goes_on_without_patience_ends_with_its_last_weights(tmp_path):
+    trained_until([5, 4, 6], steps=2, checkpoint=tmp_path / "run")
+    weight, history = trained_until([7, 8], steps=4, patience=None, checkpoint=tmp_path / "run")
+    assert (weight, len(history.loss)) == (-4, 4)
+
+
+def test_a_checkpoint_that_kept_no_best_weights_is_refused(tmp_path):
+    trained_until([5, 4], steps=1, patience=None, checkpoint=tmp_path / "run")
+    with pytest.raises(
+        ValueError, match="run is of a run that kept no best weights; patience must be given from the start"
+    ):
+        trained_until([5, 4], steps=1, checkpoint=tmp_path / "run")
+
+
 # Devices
 
 

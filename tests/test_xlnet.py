@@ -11,10 +11,12 @@ from safetensors.torch import load_file, save_file
 
 from companion.capture import ablate, capture
 from companion.checkpoints import WEIGHTS, CheckpointError
+from companion.data.storyworld import World, rows
+from companion.metrics import gap_to_floor
 from companion.optimizers import make_optimizers
 from companion.positions import order_mask
 from companion.two_stream import TwoStreamAttention, relate, relative_sinusoids
-from companion.xlnet import XLNet, XLNetConfig
+from companion.xlnet import LeftToRight, XLNet, XLNetConfig
 
 LENGTH = 7
 TINY = {"vocab_size": 31, "n_layers": 2, "n_heads": 2, "d_model": 12}
@@ -157,6 +159,30 @@ def test_segments_matter_and_their_numbers_do_not():
         torch.testing.assert_close(MODEL(IDS, token_type_ids=3 - 2 * types), two)
         torch.testing.assert_close(MODEL(IDS, token_type_ids=torch.ones_like(types)), plain)
     assert not torch.allclose(plain, two, atol=1e-3)
+
+
+# From left to right
+
+
+def test_left_to_right_is_the_identity_order():
+    with torch.no_grad():
+        logits = LeftToRight(MODEL)(IDS[:, :-1])
+    torch.testing.assert_close(logits, predictions(order=EVERY)[:, 1:])
+
+
+def test_left_to_right_each_position_is_blind_to_later_ones():
+    causal = LeftToRight(MODEL)
+    for place in range(LENGTH):
+        with torch.no_grad():
+            seen = moved(causal(IDS), causal(changed(IDS, place)))
+        assert torch.equal(seen, (torch.arange(LENGTH) >= place).expand(2, -1))
+
+
+def test_left_to_right_no_model_is_below_the_floor_of_the_world():
+    world = World("tiny")
+    stories = world.stories(20)
+    causal = LeftToRight(XLNet(XLNetConfig(len(world.vocabulary), 1, 2, 8))).eval()
+    assert gap_to_floor(causal, rows(stories), [story.log_probs for story in stories]).value > 0
 
 
 # Padding

@@ -194,11 +194,18 @@ def save(
         folder: made when missing.
         dtype: of the weights in the file; the model's own when not given.
         shard_bytes: the largest file, with an index beside several of them; one file of any size when not given.
+
+    Raises:
+        CheckpointError: when the model has parameters that the family has no name for, such as adapters.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     layout = family.layout(model.config)
     parameters = {name: p.detach().to("cpu", dtype or p.dtype) for name, p in model.named_parameters()}
+    named = {name for rule in layout.rules for name in rule.ours}
+    nameless = [name for name in parameters if name not in named and not re.search(layout.ignored, name)]
+    if nameless:
+        raise CheckpointError(f"such a checkpoint has no place for {', '.join(nameless)}")
     tensors = {layout.full(rule.theirs): rule.join(parameters) for rule in layout.rules}
     shards = [tensors] if shard_bytes is None else _shards(tensors, shard_bytes)
     names = [WEIGHTS]

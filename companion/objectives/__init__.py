@@ -2,7 +2,8 @@
 
 Each objective has a module: ``causal`` (next token), ``masked``, ``sentences``, ``permutation``, ``spans``,
 ``denoising``, ``contrastive``. A batch is a named tuple of tensors with ``inputs``, ``targets`` (``IGNORED`` where
-nothing is asked) and ``visible``, boolean (batch, query, key), True = this query may see this key.
+nothing is asked) and ``visible``, boolean (batch, query, key), True = this query may see this key. Fine-tuning has
+``labels``, with the batches of :mod:`companion.data.labelled`.
 Chapter: ``book/concepts/objectives.ipynb``.
 """
 

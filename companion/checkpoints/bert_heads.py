@@ -1,0 +1,124 @@
+"""Checkpoints of BERT and its family with a head for a task: how ``transformers`` names them, and their labels.
+
+Chapter: ``book/algorithms/finetuning.ipynb``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from companion.checkpoints import CheckpointError, read_config
+from companion.checkpoints.bert import BODY, BUFFERS, LEGACY
+from companion.checkpoints.bert_names import NAMES
+from companion.checkpoints.layout import Layout, Rule
+
+if TYPE_CHECKING:
+    from companion.bert import BertConfig
+
+CLASSES = {"bert": "Bert", "roberta": "Roberta", "albert": "Albert", "distilbert": "DistilBert"}
+TASKS = {"sequence": "ForSequenceClassification", "token": "ForTokenClassification", "span": "ForQuestionAnswering"}
+DENSE = {"roberta": "classifier.dense", "distilbert": "pre_classifier"}  # where the head brings its own pooler
+POOLING = "pooling"  # a field of our own in config.json, which transformers passes over
+
+
+@dataclass(frozen=True)
+class HeadFamily:
+    """The checkpoints of four families with one of three heads.
+
+    Attributes:
+        task: "sequence", "token" or "span".
+        labels: their names, which are written; a span has none.
+        first_token: a token head that answers for the whole text, at its first token.
+    """
+
+    task: str
+    labels: tuple[str, ...] = ()
+    first_token: bool = False
+
+    def layout(self, config: "BertConfig") -> Layout:
+        """Name the tensors of a checkpoint; see :class:`companion.checkpoints.Family`."""
+        pooled = self.task == "sequence"
+        body = [rule for rule in BODY.layout(config).rules if pooled or not rule.theirs.startswith("pooler.")]
+        rules = [replace(rule, ours=tuple(f"bert.{name}" for name in rule.ours)) for rule in body]
+        for theirs, ours in self._head(config.family).items():
+            rules += [Rule(f"{theirs}.{kind}", (f"{ours}.{kind}",)) for kind in ("weight", "bias")]
+        heads = ("classifier.", "pre_classifier.", "qa_outputs.")
+        ignored = BUFFERS if pooled and config.sentence_head else rf"{BUFFERS}|^(\w+\.)?pooler\."
+        return Layout(rules, f"{config.family}.", heads, ignored, renamed=LEGACY)
+
+    def read_fields(self, folder: Path) -> dict[str, Any]:
+        """Return the fields of a :class:`companion.bert.BertConfig` from a ``config.json``.
+
+        Raises:
+            CheckpointError: when it is of another head, or asks for a variant that this package does not have.
+        """
+        config = read_config(folder, *NAMES)
+        wanted = self._architecture(config["model_type"])
+        found = config.get("architectures") or [wanted]
+        if wanted not in found or (config.get(POOLING) == "cls") != self.first_token:
+            kind = ", ".join(found) + (" that answers at its first token" if config.get(POOLING) == "cls" else "")
+            raise CheckpointError(f"{folder} holds a {kind}; this class loads a {wanted}")
+        return BODY.read_fields(folder)
+
+    def config_json(self, config: "BertConfig") -> dict[str, Any]:
+        """Return the ``config.json`` of a configuration and its labels."""
+        content = BODY.config_json(config) | {"architectures": [self._architecture(config.family)]}
+        if self.labels:
+            content["id2label"] = {str(number): label for number, label in enumerate(self.labels)}
+            content["label2id"] = {label: number for number, label in enumerate(self.labels)}
+        if self.first_token:
+            content[POOLING] = "cls"
+        own = {"albert": ("classifier_dropout_prob",), "distilbert": ("seq_classif_dropout", "qa_dropout")}
+        return content | dict.fromkeys(own.get(config.family, ()), config.dropout)
+
+    def _architecture(self, family: str) -> str:
+        return CLASSES[family] + TASKS[self.task]
+
+    def _head(self, family: str) -> dict[str, str]:
+        if self.task == "span":
+            return {"qa_outputs": "pointers"}
+        if self.task == "sequence" and family == "roberta":
+            return {DENSE[family]: "dense", "classifier.out_proj": "classifier"}
+        if self.task == "sequence" and family == "distilbert":
+            return {DENSE[family]: "dense", "classifier": "classifier"}
+        return {"classifier": "classifier"}
+
+
+def read_pooling(folder: Path) -> str:
+    """Return what a classifier of whole texts reads, "pooled" or "cls"."""
+    return read_config(folder, *NAMES).get(POOLING, "pooled")
+
+
+def read_labels(folder: Path) -> tuple[str, ...]:
+    """Return the names of the labels in a ``config.json``, in the order of their numbers.
+
+    Raises:
+        CheckpointError: when they are not numbered 0, 1, 2 …, fewer than two or not different, or the head is one for
+            numbers, or for several labels at once.
+    """
+    config = read_config(folder, *NAMES)
+    problem = config.get("problem_type")
+    if problem not in (None, "single_label_classification"):
+        raise CheckpointError(f"{folder}/config.json is of the problem_type {problem}; here each text has one label")
+    count = config.get("num_labels", 2)  # what transformers takes when a file has no names
+    named = config.get("id2label") or {str(number): f"LABEL_{number}" for number in range(count)}
+    try:
+        labels = tuple(named[str(number)] for number in range(len(named)))
+        return check_labels(labels)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder}/config.json has unusable labels in id2label: {error}") from error
+
+
+def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of labels, if they are two or more, and different.
+
+    Raises:
+        ValueError: when they are not.
+    """
+    if isinstance(labels, str) or len(labels) < 2:
+        raise ValueError(f"labels must be at least 2 names; got {labels!r}")
+    if len(set(labels)) < len(labels):
+        twice = next(label for i, label in enumerate(labels) if label in labels[:i])
+        raise ValueError(f"each label must be named once; {twice!r} comes twice")
+    return tuple(labels)

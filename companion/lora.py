@@ -1,0 +1,215 @@
+"""LoRA: a frozen matrix learns by a narrow one beside it, which can be folded in and taken out again.
+
+Chapter: ``book/algorithms/finetuning.ipynb``. Source: Hu et al. 2022, "LoRA: Low-Rank Adaptation of Large Language
+Models", section 4.1.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+
+class LoRALinear(nn.Linear):
+    """A linear layer with the matrix ``W + (alpha / rank) B A``, W fixed; B starts at zero, and so does the change.
+
+    ``A`` is (rank, in), ``B`` is (out, rank) (section 4.1, eq. 3).
+    """
+
+    def __init__(self, linear: nn.Linear, rank: int, alpha: float) -> None:
+        """Take over the weight and bias of ``linear``, under the same names, and put A and B beside them.
+
+        Raises:
+            ValueError: when the rank is not 1 to the smaller side of W, or alpha is not positive.
+        """
+        super().__init__(linear.in_features, linear.out_features, linear.bias is not None, device="meta")
+        widest = min(linear.in_features, linear.out_features)
+        if not 1 <= rank <= widest:
+            raise ValueError(f"rank must be 1 to {widest}, the smaller side of the matrix; got {rank}")
+        if not alpha > 0:
+            raise ValueError(f"alpha must be positive; got {alpha}")
+        self.weight, self.bias = linear.weight, linear.bias
+        self.lora_a = nn.Parameter(torch.empty_like(linear.weight[:rank]).normal_(std=linear.in_features**-0.5))
+        self.lora_b = nn.Parameter(torch.zeros_like(linear.weight[:, :rank]))
+        self.rank, self.alpha = rank, alpha
+        self.merged = False
+        self.train(linear.training)
+
+    def change(self) -> Tensor:
+        """``(alpha / rank) B A``, (out, in)."""
+        return self.alpha / self.rank * self.lora_b @ self.lora_a
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, in) -> (…, out)."""
+        if self.merged and self.training:
+            raise RuntimeError("the adapters are merged into the weights; call unmerge before training them")
+        y = super().forward(x)
+        if self.merged:
+            return y
+        return y + self.alpha / self.rank * F.linear(F.linear(x, self.lora_a), self.lora_b)
+
+
+def add_lora(
+    model: nn.Module, pattern: str, *, rank: int = 8, alpha: float = 16.0, also: str | None = None
+) -> list[str]:
+    """Freeze a model, and put adapters beside the linear layers that are named.
+
+    Args:
+        model: changed in place.
+        pattern: a regular expression; each ``nn.Linear`` whose name has a match gets an adapter. ``"query|value"``
+            takes those two projections in every block.
+        rank: r, the width of the adapters.
+        alpha: the change is scaled by alpha / r.
+        also: a regular expression of parameters that train too, such as those of a new head.
+
+    Returns:
+        the names of the layers.
+
+    Raises:
+        ValueError: when a pattern matches nothing, the model has adapters already, a matrix is used elsewhere too, or
+            rank or alpha is out of range.
+    """
+    linears = [name for name, module in model.named_modules() if name and isinstance(module, nn.Linear)]
+    names = [name for name in linears if re.search(pattern, name)]
+    if not names:
+        raise ValueError(f"pattern {pattern!r} matches none of the {len(linears)} linear layers: {', '.join(linears)}")
+    trained = [name for name, _ in model.named_parameters() if also and re.search(also, name)]
+    if also and not trained:
+        raise ValueError(f"also={also!r} matches none of the parameters")
+    _attach(model, names, rank, alpha)
+    for name in trained:
+        model.get_parameter(name).requires_grad_(True)
+    return names
+
+
+def adapters(model: nn.Module) -> dict[str, LoRALinear]:
+    """Return the layers that have an adapter, by name.
+
+    Raises:
+        ValueError: when there is none.
+    """
+    found = {name: module for name, module in model.named_modules() if isinstance(module, LoRALinear)}
+    if not found:
+        raise ValueError(f"{type(model).__name__} has no adapters; call add_lora first")
+    return found
+
+
+@torch.no_grad()
+def merge(model: nn.Module) -> None:
+    """Fold the adapters into the weights, ``W <- W + (alpha / r) B A``: the same model, as fast as without them.
+
+    Raises:
+        ValueError: when there are none, or they are merged already.
+    """
+    for name, layer in adapters(model).items():
+        if layer.merged:
+            raise ValueError(f"the adapter of {name} is merged already")
+        layer.weight += layer.change()
+        layer.merged = True
+
+
+@torch.no_grad()
+def unmerge(model: nn.Module) -> None:
+    """Take the adapters out of the weights again, up to rounding.
+
+    Raises:
+        ValueError: when there are none, or they are not merged.
+    """
+    for name, layer in adapters(model).items():
+        if not layer.merged:
+            raise ValueError(f"the adapter of {name} is not merged")
+        layer.weight -= layer.change()
+        layer.merged = False
+
+
+def remove_lora(model: nn.Module) -> None:
+    """Make the layers plain ``nn.Linear`` again, and let every parameter train.
+
+    Merged adapters stay in the weights, and ``save_pretrained`` then writes them as an ordinary checkpoint; others are
+    lost, and the model is what it was before :func:`add_lora`.
+
+    Raises:
+        ValueError: when there are none.
+    """
+    for name, layer in adapters(model).items():
+        plain = nn.Linear(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
+        plain.weight, plain.bias = layer.weight, layer.bias
+        _replace(model, name, plain.train(layer.training))
+    model.requires_grad_(True)
+
+
+def save_adapters(model: nn.Module, path: str | Path) -> None:
+    """Write the adapters, and what trained with them, as one safetensors file; the frozen weights are not in it.
+
+    Raises:
+        ValueError: when the model has no adapters.
+    """
+    found = adapters(model)
+    first = next(iter(found.values()))
+    tensors = {name: p.detach().cpu() for name, p in model.named_parameters() if p.requires_grad}
+    about = {"layers": list(found), "rank": first.rank, "alpha": first.alpha}
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path, metadata={"lora": json.dumps(about)})
+
+
+def load_adapters(model: nn.Module, path: str | Path) -> None:
+    """Freeze a model, and give it the adapters of a file, and what trained with them.
+
+    Args:
+        model: the one that the adapters were trained on, without adapters.
+        path: written by :func:`save_adapters`.
+
+    Raises:
+        ValueError: when the file is damaged or holds no adapters, they do not fit the model, or it has some already.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            about = json.loads(file.metadata()["lora"])
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is missing, damaged, or no file of adapters: {error}") from error
+    linears = {name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    foreign = [name for name in about["layers"] if name not in linears]
+    if foreign:
+        raise ValueError(f"{path} has an adapter for {foreign[0]!r}, and the model has no such linear layer")
+    _attach(model, about["layers"], about["rank"], about["alpha"])
+    parameters = dict(model.named_parameters())
+    shapes = {name: tuple(parameters[name].shape) if name in parameters else None for name in tensors}
+    shapes |= {name: tuple(p.shape) for name, p in parameters.items() if p.requires_grad}
+    for name, shape in shapes.items():
+        given = tuple(tensors[name].shape) if name in tensors else None
+        if given != shape:
+            remove_lora(model)
+            raise ValueError(f"{name!r} is of shape {given} in {path} and {shape} in the model (None = not there)")
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            parameters[name].requires_grad_(True).copy_(tensor)
+
+
+def _attach(model: nn.Module, names: Sequence[str], rank: int, alpha: float) -> None:
+    """Replace the linear layers of these names; only what is new trains."""
+    if any(isinstance(module, LoRALinear) for module in model.modules()):
+        raise ValueError(f"{type(model).__name__} has adapters already; call remove_lora first")
+    made = {}
+    for name in names:
+        linear = model.get_submodule(name)
+        assert isinstance(linear, nn.Linear)
+        if sum(getattr(module, "weight", None) is linear.weight for module in model.modules()) > 1:
+            raise ValueError(f"the matrix of {name} is tied to another layer's, which merging would change too")
+        made[name] = LoRALinear(linear, rank, alpha)
+    model.requires_grad_(False)
+    for name, layer in made.items():
+        layer.lora_a.requires_grad_(True)
+        layer.lora_b.requires_grad_(True)
+        _replace(model, name, layer)
+
+
+def _replace(model: nn.Module, name: str, layer: nn.Module) -> None:
+    parent, _, last = name.rpartition(".")
+    setattr(model.get_submodule(parent), last, layer)
