@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from companion.beam import continuations
 from companion.exercises.checking import Exercise, Mistake
 from companion.generation import next_token_probabilities
 from companion.gpt import GPT, GPTConfig
@@ -97,6 +98,53 @@ TOP_P = Exercise(
 )
 
 
+def _beam_step(live: Tensor, log_probs: Tensor) -> list[tuple[int, int]]:
+    _, beam, token = continuations(live[None], log_probs, len(live))
+    return list(zip(beam[0].tolist(), token[0].tolist(), strict=True))
+
+
+def _best_pairs(scores: Tensor) -> list[tuple[int, int]]:
+    best = scores.flatten().topk(len(scores)).indices
+    return [divmod(i, scores.size(1)) for i in best.tolist()]
+
+
+BEAM_STEP = Exercise(
+    name="beam-step",
+    task=(
+        "From live (beams,), the log-probability of each text so far, and log_probs (beams, vocab) of the next tokens, "
+        "return the `beams` best longer texts as a list of pairs (beam, token), the best first."
+    ),
+    reference=_beam_step,
+    cases=lambda: [
+        (torch.tensor([0.6, 0.4]).log(), torch.tensor([[0.35, 0.4, 0.25], [0.9, 0.04, 0.06]]).log()),
+        (torch.tensor([0.5, 0.3, 0.2]).log(), torch.tensor([[0.5, 0.5], [0.1, 0.9], [0.7, 0.3]]).log()),
+        (torch.tensor([-4.0, -1.0]), torch.tensor([[-0.1, -3.0, -4.0, -5.0], [-1.2, -0.9, -2.5, -2.0]])),
+    ],
+    mistakes=(
+        Mistake(
+            lambda live, log_probs: _best_pairs(log_probs),
+            "You forget how probable each text was before. Add its log-probability to those of its next tokens.",
+        ),
+        Mistake(
+            lambda live, log_probs: [(i, int(row.argmax())) for i, row in enumerate(log_probs)],
+            "You continue each beam with its own best token. The beams compete: one may give two, another none.",
+        ),
+        Mistake(
+            lambda live, log_probs: sorted(_beam_step(live, log_probs)),
+            "The right pairs, in another order: the best comes first.",
+        ),
+        Mistake(
+            lambda live, log_probs: [(token, beam) for beam, token in _beam_step(live, log_probs)],
+            "Each pair names the beam first and the token second.",
+        ),
+        Mistake(
+            lambda live, log_probs: _best_pairs(live[:, None] * log_probs),
+            "Log-probabilities of what comes one after the other are added, as probabilities are multiplied.",
+        ),
+    ),
+)
+
+
 def _cached_positions(prompt: int, new: int) -> tuple[int, int]:
     return sum(range(prompt, prompt + new)), prompt + new - 1
 
@@ -164,4 +212,4 @@ PARAMETERS = Exercise(
     ),
 )
 
-EXERCISES = (SHIFTED_LOSS, PARAMETERS, TOP_P, CACHE_COST)
+EXERCISES = (SHIFTED_LOSS, PARAMETERS, TOP_P, BEAM_STEP, CACHE_COST)
