@@ -5,9 +5,10 @@
 Each model has three layers of width 64 (T5 three in its encoder and three in its decoder) and reads the same stories in
 the same batches. Two numbers are taken on held-out stories: the perplexity of the model's own objective, and that of
 one and the same word of each story, hidden from each model as its objective hides words: the causal model sees what
-stands to the left of it, the others all the rest of the story. What the world itself knows from the left is beside.
+stands to the left of it, the others all the rest of the story. What the world itself knows, either way, is beside.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from companion.bert import BertConfig, BertForPreTraining
 from companion.data.storyworld import VERSION, World, rows, story_batches
+from companion.data.storyworld.optimum import fill_in
 from companion.gpt import GPT, GPTConfig
 from companion.metrics import perplexity
 from companion.objectives import IGNORED, causal_loss, readable
@@ -150,14 +152,17 @@ def run(name: str, seed: int, steps: int) -> dict[str, float]:
 
 
 def floor() -> dict[str, float]:
-    """What the world itself says of the same stories and the same words, from the left."""
+    """What the world itself says of the same stories and the same words, from the left and from both sides."""
     stories = WORLD.stories(HELD_OUT, seed=1_000_000)
     place = held_out_words(rows(stories)).tolist()
+    pairs = [(story, at - 1) for story, at in zip(stories, place, strict=True)]  # a row begins with one token more
     every = [value for story in stories for value in story.log_probs]
-    hidden = [story.log_probs[at - 1] for story, at in zip(stories, place, strict=True)]
+    left = [story.log_probs[at] for story, at in pairs]
+    both = [math.log(fill_in(story.tokens, at, WORLD)[story.tokens[at]]) for story, at in pairs]
     return {
         "own perplexity": perplexity(-sum(every) / len(every)),
-        "hidden word perplexity": perplexity(-sum(hidden) / len(hidden)),
+        "hidden word perplexity, from the left": perplexity(-sum(left) / len(left)),
+        "hidden word perplexity, from both sides": perplexity(-sum(both) / len(both)),
     }
 
 
