@@ -1,7 +1,7 @@
 """Root-mean-square normalisation: LayerNorm without the mean and without the shift.
 
-Chapters: ``book/algorithms/t5.ipynb``, ``book/algorithms/modern.ipynb``. Source: Zhang & Sennrich 2019, "Root Mean
-Square Layer Normalization", section 4.
+Chapters: ``book/algorithms/t5.ipynb``, ``book/algorithms/modern_decoder.ipynb``. Source: Zhang & Sennrich 2019, "Root
+Mean Square Layer Normalization", section 4.
 """
 
 import torch

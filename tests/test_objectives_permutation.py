@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from models import stir
 from torch import nn
 
 from companion.objectives import IGNORED
@@ -121,3 +122,15 @@ def test_a_share_outside_0_and_1_is_refused(share):
 def test_a_text_of_padding_alone_is_refused():
     with pytest.raises(ValueError, match="row 1 has none"):
         permuted(torch.zeros(2, 2).long(), torch.tensor([[True, False], [False, False]]))
+
+
+def test_padding_changes_no_loss_of_a_real_model():
+    from companion.xlnet import XLNet, XLNetConfig
+
+    torch.manual_seed(0)
+    model = XLNet(XLNetConfig(40, n_layers=2, n_heads=2, d_model=8)).eval()
+    stir(model)
+    ids, real = texts(4, 9)
+    batch = permuted(ids, real)
+    other = batch._replace(inputs=torch.where(real, ids, (ids + 5) % 40))
+    torch.testing.assert_close(permutation_loss(model, other), permutation_loss(model, batch))

@@ -10,6 +10,7 @@ from models import PATIENT
 from torch import nn
 
 from companion.objectives import IGNORED
+from companion.objectives.masked import masked_loss
 from companion.objectives.sentences import (
     Pairs,
     next_sentence_pairs,
@@ -187,3 +188,15 @@ def test_no_document_is_refused():
 def test_pairs_are_a_named_tuple_of_tensors():
     assert all(isinstance(tensor, torch.Tensor) for tensor in make(sentence_order_pairs, numbered(2)))
     assert Pairs._fields == ("inputs", "token_type_ids", "attention_mask", "labels")
+
+
+def test_a_real_model_is_taught_by_both_objectives():
+    from companion.bert import BertConfig, BertForPreTraining
+
+    torch.manual_seed(0)
+    model = BertForPreTraining(BertConfig(VOCAB, 32, n_layers=1, n_heads=2, d_model=8))
+    _, batch = pretraining(numbered(4))
+    pretraining_loss(model, batch).backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in model.parameters())
+    hidden = masked_loss(model, batch)
+    assert hidden < pretraining_loss(model, batch)

@@ -31,7 +31,12 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
         raise ValueError(f"logits must be (*targets, vocab); got {tuple(logits.shape)} for {tuple(targets.shape)}")
     if bool((targets == IGNORED).all()):
         raise ValueError(f"each of the {targets.numel()} targets is {IGNORED}, padding; there is nothing to predict")
-    return F.cross_entropy(logits.flatten(0, -2).float(), targets.flatten(), ignore_index=IGNORED)
+    return F.cross_entropy(precise(logits).flatten(0, -2), targets.flatten(), ignore_index=IGNORED)
+
+
+def precise(x: Tensor) -> Tensor:
+    """Bring half precision to single, in which a logarithm of a sum is safe, and leave higher precision alone."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def real_tokens(ids: Tensor, attention_mask: Tensor | None) -> Tensor:
