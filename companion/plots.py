@@ -131,6 +131,23 @@ def heatmap(axes: Axes, values: Any, rows: Sequence[str], columns: Sequence[str]
     return image
 
 
+def signed_heatmap(axes: Axes, values: Tensor) -> AxesImage:
+    """Draw a matrix of numbers, blue above zero and orange below, the further away the stronger.
+
+    Args:
+        axes: to draw on.
+        values: (rows, columns).
+
+    Returns:
+        the picture, for a colour bar.
+    """
+    ends = [to_rgba(COLOURS[1], 1.0), to_rgba(COLOURS[1], 0.0), to_rgba(COLOURS[0], 0.0), to_rgba(COLOURS[0], 1.0)]
+    places = [0.0, 0.5, 0.5, 1.0]
+    colours = LinearSegmentedColormap.from_list("signed", list(zip(places, ends, strict=True)))
+    largest = float(values.abs().max())
+    return axes.imshow(values, cmap=colours, vmin=-largest, vmax=largest, interpolation="nearest", aspect="auto")
+
+
 def attention_squares(axes: Axes, weights: Tensor, tokens: Sequence[str]) -> None:
     """Draw the attention of a few tokens to each other as squares of that area, each over its number.
 

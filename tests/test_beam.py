@@ -6,12 +6,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models import PATIENT, gpt2, random_ids, tiny_gpt, tiny_transformer
+from models import PATIENT, gpt2, random_ids, stir, tiny_gpt, tiny_transformer
 
 from companion.beam import beam_search, continuations
 from companion.continuation import Answer, Continuation
+from companion.data.vocabulary import padded
 from companion.generation import generate, left_padded
 from companion.gpt import GPT
+from companion.t5 import T5
 
 VOCAB, NEW = 4, 4
 FAMILIES = {"GPT": tiny_gpt, "Transformer": tiny_transformer}
@@ -95,6 +97,31 @@ def test_transformers_finds_the_same(both, penalty, place):
     assert torch.equal(found, expected)
     if (beams, penalty, place) == (5, 0.0, 2):
         assert found.size(1) < 4 + 9  # some do stop early
+
+
+@pytest.fixture(scope="module")
+def both_t5(tmp_path_factory):
+    from transformers import T5Config, T5ForConditionalGeneration  # slow to import, and most tests do without
+
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 41, "d_model": 18, "d_kv": 6, "num_heads": 3, "num_layers": 2, "d_ff": 30}
+    theirs = T5ForConditionalGeneration(T5Config(**sizes, decoder_start_token_id=0, pad_token_id=0)).eval()
+    stir(theirs)
+    folder = tmp_path_factory.mktemp("t5")
+    theirs.save_pretrained(folder)
+    return theirs, T5.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("penalty", [0.0, 1.0])
+@pytest.mark.parametrize("beams", [2, 4])
+def test_transformers_finds_the_same_answer(both_t5, beams, penalty):
+    theirs, ours = both_t5
+    ids, real = padded([[5, 9, 2, 30], [7], [11, 8]])
+    how = {"num_beams": beams, "length_penalty": penalty, "do_sample": False, "early_stopping": "never"}
+    fill = {"eos_token_id": 7, "pad_token_id": 7}
+    expected = theirs.generate(ids, attention_mask=real.long(), max_new_tokens=9, **how, **fill)
+    found = generate(ours, ids, 9, attention_mask=real, beams=beams, length_penalty=penalty, stop=7)
+    assert torch.equal(found, expected)
 
 
 # The same however it is computed

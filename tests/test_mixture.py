@@ -8,7 +8,8 @@ from models import PATIENT, random_ids, stir
 
 from companion.mixture import MixtureOfExperts, SwiGLU, active_parameters, balance_loss, record_routing, routed
 from companion.modern import ModernConfig, ModernDecoder
-from companion.objectives import causal_loss
+from companion.objectives import IGNORED, causal_loss
+from companion.objectives.balanced import balanced_loss
 from companion.training import fit
 
 SIZES = {"vocab_size": 31, "context_length": 16, "n_layers": 2, "n_heads": 2, "d_model": 12, "d_ff": 8}
@@ -179,10 +180,20 @@ def test_no_layer_no_real_token_and_a_strange_mask_are_refused():
         balance_loss(logits, 1, torch.ones(1, 4))
 
 
+def test_the_balanced_loss_is_the_causal_one_and_a_share_of_the_balance_of_real_tokens():
+    model = decoder()
+    ids = random_ids(model, 2, 9)
+    ids[1, 6:] = IGNORED
+    with record_routing(model) as logits:
+        loss = causal_loss(model, ids)
+    expected = loss + 0.3 * balance_loss(logits, 2, ids[:, :-1] != IGNORED)
+    torch.testing.assert_close(balanced_loss(model, ids, weight=0.3), expected)
+
+
 def test_training_lowers_the_loss_with_muon_on_every_expert():
     model = decoder()
     before = {name: p.clone() for name, p in model.named_parameters()}
     ids = random_ids(model, 8, 12)
-    history = fit(model, [ids], steps=20, loss=causal_loss, optimizer="muon", progress=False, device="cpu")
+    history = fit(model, [ids], steps=20, loss=balanced_loss, optimizer="muon", progress=False, device="cpu")
     assert history.loss[-1] < history.loss[0]
     assert all(not torch.equal(p, before[name]) for name, p in model.named_parameters())

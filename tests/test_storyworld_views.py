@@ -1,5 +1,6 @@
 """Labelled views of the story world: the labels are true, and hang on what the task says that they hang on."""
 
+import math
 from collections import Counter
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from companion.baselines.naive_bayes import NaiveBayes
 from companion.data.storyworld import World
 from companion.data.storyworld.language import LANGUAGES
-from companion.data.storyworld.optimum import best_label
+from companion.data.storyworld.optimum import best_label, fill_in
 from companion.data.storyworld.tasks import SEPARATOR, TASKS, Example, meeting, sentiment, split
 from companion.data.storyworld.views import facts, questions, summary, tags, told, translations
 
@@ -156,3 +157,44 @@ def test_translations_tell_the_same_events():
     for story, (en, zh) in zip(stories, translations(stories), strict=True):
         assert english.read(en) == chinese.read(zh) == list(story.statements)
     assert translations([s.told_in("zh") for s in stories]) == translations(stories)
+
+
+# Gaps
+
+
+def story_probability(world, tokens):
+    """By the probabilities of next tokens alone."""
+    total = 1.0
+    for place, token in enumerate(tokens):
+        total *= world.next_probabilities(tokens[:place]).get(token, 0.0) if total else 0.0
+    return total
+
+
+@every_language
+def test_a_gap_is_filled_in_proportion_to_the_whole_story(language):
+    world = World("tiny", language)
+    tokens = world.stories(1, seed=2)[0].tokens
+    for place in (0, 3, len(tokens) - 2):
+        whole = {t: story_probability(world, [*tokens[:place], t, *tokens[place + 1 :]]) for t in world.vocabulary}
+        found = fill_in(tokens, place, world)
+        assert found.keys() == {t for t, p in whole.items() if p}
+        for token, p in found.items():
+            assert p == pytest.approx(whole[token] / sum(whole.values()))
+
+
+def test_both_sides_tell_more_than_one():
+    world = World()
+    stories = world.stories(20, seed=3)
+    one = [-story.log_probs[len(story.tokens) // 2] for story in stories]
+    places = [len(story.tokens) // 2 for story in stories]
+    both = [-math.log(fill_in(s.tokens, i, world)[s.tokens[i]]) for s, i in zip(stories, places, strict=True)]
+    assert sum(both) < sum(one)
+
+
+def test_a_gap_in_what_is_no_story_is_refused():
+    world = World()
+    tokens = world.stories(1)[0].tokens
+    with pytest.raises(ValueError, match="no token at place 0 makes this a story"):
+        fill_in([tokens[0], "is", "is"], 0, world)
+    with pytest.raises(ValueError, match=f"place must be 0 to {len(tokens) - 1}; got {len(tokens)}"):
+        fill_in(tokens, len(tokens), world)

@@ -20,6 +20,7 @@ from companion.widgets import AttentionView
 from companion.widgets.attention_view import front_end, styles
 from companion.widgets.encoding import EXACT_VALUES, check_weights, coarsen, deflate, encode
 from companion.widgets.page import HOST, weights
+from companion.xlnet import XLNet, XLNetConfig
 
 TOKENS = ["a", "b", "c"]
 
@@ -264,6 +265,13 @@ def test_a_model_in_training_is_read_without_dropout_and_left_in_training(tokeni
     first, second = (AttentionView.live(model, tokenizer, "the cat").attention for _ in range(2))
     assert first == second
     assert model.training
+
+
+def test_a_model_without_a_longest_text_reads_any_and_names_no_next_token_when_it_sees_both_sides(tokenizer):
+    xlnet = XLNet(XLNetConfig(tokenizer.get_vocab_size(), n_layers=1, n_heads=2, d_model=8))
+    view = AttentionView.live(xlnet, tokenizer, "the cat sat on the mat " * 9)
+    assert view.shape[-1] == len(view.tokens) > 40
+    assert view.next_tokens == []
 
 
 def test_only_a_model_of_the_zoo_is_left_to_the_page(model, tokenizer):

@@ -4,12 +4,36 @@ An attempt is run beside the reference on small cases. It passes when all result
 mistake instead, the answer is the hint that names that mistake.
 """
 
-from companion.exercises import attention, gpt, language_model, optimization, storyworld, tokenization
+from companion.exercises import (
+    attention,
+    bert_family,
+    denoising,
+    gpt,
+    language_model,
+    modern_decoder,
+    optimization,
+    storyworld,
+    tokenization,
+    transformer,
+    xlnet,
+)
 from companion.exercises.checking import Exercise, Feedback, Mistake
 
 __all__ = ["Exercise", "Feedback", "Mistake", "exercise", "names"]
 
-_CHAPTERS = (language_model, storyworld, optimization, tokenization, attention, gpt)
+_CHAPTERS = (
+    language_model,
+    storyworld,
+    optimization,
+    tokenization,
+    attention,
+    transformer,
+    bert_family,
+    gpt,
+    xlnet,
+    denoising,
+    modern_decoder,
+)
 _ALL: dict[str, Exercise] = {e.name: e for chapter in _CHAPTERS for e in chapter.EXERCISES}
 
 

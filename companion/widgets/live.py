@@ -51,10 +51,10 @@ class Asker:
         """
         start = time.perf_counter()
         numbers = self.tokenizer.encode(text).ids
-        limit = self.model.config.context_length
+        limit = getattr(self.model.config, "context_length", None)  # XLNet and T5 have none
         if not numbers:
             raise ValueError("the text is empty: the model needs at least one token")
-        if len(numbers) > limit:
+        if limit is not None and len(numbers) > limit:
             raise ValueError(f"the text has {len(numbers)} tokens; the model reads at most {limit}")
         device = next(self.model.parameters()).device
         output, attention = self._run(torch.tensor([numbers], device=device))

@@ -1,9 +1,11 @@
-"""The best possible answer to each classification task: what one who knows the process would say.
+"""The best possible answer to each classification task, and to a gap in a story: what one who knows the process says.
 
-Chapter: ``book/concepts/storyworld.ipynb``. No classifier can be right more often, on average, than the one that
-always gives the label with the largest probability given the text (the Bayes classifier). Here it is known.
+Chapters: ``book/concepts/storyworld.ipynb``; ``book/algorithms/xlnet.ipynb`` (gaps). No classifier can be right more
+often, on average, than the one that always gives the label with the largest probability given the text (the Bayes
+classifier). Here it is known.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -28,6 +30,38 @@ def best_label(task: str, example: Example, world: World) -> str:
     if task not in _BEST:
         raise ValueError(f"task must be one of {', '.join(_BEST)}; got {task!r}")
     return _BEST[task](example.tokens, world)
+
+
+def fill_in(tokens: Sequence[str], place: int, world: World) -> dict[str, float]:
+    """Return the exact probability of each token at one place of a story, given all the others, before it and after.
+
+    ``p(x_i = c | rest) = p(story with c) / sum_c' p(story with c')``: the floor of a model that sees both sides.
+
+    Args:
+        tokens: of a whole story or of its beginning; the one at ``place`` is not looked at.
+        place: of the gap.
+        world: that told it.
+
+    Returns:
+        token -> probability, of those that are possible; they sum to 1.
+
+    Raises:
+        ValueError: when there is no such place, or no token makes it a story.
+    """
+    if not 0 <= place < len(tokens):
+        raise ValueError(f"place must be 0 to {len(tokens) - 1}; got {place}")
+    found = {}
+    for token in _after(tokens[:place], world).next_probabilities():
+        reader = world.reader()
+        try:
+            found[token] = math.fsum(reader.read(t) for t in (*tokens[:place], token, *tokens[place + 1 :]))
+        except ValueError:  # no story goes on like this
+            continue
+    if not found:
+        raise ValueError(f"no token at place {place} makes this a story")
+    most = max(found.values())
+    total = math.fsum(math.exp(value - most) for value in found.values())
+    return {token: math.exp(value - most) / total for token, value in found.items()}
 
 
 def _genre(tokens: Sequence[str], world: World) -> str:

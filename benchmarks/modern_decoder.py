@@ -1,0 +1,170 @@
+"""GPT-2 and today's decoder at one size and for the same steps, and what each of the differences is worth there.
+
+    python benchmarks/modern_decoder.py
+
+Both read the same stories. The learning rate of each is the best of four on a seed that is not used again. Then each
+difference is taken back alone, at the decoder's rate and, within 1 %, its number of parameters; in the row "experts" it
+is the number of parameters at work for a token. The chapter `book/algorithms/modern_decoder.ipynb` trains the first two
+rows and the last.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import report
+import torch
+from torch import Tensor, nn
+
+from companion.data.storyworld import VERSION, World, rows, story_batches
+from companion.gpt import GPT, GPTConfig
+from companion.metrics import gap_to_floor
+from companion.mixture import active_parameters
+from companion.modern import ModernConfig, ModernDecoder
+from companion.objectives import causal_loss
+from companion.objectives.balanced import balanced_loss
+from companion.positions import sinusoidal_positions, sinusoidal_start
+from companion.training import fit
+from companion.transformer import FeedForward
+
+STEPS = 320
+RATES = (2e-3, 4e-3, 8e-3, 16e-3)
+TRIAL = 100  # the seed that the learning rates are chosen on
+WORLD = World()
+SIZES = {"vocab_size": len(WORLD.vocabulary), "context_length": 144, "n_layers": 3, "n_heads": 4, "d_model": 64}
+QWEN = {"family": "qwen3", "n_kv_heads": 2, "d_ff": 212}
+HELD_OUT = WORLD.stories(300, seed=1_000_000)
+
+
+def gpt() -> GPT:
+    """GPT-2, its positions beginning as sines."""
+    model = GPT(GPTConfig(**SIZES))
+    sinusoidal_start(model)
+    return model
+
+
+def decoder(**other: Any) -> ModernDecoder:
+    """Today's decoder, its token embeddings beginning as large as the GPT's."""
+    model = ModernDecoder(ModernConfig(**SIZES | QWEN | other))
+    nn.init.normal_(model.token_embedding.weight, std=0.1)
+    return model
+
+
+class Placed(nn.Module):
+    """Tokens and learned positions, added as in GPT-2."""
+
+    def __init__(self, tokens: nn.Embedding) -> None:
+        """Begin with sines."""
+        super().__init__()
+        self.tokens = tokens
+        self.positions = nn.Embedding(SIZES["context_length"], SIZES["d_model"])
+        self.positions.weight.data = 0.1 * sinusoidal_positions(*self.positions.weight.shape, base=1000.0)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(batch, length) -> (batch, length, d_model)."""
+        return self.tokens(ids) + self.positions.weight[: ids.size(1)]
+
+
+def learned_positions() -> ModernDecoder:
+    """Nothing turns; positions are added instead."""
+    model = decoder(d_ff=196)
+    model.token_embedding = Placed(model.token_embedding)
+    for block in model.blocks:
+        block.register_forward_pre_hook(lambda _, given: (given[0], _still(given[1]), *given[2:]))
+    return model
+
+
+def _still(rotation: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    return torch.ones_like(rotation[0]), torch.zeros_like(rotation[1])
+
+
+def layer_norm() -> ModernDecoder:
+    """The norms of the blocks and the last one subtract the mean, and shift."""
+    model = decoder()
+    for block in model.blocks:
+        block.attention_norm = nn.LayerNorm(SIZES["d_model"])
+        block.feed_forward_norm = nn.LayerNorm(SIZES["d_model"])
+    model.final_norm = nn.LayerNorm(SIZES["d_model"])
+    return model
+
+
+def plain_feed_forward() -> ModernDecoder:
+    """Two projections and a GELU, with biases."""
+    model = decoder()
+    for block in model.blocks:
+        block.feed_forward = FeedForward(SIZES["d_model"], 315, "gelu_new")
+        nn.init.normal_(block.feed_forward.expand.weight, std=0.02)
+        nn.init.normal_(block.feed_forward.contract.weight, std=0.02 / 6**0.5)
+        nn.init.zeros_(block.feed_forward.expand.bias)
+        nn.init.zeros_(block.feed_forward.contract.bias)
+    return model
+
+
+ROWS: dict[str, Callable[[], nn.Module]] = {
+    "GPT-2": gpt,
+    "today's decoder": decoder,
+    "learned positions, no RoPE": learned_positions,
+    "LayerNorm, no RMSNorm": layer_norm,
+    "GELU, no SwiGLU": plain_feed_forward,
+    "keys and values for each head": lambda: decoder(n_kv_heads=4, d_ff=191),
+    "keys and values for one head": lambda: decoder(n_kv_heads=1, d_ff=222),
+    "no norm of queries and keys": lambda: decoder(family="llama"),
+    "a window of 16": lambda: decoder(window=16),
+    "no norm of queries and keys, 4 experts": lambda: decoder(
+        family="mixtral", n_experts=4, experts_per_token=2, d_ff=106
+    ),
+}
+
+
+def run(make: Callable[[], nn.Module], seed: int, rate: float, steps: int) -> dict[str, float]:
+    """Train once and measure."""
+    torch.manual_seed(seed)
+    model = make()
+    history = fit(
+        model,
+        story_batches(WORLD, batch_size=8, seed=seed),
+        steps=steps,
+        loss=balanced_loss if getattr(model.config, "n_experts", None) else causal_loss,
+        optimizer="muon",
+        learning_rate=rate,
+        weight_decay=0.0,
+        schedule="linear",
+        seed=seed,
+        device="cpu",
+        progress=False,
+    )
+    gap = gap_to_floor(model, rows(HELD_OUT), [story.log_probs for story in HELD_OUT])
+    return {
+        "gap": gap.value,
+        "cpu_seconds": history.cpu_seconds,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "active_parameters": active_parameters(model),
+    }
+
+
+def main() -> None:
+    """Choose the rates, run every row on every seed, and write the table."""
+    given = report.arguments(__doc__, steps=STEPS)
+    trials = {
+        name: {rate: run(ROWS[name], TRIAL, rate, given.steps)["gap"] for rate in RATES}
+        for name in ("GPT-2", "today's decoder")
+    }
+    print(trials, flush=True)
+    best = {name: min(gaps, key=gaps.__getitem__) for name, gaps in trials.items()}
+    result: dict = {
+        "world": {"version": VERSION, "size": "small", "language": "en"},
+        "steps": given.steps,
+        "learning_rates": {name: {str(rate): gap for rate, gap in gaps.items()} for name, gaps in trials.items()},
+        "rows": {},
+    }
+    for name, make in ROWS.items():
+        rate = best.get(name, best["today's decoder"])
+        runs = []
+        for seed in range(given.seeds):
+            runs.append(run(make, seed, rate, given.steps))
+            print(f"{name:>40}, seed {seed}: " + "  ".join(f"{k} {v:.3f}" for k, v in runs[-1].items()), flush=True)
+        result["rows"][name] = {"learning_rate": rate, "runs": runs, "summary": report.summary(runs)}
+    report.write("modern_decoder", result)
+
+
+if __name__ == "__main__":
+    main()

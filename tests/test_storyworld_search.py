@@ -1,0 +1,63 @@
+"""Queries for stories, and stories that no count of words can tell apart."""
+
+from collections import Counter
+
+import pytest
+
+from companion.data.storyworld import World
+from companion.data.storyworld.search import inquiry, mirrored
+from companion.data.storyworld.views import facts, summary, told
+
+every_language = pytest.mark.parametrize("language", ["en", "zh"])
+
+
+@pytest.fixture(scope="module", params=["en", "zh"])
+def stories(request):
+    return World("small", request.param).stories(60, seed=1)
+
+
+def test_there_is_one_question_for_each_fact(stories):
+    for story in stories:
+        stop = told(story)[-1]
+        assert inquiry(story).count(stop) == summary(story).count(stop) == len(facts(story.end))
+
+
+def test_each_question_is_answered_with_what_is_true():
+    story = next(s for s in World().stories(50) if s.end.holder and s.end.mood)
+    sentences = " ".join(inquiry(story)).split(" .")
+    for person, place in story.end.place.items():
+        assert any(s.split() == ["Where", "is", person, place] for s in sentences)
+    for thing, person in story.end.holder.items():
+        assert any(s.split() == ["Who", "has", "the", thing, person] for s in sentences)
+    for person, mood in story.end.mood.items():
+        assert any(s.split() == ["How", "is", person, mood] for s in sentences)
+
+
+def test_story_and_mirror_are_the_same_bag_of_words(stories):
+    pairs = [(story, mirrored(story)) for story in stories]
+    pairs = [(story, mirror) for story, mirror in pairs if mirror]
+    assert len(pairs) > len(stories) / 5
+    for story, mirror in pairs:
+        for view in (told, summary, inquiry):
+            assert Counter(view(mirror)) == Counter(view(story))
+
+
+def test_something_else_is_true_in_the_mirror(stories):
+    for story in stories:
+        mirror = mirrored(story)
+        assert mirror is None or facts(mirror.end) != facts(story.end)
+
+
+def test_a_mirror_is_a_story_that_the_world_can_tell(stories):
+    for mirror in filter(None, map(mirrored, stories)):
+        assert mirror.world.read(mirror.tokens) == list(mirror.events)
+
+
+def test_the_mirror_of_the_mirror_is_the_story():
+    story = next(s for s in World().stories(50) if mirrored(s))
+    assert mirrored(mirrored(story)).events == story.events
+
+
+def test_a_story_without_two_alike_has_no_mirror():
+    world = World("tiny")
+    assert any(mirrored(story) is None for story in world.stories(30))
