@@ -1,7 +1,7 @@
 """How near a text that a model wrote is to the one that was wanted: exact match, BLEU, ROUGE.
 
 Texts are lists of tokens, so nothing here hangs on how a text is cut into words. Chapters:
-``book/algorithms/t5.ipynb``, ``book/formulas/metrics.ipynb``. Sources: Papineni et al. 2002 (BLEU), Post 2018 (how to
+``book/algorithms/t5.ipynb``, ``book/algorithms/t5.ipynb``. Sources: Papineni et al. 2002 (BLEU), Post 2018 (how to
 report it), Lin 2004 (ROUGE).
 """
 

@@ -4,7 +4,7 @@ Each objective has a module: ``causal`` (next token), ``balanced`` (the same, wi
 ``sentences``, ``permutation``, ``spans``, ``denoising``, ``contrastive``. A batch is a named tuple of tensors with
 ``inputs``, ``targets`` (``IGNORED`` where nothing is asked) and ``visible``, boolean (batch, query, key), True = this
 query may see this key. Fine-tuning has ``labels``, with the batches of :mod:`companion.data.labelled`.
-Chapter: ``book/concepts/objectives.ipynb``.
+Chapter: ``book/algorithms/denoising.ipynb``.
 """
 
 from companion.objectives.batches import IGNORED, readable

@@ -1,6 +1,6 @@
 """What the objectives share: the mark of a missing target, random choices a row, and rows that move together.
 
-Chapter: ``book/concepts/objectives.ipynb``.
+Chapter: ``book/algorithms/denoising.ipynb``.
 """
 
 import torch
