@@ -124,7 +124,7 @@ def denoiser(seed: int) -> tuple[Transformer, dict[str, float]]:
         logits = model(TEST.inputs, TEST.decoder_inputs, TEST.attention_mask)
     targets = TEST.targets.masked_fill(TEST.targets == END, -100)
     nats = F.cross_entropy(logits.flatten(0, 1), targets.flatten()).item()
-    written = generate(model, TEST.inputs, 70, attention_mask=TEST.attention_mask, temperature=0, stop=END)
+    written = generate(model, TEST.inputs, 48, attention_mask=TEST.attention_mask, temperature=0, stop=END)
     numbers = judged([words(row[1:]) for row in written])
     return model, {**numbers, "nats": nats, "cpu_seconds": history.cpu_seconds}
 

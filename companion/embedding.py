@@ -89,7 +89,7 @@ def recall_at(k: int, scores: Tensor, wanted: Tensor) -> float:
     _check_k(k, scores.size(1))
     own = scores.gather(1, wanted[:, None])  # (queries, 1)
     better, tied = (scores > own).sum(1), (scores == own).sum(1)
-    return ((k - better) / tied).clamp(0, 1).mean().item()
+    return ((k - better).double() / tied).clamp(0, 1).mean().item()
 
 
 def _check_k(k: int, documents: int) -> None:

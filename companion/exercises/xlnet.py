@@ -22,7 +22,7 @@ ORDER_RANKS = Exercise(
     mistakes=(
         Mistake(
             lambda z: z,
-            "This is z itself: which place comes t-th. Asked for is the inverse: as how manyth does each place come?",
+            "This is z itself: which place comes t-th. Asked for is the inverse: when does each place come?",
         ),
         Mistake(
             lambda z: z.argsort() + 1,
