@@ -58,7 +58,7 @@ def fresh_environment(folder: Path) -> Path:
     links = folder / "links"
     links.mkdir()
     for installed in Path(sysconfig.get_path("purelib")).iterdir():
-        own = installed.name.lstrip("_").startswith("large_language_models_live")
+        own = installed.name.lstrip("_").startswith(("large_language_models_live", "companion"))
         if not own and installed.suffix != ".pth" and not installed.name.startswith("pip"):
             (links / installed.name).symlink_to(installed)
     find = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
