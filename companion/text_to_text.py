@@ -14,6 +14,7 @@ import torch
 
 from companion.data.batching import POOL, by_length
 from companion.data.storyworld import QUESTIONS, Story, World
+from companion.data.storyworld.language import tagged
 from companion.data.storyworld.views import questions, summary, told
 from companion.data.vocabulary import Vocabulary, padded
 from companion.generation import generate
@@ -87,6 +88,26 @@ def examples(task: str, stories: Sequence[Story], seed: int = 0) -> list[Example
         raise ValueError(f"task must be one of {', '.join(TASKS)}; got {task!r}")
     draw = random.Random(seed)
     return [TASKS[task](story, draw) for story in stories]
+
+
+def alignment(story: Story, source: str = "en", target: str = "zh") -> list[tuple[int, int]]:
+    """Pair each name, place, thing and mood of a story's telling with the same one in the other language's.
+
+    Args:
+        story: in either language.
+        source: the language that is read.
+        target: the language that is written.
+
+    Returns:
+        pairs (place in the target, place in the source), counted from 0 in :func:`told` of each.
+    """
+    pairs_, starts = [], (0, 0)
+    for event in story.statements:
+        written, read = tagged(event, target), tagged(event, source)
+        where = {field: place for place, (_, field) in enumerate(read) if field}
+        pairs_ += [(starts[0] + i, starts[1] + where[field]) for i, (_, field) in enumerate(written) if field]
+        starts = starts[0] + len(written), starts[1] + len(read)
+    return pairs_
 
 
 def laid_out(batch: Sequence[Example]) -> Seq2Seq:

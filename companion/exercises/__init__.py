@@ -6,6 +6,7 @@ mistake instead, the answer is the hint that names that mistake.
 
 from companion.exercises import (
     attention,
+    bert,
     bert_family,
     denoising,
     gpt,
@@ -13,6 +14,7 @@ from companion.exercises import (
     modern_decoder,
     optimization,
     storyworld,
+    t5,
     tokenization,
     transformer,
     xlnet,
@@ -28,9 +30,11 @@ _CHAPTERS = (
     tokenization,
     attention,
     transformer,
+    bert,
     bert_family,
     gpt,
     xlnet,
+    t5,
     denoising,
     modern_decoder,
 )

@@ -1,0 +1,61 @@
+"""The matching start changes numbers only, and lets equal tokens find each other."""
+
+import pytest
+import torch
+from torch import nn
+
+from companion.bert import BertConfig, BertForPreTraining
+from companion.starts import matching_start
+
+
+def started(seed=0, **sizes):
+    torch.manual_seed(seed)
+    model = BertForPreTraining(BertConfig(**{"vocab_size": 31, "context_length": 16} | sizes))
+    matching_start(model)
+    return model
+
+
+SIZES = {"n_layers": 2, "n_heads": 2, "d_model": 64}
+
+
+def test_keys_begin_equal_to_queries_and_are_matrices_of_their_own():
+    for block in started(**SIZES).bert.encoder.blocks:
+        assert torch.equal(block.attention.key.weight, block.attention.query.weight)
+        assert block.attention.key.weight is not block.attention.query.weight
+
+
+def test_a_matrix_is_as_large_as_the_width_asks_for():
+    block = started(**SIZES).bert.encoder.blocks[0]
+    for matrix in (block.attention.value, block.feed_forward.expand, block.feed_forward.contract):
+        assert matrix.weight.std().item() == pytest.approx(64**-0.5, rel=0.1)
+
+
+def test_segments_begin_as_large_as_tokens_and_positions():
+    assert started(**SIZES).bert.segment_embedding.weight.std().item() == pytest.approx(0.1, rel=0.3)
+
+
+def test_the_tied_embedding_keeps_its_numbers():
+    torch.manual_seed(0)
+    model = BertForPreTraining(BertConfig(31, 16, **SIZES))
+    before = model.bert.token_embedding.weight.clone()
+    matching_start(model)
+    assert torch.equal(model.bert.token_embedding.weight, before)
+    assert model.decoder.weight is model.bert.token_embedding.weight
+
+
+def test_a_vector_scores_highest_with_itself():
+    attention = started(**SIZES).bert.encoder.blocks[0].attention
+    x = torch.randn(8, 64)
+    scores = attention.query(x) @ attention.key(x).T
+    assert torch.equal(scores.argmax(1), torch.arange(8))
+
+
+def test_a_model_without_attention_is_refused():
+    with pytest.raises(ValueError, match="Linear has no MultiHeadAttention to begin with matching keys"):
+        matching_start(nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0])
+def test_a_scale_that_is_not_above_zero_is_refused(scale):
+    with pytest.raises(ValueError, match=f"scale must be above 0; got {scale}"):
+        matching_start(BertForPreTraining(BertConfig(31, 16, **SIZES)), scale)
