@@ -15,14 +15,13 @@ Liu et al. 2019 (RoBERTa); Lan et al. 2020 (ALBERT), section 3.1; Sanh et al. 20
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from companion import checkpoints
-from companion.checkpoints.bert import BODY, FULL
+from companion.checkpoints import bert as names
+from companion.checkpoints.pretrained import Pretrained
 from companion.inputs import check_heads, check_ids, check_mask, check_segments, check_sizes
 from companion.positions import real_positions
 from companion.transformer import ACTIVATIONS, EncoderBlock, Stack
@@ -110,8 +109,11 @@ class BertConfig:
         return self.family in ("bert", "albert")
 
 
-class Bert(nn.Module):
+class Bert(Pretrained):
     """The body: embeddings, and a stack of post-LN encoder blocks in which every token may read every other."""
+
+    config_class = BertConfig
+    checkpoint_family = names.BODY
 
     def __init__(self, config: BertConfig) -> None:
         """Make a model with BERT's initial weights, N(0, 0.02)."""
@@ -176,24 +178,12 @@ class Bert(nn.Module):
         """
         return hidden[:, 0] if self.pooler is None else self.pooler(hidden[:, 0]).tanh()
 
-    @classmethod
-    def from_pretrained(cls, folder_or_hub_id: str | Path) -> "Bert":
-        """Load the body of a BERT, RoBERTa, ALBERT or DistilBERT checkpoint, whatever heads it carries.
 
-        A file without a pooler, as masked language models save it, leaves the pooler as it was made, untrained.
-
-        Raises:
-            companion.checkpoints.CheckpointError: see :func:`companion.checkpoints.load`.
-        """
-        return checkpoints.load(cls, BertConfig, BODY, folder_or_hub_id)
-
-    def save_pretrained(self, folder: str | Path, shard_bytes: int | None = None) -> None:
-        """Write a checkpoint that ``transformers`` loads as the bare model; see :func:`companion.checkpoints.save`."""
-        checkpoints.save(self, BODY, folder, shard_bytes=shard_bytes)
-
-
-class BertForPreTraining(nn.Module):
+class BertForPreTraining(Pretrained):
     """BERT with the two heads that it is trained with: one fills in tokens, one judges the pair of sentences."""
+
+    config_class = BertConfig
+    checkpoint_family = names.FULL
 
     def __init__(self, config: BertConfig) -> None:
         """Make the body and its heads."""
@@ -226,21 +216,6 @@ class BertForPreTraining(nn.Module):
         logits = self.decoder(self.transform_norm(self.activation(self.transform(hidden))))
         sentence = None if self.sentence_head is None else self.sentence_head(self.bert.pooled(hidden))
         return logits, sentence
-
-    @classmethod
-    def from_pretrained(cls, folder_or_hub_id: str | Path) -> "BertForPreTraining":
-        """Load a checkpoint of one of the four families that carries the head for masked tokens.
-
-        A file without pooler or sentence head, as masked language models save it, leaves them as they were made.
-
-        Raises:
-            companion.checkpoints.CheckpointError: see :func:`companion.checkpoints.load`.
-        """
-        return checkpoints.load(cls, BertConfig, FULL, folder_or_hub_id)
-
-    def save_pretrained(self, folder: str | Path, shard_bytes: int | None = None) -> None:
-        """Write a checkpoint that ``transformers`` loads with its heads; see :func:`companion.checkpoints.save`."""
-        checkpoints.save(self, FULL, folder, shard_bytes=shard_bytes)
 
 
 def _initialise(module: nn.Module) -> None:

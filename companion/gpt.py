@@ -6,15 +6,13 @@ Learners", section 2.3 (pre-LN blocks, learned positions, tied embedding), after
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
-from companion import checkpoints
 from companion.attention import MultiHeadAttention
 from companion.cache import KVCache
 from companion.checkpoints import gpt2
+from companion.checkpoints.pretrained import Pretrained
 from companion.inputs import check_heads, check_ids, check_mask, check_sizes
 from companion.positions import real_positions
 from companion.transformer import ACTIVATIONS, FeedForward
@@ -78,8 +76,11 @@ class Block(nn.Module):
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
 
 
-class GPT(nn.Module):
+class GPT(Pretrained):
     """A decoder-only language model, exact enough to load any GPT-2 checkpoint."""
+
+    config_class = GPTConfig
+    checkpoint_family = gpt2
 
     def __init__(self, config: GPTConfig) -> None:
         """Make a model with GPT-2's initial weights: N(0, 0.02), less for what adds to the residual stream."""
@@ -131,28 +132,6 @@ class GPT(nn.Module):
     def new_cache(self) -> list[KVCache]:
         """Make an empty cache for each layer, to be passed to :meth:`forward` again and again."""
         return [KVCache(self.config.context_length) for _ in self.blocks]
-
-    @classmethod
-    def from_pretrained(cls, folder_or_hub_id: str | Path) -> "GPT":
-        """Load a GPT-2 checkpoint: a folder in Hugging Face's layout, or a model id on the hub.
-
-        Raises:
-            companion.checkpoints.CheckpointError: when there is none, it is another family's, a tensor is missing,
-                unexpected or of another size, or the weights are not safetensors.
-        """
-        return checkpoints.load(cls, GPTConfig, gpt2, folder_or_hub_id)
-
-    def save_pretrained(
-        self, folder: str | Path, dtype: torch.dtype | None = None, shard_bytes: int | None = None
-    ) -> None:
-        """Write ``config.json`` and ``model.safetensors`` so that ``transformers`` loads them as GPT-2.
-
-        Args:
-            folder: made when missing.
-            dtype: of the weights in the file; the model's own when not given.
-            shard_bytes: the largest file; see :func:`companion.checkpoints.save`.
-        """
-        checkpoints.save(self, gpt2, folder, dtype, shard_bytes)
 
 
 def _initialise(module: nn.Module) -> None:

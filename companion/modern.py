@@ -6,14 +6,12 @@ Chapter: ``book/algorithms/modern_decoder.ipynb``. Sources: Touvron et al. 2023,
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
-from companion import checkpoints
 from companion.cache import KVCache
 from companion.checkpoints import modern
+from companion.checkpoints.pretrained import Pretrained
 from companion.grouped_attention import GroupedQueryAttention, window_mask
 from companion.inputs import check_heads, check_ids, check_mask, check_sizes
 from companion.mixture import MixtureOfExperts, SwiGLU
@@ -133,8 +131,11 @@ class ModernBlock(nn.Module):
         return x + self.feed_forward(self.feed_forward_norm(x))
 
 
-class ModernDecoder(nn.Module):
+class ModernDecoder(Pretrained):
     """A decoder-only language model, exact enough to load Llama, Qwen2, Qwen3, Mistral and Mixtral."""
+
+    config_class = ModernConfig
+    checkpoint_family = modern
 
     def __init__(self, config: ModernConfig) -> None:
         """Make a model with the initial weights of our GPT: N(0, 0.02), less for what adds to the residual stream."""
@@ -189,25 +190,3 @@ class ModernDecoder(nn.Module):
     def new_cache(self) -> list[KVCache]:
         """Make an empty cache for each layer, to be passed to :meth:`forward` again and again."""
         return [KVCache(self.config.context_length) for _ in self.blocks]
-
-    @classmethod
-    def from_pretrained(cls, folder_or_hub_id: str | Path) -> "ModernDecoder":
-        """Load a checkpoint of Llama, Qwen2, Qwen3, Mistral or Mixtral: a folder, or a model id on the hub.
-
-        Raises:
-            companion.checkpoints.CheckpointError: when there is none, it is another family's, a tensor is missing,
-                unexpected or of another size, or the weights are not safetensors.
-        """
-        return checkpoints.load(cls, ModernConfig, modern, folder_or_hub_id)
-
-    def save_pretrained(
-        self, folder: str | Path, dtype: torch.dtype | None = None, shard_bytes: int | None = None
-    ) -> None:
-        """Write ``config.json`` and ``model.safetensors`` so that ``transformers`` loads them as the model's family.
-
-        Args:
-            folder: made when missing.
-            dtype: of the weights in the file; the model's own when not given.
-            shard_bytes: the largest file; see :func:`companion.checkpoints.save`.
-        """
-        checkpoints.save(self, modern, folder, dtype, shard_bytes)

@@ -6,16 +6,14 @@ Unified Text-to-Text Transformer", section 2.1; Shazeer 2020, "GLU Variants Impr
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from companion import checkpoints
 from companion.attention import MultiHeadAttention
 from companion.cache import DecoderCache
 from companion.checkpoints import t5
+from companion.checkpoints.pretrained import Pretrained
 from companion.inputs import check_heads, check_ids, check_mask, check_sizes
 from companion.norms import RMSNorm
 from companion.relative_bias import RelativeBias, check_buckets
@@ -144,8 +142,11 @@ class T5Stack(Stack):
         return self.dropout(self.final_norm(x))
 
 
-class T5(nn.Module):
+class T5(Pretrained):
     """An encoder–decoder model that turns text into text, exact enough to load any T5 or T5 1.1 checkpoint."""
+
+    config_class = T5Config
+    checkpoint_family = t5
 
     def __init__(self, config: T5Config) -> None:
         """Make a model with the initial weights of T5's release; the query's make up for scores that are not scaled."""
@@ -214,17 +215,6 @@ class T5(nn.Module):
     def new_cache(self, memory_length: int) -> list[DecoderCache]:
         """Make an empty cache for each block of the decoder, for a source of ``memory_length`` tokens."""
         return [DecoderCache(self.config.context_length, memory_length) for _ in self.decoder.blocks]
-
-    @classmethod
-    def from_pretrained(cls, folder_or_hub_id: str | Path) -> "T5":
-        """Load T5 or T5 1.1 from a folder or the hub; for the errors see :func:`companion.checkpoints.load`."""
-        return checkpoints.load(cls, T5Config, t5, folder_or_hub_id)
-
-    def save_pretrained(
-        self, folder: str | Path, dtype: torch.dtype | None = None, shard_bytes: int | None = None
-    ) -> None:
-        """Write what ``transformers`` loads as T5; for the arguments see :func:`companion.checkpoints.save`."""
-        checkpoints.save(self, t5, folder, dtype, shard_bytes)
 
 
 def _attention(config: T5Config) -> MultiHeadAttention:

@@ -5,13 +5,12 @@ Language Understanding", section 2; relative positions after Dai et al. 2019, "T
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from companion import checkpoints
 from companion.checkpoints import xlnet
+from companion.checkpoints.pretrained import Pretrained
 from companion.inputs import check_heads, check_ids, check_mask, check_sizes
 from companion.transformer import ACTIVATIONS, FeedForward
 from companion.two_stream import Relations, TwoStreamAttention, relate
@@ -73,8 +72,11 @@ class Block(nn.Module):
         return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
 
 
-class XLNet(nn.Module):
+class XLNet(Pretrained):
     """A permutation language model, exact enough to load any XLNet checkpoint; it reads one segment, without memory."""
+
+    config_class = XLNetConfig
+    checkpoint_family = xlnet
 
     def __init__(self, config: XLNetConfig) -> None:
         """Make a model with XLNet's initial weights, N(0, 0.02)."""
@@ -150,28 +152,6 @@ class XLNet(nn.Module):
         for block in self.blocks:
             x = block(x, relations)
         return x if targets is None else x[:, length:]
-
-    @classmethod
-    def from_pretrained(cls, folder_or_hub_id: str | Path) -> "XLNet":
-        """Load an XLNet checkpoint: a folder in Hugging Face's layout, or a model id on the hub.
-
-        Raises:
-            companion.checkpoints.CheckpointError: when there is none, it is another family's, a tensor is missing,
-                unexpected or of another size, or the weights are not safetensors.
-        """
-        return checkpoints.load(cls, XLNetConfig, xlnet, folder_or_hub_id)
-
-    def save_pretrained(
-        self, folder: str | Path, dtype: torch.dtype | None = None, shard_bytes: int | None = None
-    ) -> None:
-        """Write ``config.json`` and ``model.safetensors`` so that ``transformers`` loads them as XLNet.
-
-        Args:
-            folder: made when missing.
-            dtype: of the weights in the file; the model's own when not given.
-            shard_bytes: the largest file; see :func:`companion.checkpoints.save`.
-        """
-        checkpoints.save(self, xlnet, folder, dtype, shard_bytes)
 
 
 class LeftToRight(nn.Module):
