@@ -5,13 +5,19 @@
 
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
 from torch import nn
 
+from companion.bert import BertForPreTraining
+from companion.checkpoints import read_config
+from companion.checkpoints.pretrained import Pretrained
 from companion.gpt import GPT
 from companion.tokenization import load_tokenizer
+
+KINDS: dict[str, type[Pretrained]] = {"gpt2": GPT, "bert": BertForPreTraining}
 
 
 def folder(name: str) -> Path:
@@ -30,14 +36,17 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in _root().glob("*/model.safetensors"))
 
 
-def load(name: str) -> tuple[GPT, Tokenizer]:
+def load(name: str) -> tuple[Any, Tokenizer]:
     """Return a shipped model in evaluation mode, on the CPU, and its tokenizer.
+
+    The model is a :class:`companion.gpt.GPT`, or a :class:`companion.bert.BertForPreTraining`: its config.json says so.
 
     Raises:
         ValueError: when the package ships no model of that name.
     """
     path = folder(name)
-    return GPT.from_pretrained(path), load_tokenizer(path)
+    kind = KINDS[read_config(path, *KINDS)["model_type"]]
+    return kind.from_pretrained(path).eval(), load_tokenizer(path)
 
 
 def name_of(model: nn.Module) -> str | None:
@@ -47,9 +56,10 @@ def name_of(model: nn.Module) -> str | None:
     """
     parameters = dict(model.named_parameters())
     for name in names():
-        shipped = dict(GPT.from_pretrained(folder(name)).named_parameters())
+        shipped = dict(load(name)[0].named_parameters())
         if parameters.keys() == shipped.keys() and all(
-            torch.equal(parameter.detach().cpu().float(), shipped[key]) for key, parameter in parameters.items()
+            parameter.shape == shipped[key].shape and torch.equal(parameter.detach().cpu().float(), shipped[key])
+            for key, parameter in parameters.items()
         ):
             return name
     return None

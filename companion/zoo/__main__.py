@@ -1,10 +1,23 @@
 """Make or list the models of the zoo: ``python -m companion.zoo train prose``, ``… list``."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from companion import zoo
-from companion.zoo import recipes, story_recipes
+from companion.run import History
+from companion.zoo import bert_recipes, recipes, story_recipes
+
+
+def makers() -> dict[str, tuple[Callable[[str, Path, int], History], str]]:
+    """Return, for each model that can be made, what makes it and what its last evaluation measures."""
+    floor = "nats a token above the exact entropy of held-out stories"
+    wrong = "of the questions to held-out stories answered wrong"
+    return {
+        **dict.fromkeys(recipes.RECIPES, (recipes.train, "nats a token on held-out text")),
+        **dict.fromkeys(story_recipes.RECIPES, (story_recipes.train, floor)),
+        **dict.fromkeys(bert_recipes.RECIPES, (bert_recipes.train, wrong)),
+    }
 
 
 def main() -> None:
@@ -13,7 +26,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="name the models that ship with the package")
     train = commands.add_parser("train", help="make a model; run again to go on after an interruption")
-    train.add_argument("name", choices=sorted([*recipes.RECIPES, *story_recipes.RECIPES]))
+    train.add_argument("name", choices=sorted(makers()))
     train.add_argument("--to", type=Path, help="folder to write to; runs/<name> when not given")
     train.add_argument("--threads", type=int, default=1, help="of torch; the shipped models used 1")
     arguments = parser.parse_args()
@@ -21,11 +34,9 @@ def main() -> None:
         print("\n".join(zoo.names()))
         return
     target = arguments.to or Path("runs") / arguments.name
-    tells_stories = arguments.name in story_recipes.RECIPES
-    train_it = story_recipes.train if tells_stories else recipes.train
-    step, nats = train_it(arguments.name, target, arguments.threads).evaluations[-1]
-    measure = "above the exact entropy of held-out stories" if tells_stories else "on held-out text"
-    print(f"{target}: {step} steps, {nats:.3f} nats a token {measure}")
+    train_it, measure = makers()[arguments.name]
+    step, value = train_it(arguments.name, target, arguments.threads).evaluations[-1]
+    print(f"{target}: {step} steps, {value:.3f} {measure}")
 
 
 if __name__ == "__main__":

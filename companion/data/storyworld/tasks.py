@@ -25,10 +25,22 @@ class Example:
     Attributes:
         tokens: of the text; two texts are divided by ``SEPARATOR``.
         label: the right answer.
+        asked: so many tokens at the end are a question about the text.
     """
 
     tokens: tuple[str, ...]
     label: str
+    asked: int = 0
+
+    @property
+    def parts(self) -> tuple[tuple[str, ...], ...]:
+        """The text and its question, or the two texts, for a model that reads pairs; otherwise the text alone."""
+        if self.asked:
+            return self.tokens[: -self.asked], self.tokens[-self.asked :]
+        if self.tokens.count(SEPARATOR) != 1:
+            return (self.tokens,)
+        middle = self.tokens.index(SEPARATOR)
+        return self.tokens[:middle], self.tokens[middle + 1 :]
 
 
 @dataclass(frozen=True)
@@ -85,7 +97,7 @@ def sentiment(stories: Sequence[Story], asked: bool = True) -> list[Example]:
         for label, people in (("positive", good), ("negative", bad)):
             if good and bad:
                 event = Event("how", people[0], word=story.end.mood[people[0]])
-                examples.append(Example(_about(story, event, 2, asked), label))
+                examples.append(_about(story, event, label, asked))
     return examples
 
 
@@ -107,7 +119,7 @@ def meeting(stories: Sequence[Story], asked: bool = True) -> list[Example]:
         for label, asked_pairs in (("yes", yes), ("no", no)):
             if yes and no:
                 a, b = asked_pairs[0]
-                examples.append(Example(_about(story, Event("see", a, other=b, word=label), 2, asked), label))
+                examples.append(_about(story, Event("see", a, other=b, word=label), label, asked))
     return examples
 
 
@@ -174,13 +186,13 @@ TASKS: dict[str, Callable[[Sequence[Story]], list[Example]]] = {
 }
 
 
-def _about(story: Story, event: Event, answer: int, asked: bool) -> tuple[str, ...]:
-    """The text, then the question without its answer; or the names that it asks about, then the text."""
-    question = say(event, story.world.language)[:-answer]
+def _about(story: Story, event: Event, label: str, asked: bool) -> Example:
+    """The text, then the question without its one word of answer; or the names that it asks about, then the text."""
+    question = say(event, story.world.language)[:-2]
     if asked:
-        return (*told(story), *question)
+        return Example((*told(story), *question), label, len(question))
     names = [token for token, name in tagged(event, story.world.language) if name in ("subject", "other")]
-    return (*names, SEPARATOR, *told(story))
+    return Example((*names, SEPARATOR, *told(story)), label)
 
 
 def _opening(story: Story) -> list[Event]:

@@ -1,0 +1,169 @@
+"""A story and many questions about its end, as one pair of texts for a model that reads both ways.
+
+``[CLS] what happened [SEP] where is Tom garden . who has the key Anna . … [SEP]``: the answers stand in the text, and
+the objective hides some of them. To fill one in, the model must know who is where and who has what. Chapter:
+``book/concepts/transfer.ipynb``.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from companion.data.batching import POOL, by_length, check_batch_size
+from companion.data.storyworld.language import say
+from companion.data.storyworld.state import QUESTIONS, Event
+from companion.data.storyworld.views import told
+from companion.data.storyworld.world import Story, World
+from companion.data.vocabulary import Vocabulary, padded
+from companion.objectives import IGNORED
+from companion.objectives.masked import mask_tokens
+from companion.objectives.sentences import Pretraining
+
+SPECIALS = ("[CLS]", "[SEP]", "[MASK]")
+
+
+class Questionnaire(NamedTuple):
+    """Stories with questions and answers.
+
+    Attributes:
+        ids: (batch, length), padded with 0 at the end.
+        token_type_ids: (batch, length), 0 = what happened, 1 = the questions.
+        attention_mask: boolean (batch, length), True = a real token.
+        kinds: (batch, length), at each token of an answer the number of its kind in ``QUESTIONS``, counted from 1;
+            0 elsewhere.
+        labels: (batch,), 0 = the questions are about this story, 1 = about another one.
+    """
+
+    ids: Tensor
+    token_type_ids: Tensor
+    attention_mask: Tensor
+    kinds: Tensor
+    labels: Tensor
+
+
+def vocabulary_of(world: World) -> Vocabulary:
+    """Return the world's tokens and BERT's special ones, numbered as ``world.tokenizer(SPECIALS)`` does."""
+    return Vocabulary([*world.vocabulary, *SPECIALS])
+
+
+def lay_out(
+    stories: Sequence[Story],
+    n_questions: int,
+    draw: random.Random,
+    *,
+    kinds: Sequence[str] = QUESTIONS,
+    elsewhere: float = 0.0,
+) -> Questionnaire:
+    """Put questions to each story, of all kinds in turn, no question twice.
+
+    Args:
+        stories: told by one world; each must allow a question of these kinds.
+        n_questions: at most so many for each; a story in which little happens allows fewer.
+        draw: chooses them.
+        kinds: of questions.
+        elsewhere: share of the stories that get the questions of the story before them instead (BERT's second task).
+
+    Raises:
+        ValueError: when there is no story, one allows no question, or a kind is unknown.
+    """
+    for kind in kinds:
+        if kind not in QUESTIONS:
+            raise ValueError(f"kinds must be among {', '.join(QUESTIONS)}; got {kind!r}")
+    asked = [_questions(story, n_questions, kinds, draw) for story in stories]
+    if not all(asked) or not asked:
+        raise ValueError(f"each story must allow a question, and there must be one; got {len(stories)} stories")
+    vocabulary = vocabulary_of(stories[0].world)
+    labels = [int(draw.random() < elsewhere) for _ in stories]
+    rows, types, numbers = [], [], []
+    for number, story in enumerate(stories):
+        first = ["[CLS]", *told(story), "[SEP]"]
+        second: list[str] = []
+        of_kind: list[int] = []
+        for event in asked[number - labels[number]]:
+            sentence = say(event, story.world.language)
+            words = 2 if event.kind == "find" else 1
+            second += sentence
+            of_kind += [0] * (len(sentence) - words - 1) + [QUESTIONS.index(event.kind) + 1] * words + [0]
+        rows.append(vocabulary.encode([*first, *second, "[SEP]"]))
+        types.append([0] * len(first) + [1] * (len(second) + 1))
+        numbers.append([0] * len(first) + of_kind + [0])
+    ids, real = padded(rows)
+    return Questionnaire(ids, padded(types)[0], real, padded(numbers)[0], torch.tensor(labels))
+
+
+def hide(
+    batch: Questionnaire, world: World, *, answers: float = 0.75, share: float = 0.15, generator: torch.Generator
+) -> Pretraining:
+    """Hide words as BERT does, and answers on top of that.
+
+    Args:
+        batch: see :func:`lay_out`.
+        world: whose words they are.
+        answers: share of the answers' tokens to hide, each behind "[MASK]"; those of another story stay.
+        share: of all tokens to choose, see :func:`companion.objectives.masked.mask_tokens`.
+        generator: draws.
+    """
+    vocabulary = vocabulary_of(world)
+    cls_id, sep_id, mask_id = vocabulary.encode(SPECIALS)
+    masked = mask_tokens(
+        batch.ids,
+        batch.attention_mask,
+        mask_id=mask_id,
+        vocab_size=len(world.vocabulary),
+        special_ids=(0, cls_id, sep_id),
+        share=share,
+        generator=generator,
+    )
+    chosen = (batch.kinds > 0) & (batch.labels == 0)[:, None]
+    chosen &= torch.rand(batch.ids.shape, generator=generator) < answers
+    inputs = masked.inputs.masked_fill(chosen, mask_id)
+    targets = torch.where(chosen, batch.ids, masked.targets)
+    return Pretraining(inputs, targets, masked.visible, batch.token_type_ids, batch.labels)
+
+
+def questionnaire_batches(
+    world: World, batch_size: int, n_questions: int, elsewhere: float, seed: int = 0
+) -> Iterator[Pretraining]:
+    """Tell new stories without end, put questions to them, and hide words and answers.
+
+    Args:
+        world: that tells them.
+        batch_size: stories a batch.
+        n_questions: see :func:`lay_out`.
+        elsewhere: see :func:`lay_out`.
+        seed: of everything that is drawn.
+
+    Raises:
+        ValueError: when ``batch_size`` is below 1.
+    """
+    check_batch_size(batch_size)
+    generator, draw = torch.Generator().manual_seed(seed), random.Random(seed)
+    pool = 0
+    while True:
+        stories = world.stories(POOL * batch_size, seed=f"questionnaire/{seed}/{pool}")
+        for batch in by_length([len(told(story)) for story in stories], batch_size, generator):
+            laid = lay_out([stories[i] for i in batch], n_questions, draw, elsewhere=elsewhere)
+            yield hide(laid, world, generator=generator)
+        pool += 1
+
+
+def hide_answers(batch: Questionnaire, world: World) -> tuple[Tensor, Tensor]:
+    """Hide every answer and no other word: inputs (batch, length), and targets that are ``IGNORED`` elsewhere."""
+    asked = batch.kinds > 0
+    return batch.ids.masked_fill(asked, vocabulary_of(world).number("[MASK]")), batch.ids.masked_fill(~asked, IGNORED)
+
+
+def _questions(story: Story, count: int, kinds: Sequence[str], draw: random.Random) -> list[Event]:
+    by_kind = {kind: [event for _, event in story.world.process.questions_of(story.end, kind)] for kind in kinds}
+    for events in by_kind.values():
+        draw.shuffle(events)
+    chosen: list[Event] = []
+    while len(chosen) < count and any(by_kind.values()):
+        for events in by_kind.values():
+            if events and len(chosen) < count:
+                chosen.append(events.pop())
+    draw.shuffle(chosen)
+    return chosen
