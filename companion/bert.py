@@ -218,6 +218,20 @@ class BertForPreTraining(Pretrained):
         return logits, sentence
 
 
+def segments_of(ids: Tensor, sep_id: int) -> Tensor:
+    """Number the segment of each token: 0 up to and with the first ``[SEP]``, 1 after it.
+
+    Args:
+        ids: (batch, length).
+        sep_id: of ``[SEP]``.
+
+    Returns:
+        (batch, length).
+    """
+    ends = (ids == sep_id).long()
+    return (ends.cumsum(1) - ends).clamp(max=1)
+
+
 def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=0.02)

@@ -1,4 +1,4 @@
-"""Write a GPT as one ONNX file that runs in a web page, attention included.
+"""Write a GPT or a BERT as one ONNX file that runs in a web page, attention included.
 
 The file takes ``ids`` (1, length) and returns ``logits`` (1, length, vocab_size) and ``attention`` (layers, heads,
 length, length), for any length up to the context. Weights are stored as 16-bit floats and widened when the model
@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from torch import Tensor, nn
 
+from companion.bert import BertForPreTraining, segments_of
 from companion.capture import capture
 from companion.gpt import GPT
 
@@ -26,22 +27,30 @@ SMALLEST_HALVED = 1024  # values; below this a Cast costs more than it saves
 
 
 class _Packed(nn.Module):
-    """A GPT whose second output is the attention of all layers in one tensor."""
+    """A model whose second output is the attention of all layers in one tensor."""
 
-    def __init__(self, model: GPT) -> None:
+    def __init__(self, model: GPT | BertForPreTraining, sep_id: int | None) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.sep_id = model, sep_id
 
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         with capture(self.model) as record:
-            logits = self.model(ids)
+            if isinstance(self.model, GPT):
+                logits = self.model(ids)
+            else:
+                logits, _ = self.model(ids, None if self.sep_id is None else segments_of(ids, self.sep_id))
         return logits, torch.stack([weights[0] for weights in record.attention])  # (layers, heads, n, n)
 
 
-def export_onnx(model: GPT, path: str | Path) -> None:
+def export_onnx(model: GPT | BertForPreTraining, path: str | Path, sep_id: int | None = None) -> None:
     """Write ``model`` to ``path`` as ONNX; the file is checked against torch before it appears.
 
     Weights are rounded to 16 bits: a model trained in, or stored as, float16 loses nothing.
+
+    Args:
+        model: left as it is.
+        path: of the file.
+        sep_id: of ``[SEP]``, after which a BERT's second segment begins; all is the first when not given.
 
     Raises:
         ValueError: when a weight is too large for 16 bits.
@@ -53,24 +62,26 @@ def export_onnx(model: GPT, path: str | Path) -> None:
         parameter.data = parameter.data.half().float()
         if not parameter.isfinite().all():
             raise ValueError(f"{name} has a value beyond 65504, the largest 16-bit float")
-    proto = _halve_weights(_trace(rounded))
+    packed = _Packed(rounded, sep_id).eval()
+    proto = _halve_weights(_trace(packed))
     onnx.checker.check_model(proto, full_check=True)
-    _verify(proto, rounded)
+    _verify(proto, packed)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(proto.SerializeToString(deterministic=True))
     os.replace(partial, path)
 
 
-def _trace(model: GPT) -> onnx.ModelProto:
-    example = torch.zeros(1, min(3, model.config.context_length), dtype=torch.int64)
-    length = torch.export.Dim("length", min=1, max=model.config.context_length)
+def _trace(packed: _Packed) -> onnx.ModelProto:
+    longest = packed.model.config.context_length
+    example = torch.zeros(1, min(3, longest), dtype=torch.int64)
+    length = torch.export.Dim("length", min=1, max=longest)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter's own notices say nothing about this model
         logging.disable(logging.WARNING)
         try:
             program = torch.onnx.export(
-                _Packed(model).eval(),
+                packed,
                 (example,),
                 dynamo=True,
                 verbose=False,
@@ -117,11 +128,13 @@ def _key(values: np.ndarray) -> bytes:
     return repr(values.shape).encode() + values.tobytes()
 
 
-def _verify(proto: onnx.ModelProto, model: GPT) -> None:
+def _verify(proto: onnx.ModelProto, packed: _Packed) -> None:
     evaluator = ReferenceEvaluator(proto)
-    packed = _Packed(model).eval()
-    for length in {1, min(7, model.config.context_length)}:
-        ids = torch.arange(length).reshape(1, -1) % model.config.vocab_size
+    config = packed.model.config
+    for length in {1, min(7, config.context_length)}:
+        ids = torch.arange(length).reshape(1, -1) % config.vocab_size
+        if packed.sep_id is not None:
+            ids[0, length // 2] = packed.sep_id
         with torch.no_grad():
             expected = packed(ids)
         answers = evaluator.run(None, {"ids": ids.numpy()})

@@ -8,7 +8,7 @@ from families.bert import COMMON, SHAPES, theirs_of
 from models import stir
 from safetensors.torch import load_file, save_file
 
-from companion.bert import FAMILIES, Bert, BertConfig, BertForPreTraining
+from companion.bert import FAMILIES, Bert, BertConfig, BertForPreTraining, segments_of
 from companion.capture import ablate, capture
 from companion.checkpoints import WEIGHTS, CheckpointError
 
@@ -504,3 +504,8 @@ def test_a_distilbert_that_transformers_would_read_otherwise_is_not_saved(tmp_pa
     with pytest.raises(CheckpointError, match="a DistilBERT of transformers has norm_eps 1e-12; got 0.001"):
         tiny("distilbert", norm_eps=1e-3).save_pretrained(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_second_segment_begins_after_the_first_sep_and_goes_on_after_others():
+    ids = torch.tensor([[1, 5, 9, 6, 9, 7], [9, 9, 5, 5, 5, 5], [1, 5, 5, 5, 5, 5]])
+    assert segments_of(ids, 9).tolist() == [[0, 0, 0, 1, 1, 1], [0, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0]]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from onnx.reference import ReferenceEvaluator
 
+from companion.bert import BertConfig, BertForPreTraining, segments_of
 from companion.capture import capture
 from companion.export import export_onnx
 from companion.gpt import GPT, GPTConfig
@@ -62,3 +63,29 @@ def test_a_weight_beyond_16_bits_is_refused_and_nothing_is_written(tmp_path):
 def test_the_model_itself_is_not_touched(model, path):
     assert next(model.parameters()).dtype == torch.float32
     assert all(not layer.attention.observers for layer in model.blocks)
+
+
+@pytest.mark.parametrize("length", [1, 2, 9, 24])
+def test_a_bert_answers_as_torch_does_with_its_second_segment_after_sep(bert, length):
+    model, path = bert
+    ids = torch.randint(0, 90, (1, length), generator=torch.Generator().manual_seed(length))
+    ids[0, length // 2] = 7
+    with torch.no_grad(), capture(model) as record:
+        expected, _ = model(ids, segments_of(ids, 7))
+    with torch.no_grad():
+        all_first, _ = model(ids)
+    logits, attention = ReferenceEvaluator(str(path)).run(None, {"ids": ids.numpy()})
+    assert np.abs(logits - expected.numpy()).max() < 1e-4
+    assert np.abs(attention - torch.cat(record.attention).numpy()).max() < 1e-4
+    assert length < 3 or np.abs(logits - all_first.numpy()).max() > 1e-2
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory):
+    torch.manual_seed(0)
+    model = BertForPreTraining(BertConfig(90, context_length=24, n_layers=2, n_heads=3, d_model=48)).eval()
+    for parameter in model.parameters():
+        parameter.data = (4 * parameter.data).half().float()
+    path = tmp_path_factory.mktemp("export") / "model.onnx"
+    export_onnx(model, path, sep_id=7)
+    return model, path

@@ -10,10 +10,14 @@ import zlib
 import numpy as np
 import pytest
 import torch
+from models import stir
 from tokenizers import Tokenizer
 
 from companion import zoo
+from companion.bert import BertConfig, BertForPreTraining
 from companion.capture import capture
+from companion.data.storyworld import World
+from companion.data.storyworld.questionnaire import SPECIALS
 from companion.gpt import GPT, GPTConfig
 from companion.tokenization import token_labels, train_byte_bpe
 from companion.widgets import AttentionView
@@ -272,6 +276,36 @@ def test_a_model_without_a_longest_text_reads_any_and_names_no_next_token_when_i
     view = AttentionView.live(xlnet, tokenizer, "the cat sat on the mat " * 9)
     assert view.shape[-1] == len(view.tokens) > 40
     assert view.next_tokens == []
+
+
+@pytest.fixture(scope="module")
+def reader():
+    tokenizer = World().tokenizer(SPECIALS)
+    torch.manual_seed(0)
+    config = BertConfig(tokenizer.get_vocab_size(), context_length=40, n_layers=2, n_heads=2, d_model=8)
+    model = BertForPreTraining(config).eval()
+    stir(model)
+    return model, tokenizer
+
+
+def test_a_bert_names_what_it_takes_to_stand_behind_the_last_mask(reader):
+    model, tokenizer = reader
+    view = AttentionView.live(model, tokenizer, "Tom is in the [MASK] . [SEP] Where is Tom [MASK] .")
+    encoded = tokenizer.encode(view.text)
+    types = [0] * 8 + [1] * (len(encoded.ids) - 8)  # [CLS] … [SEP] is the first segment
+    with torch.no_grad():
+        logits, _ = model(torch.tensor([encoded.ids]), torch.tensor([types]))
+    place = encoded.tokens.index("[MASK]", 8)
+    best = int(logits[0, place].argmax())
+    assert view.next_tokens[0]["token"] == view.next_tokens[0]["text"] == tokenizer.id_to_token(best)
+    assert view.next_tokens[0]["probability"] == pytest.approx(float(logits[0, place].softmax(-1).max()), abs=1e-5)
+    assert view.mask == "[MASK]"
+
+
+def test_without_a_mask_a_bert_names_nothing(reader):
+    view = AttentionView.live(*reader, "Tom is in the garden .")
+    assert view.next_tokens == []
+    assert view.shape[-1] == len(view.tokens) == 8
 
 
 def test_only_a_model_of_the_zoo_is_left_to_the_page(model, tokenizer):

@@ -32,7 +32,7 @@ PACKAGES = {
     ".": ("@huggingface/tokenizers/dist", ("tokenizers.min.mjs",)),
 }
 # what the exported file depends on, beside the model itself
-EXPORT_SOURCES = ("attention.py", "capture.py", "export.py", "gpt.py")
+EXPORT_SOURCES = ("attention.py", "bert.py", "capture.py", "export.py", "gpt.py", "transformer.py")
 
 logger = logging.getLogger(__name__)
 
@@ -111,11 +111,14 @@ def export_model(name: str, folder: Path) -> None:
     """Write ``model.onnx``, ``tokenizer.json`` and ``limits.json`` of one model of the zoo."""
     from companion import zoo
     from companion.export import export_onnx
+    from companion.widgets.live import MASK
 
     model, tokenizer = zoo.load(name)
-    export_onnx(model, folder / "model.onnx")
+    export_onnx(model, folder / "model.onnx", tokenizer.token_to_id("[SEP]"))
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     limits = {"context_length": model.config.context_length}
+    if (mask_id := tokenizer.token_to_id(MASK)) is not None:
+        limits |= {"mask": MASK, "mask_id": mask_id}
     (folder / "limits.json").write_text(json.dumps(limits), encoding="utf-8")  # last: it marks a whole folder
 
 

@@ -25,7 +25,7 @@ class View extends Picture {
     };
     follow(["attention", "tokens", "shape", "encoding", "levels"], "picture");
     follow(["layer", "head", "view"], "controls", "choice");
-    follow(["error", "device", "latency_ms", "next_tokens", "is_live", "text", "answered", "webgpu", "caption"], "live");
+    follow(["error", "device", "latency_ms", "next_tokens", "mask", "is_live", "text", "answered", "webgpu", "caption"], "live");
   }
 
   listenToControls() {
@@ -61,7 +61,10 @@ class View extends Picture {
     ui.next.onclick = (event) => {
       const button = event.target.closest("button");
       if (!button) return;
-      ui.box.value += button.dataset.text;
+      const [text, mask] = [ui.box.value, this.model.get("mask")];
+      const at = mask ? text.lastIndexOf(mask) : text.length;
+      if (at < 0) return; // the mask went while its answer was on its way
+      ui.box.value = text.slice(0, at) + button.dataset.text + text.slice(at + (mask ?? "").length);
       this.type({});
     };
   }

@@ -55,6 +55,7 @@ class AttentionView(anywidget.AnyWidget):
     answered = t.Unicode(help="the text that was asked about last; text runs ahead of it").tag(sync=True)
     error = t.Unicode().tag(sync=True)
     next_tokens = t.List(t.Dict(), help="token, probability, text; likeliest first").tag(sync=True)
+    mask = t.Unicode(help="what in the text a choice of these takes the place of; empty = appended").tag(sync=True)
     model_name = t.Unicode().tag(sync=True)
     device = t.Unicode().tag(sync=True)
     latency_ms = t.Float(0.0).tag(sync=True)
@@ -153,6 +154,7 @@ class AttentionView(anywidget.AnyWidget):
             for name, value in _picture(answer.tokens, answer.attention).items():
                 setattr(self, name, value)
             self.next_tokens = answer.next_tokens
+            self.mask = answer.mask
             self.device = answer.device
             self.latency_ms = answer.latency_ms
             self.error = ""
@@ -172,7 +174,7 @@ class AttentionView(anywidget.AnyWidget):
 
     def _state(self) -> dict[str, Any]:
         names = ("tokens", "shape", "encoding", "levels", "attention", "layer", "head", "view", "caption", "text")
-        return {name: getattr(self, name) for name in (*names, "next_tokens", "model_name")}
+        return {name: getattr(self, name) for name in (*names, "next_tokens", "mask", "model_name")}
 
 
 def _picture(tokens: list[str], attention: Any) -> dict[str, Any]:

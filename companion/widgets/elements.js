@@ -75,7 +75,8 @@ function build() {
   const line = make("div", { className: "ca-line" }, ui.status, ui.gpuLabel);
   ui.ask = make("div", { className: "ca-ask" }, labelFor(ui.box, "Type: the model reads along"), ui.box, line, ui.error);
   ui.stage = make("div", { className: "ca-stage" }, ui.canvas, ui.tip);
-  ui.predict = make("div", {}, make("p", { className: "ca-title" }, "Next token"), ui.next);
+  ui.nextTitle = make("p", { className: "ca-title" });
+  ui.predict = make("div", {}, ui.nextTitle, ui.next);
   const region = { className: "ca-scroll", tabIndex: 0, role: "region", "aria-label": "Table of the chosen row" };
   ui.details = make("details", {}, make("summary", {}, "Row as a table"), make("div", region, ui.table));
   const title = make("p", { className: "ca-title" }, "All heads, layer by layer");
@@ -94,9 +95,9 @@ function barParts(token, share, number) {
   return [make("span", { className: "ca-name" }, token), bar, make("span", { className: "ca-number" }, number)];
 }
 
-/** A likely next token; a click on one that can be typed appends it. */
-function nextRow({ token, probability, text }, live) {
+/** A likely token; a click on one that can be typed appends it, or puts it in the place of the mask. */
+function nextRow({ token, probability, text }, live, mask) {
   const parts = barParts(token, probability, `${(100 * probability).toFixed(1)} %`);
-  const button = { type: "button", title: "Append to the text", "data-text": text };
+  const button = { type: "button", title: mask ? `Put it in the place of ${mask}` : "Append to the text", "data-text": text };
   return make("li", {}, live && text ? make("button", button, ...parts) : make("div", {}, ...parts));
 }

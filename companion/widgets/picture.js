@@ -108,7 +108,9 @@ class Picture {
     ui.gpuLabel.hidden = model.get("webgpu") === undefined; // only a page has it, and only where the browser does
     ui.gpu.checked = Boolean(model.get("webgpu"));
     ui.caption.textContent = model.get("caption");
-    const rows = model.get("next_tokens").map((next) => nextRow(next, model.get("is_live")));
+    const mask = model.get("mask");
+    ui.nextTitle.textContent = mask ? `Behind ${mask}` : "Next token";
+    const rows = model.get("next_tokens").map((next) => nextRow(next, model.get("is_live"), mask));
     ui.predict.hidden = rows.length === 0;
     const focused = Array.from(ui.next.children).findIndex((row) => row.contains(document.activeElement));
     ui.next.replaceChildren(...rows);

@@ -29,7 +29,7 @@ window.companionLive = (() => {
 
   /**
    * Run a model of the book on a text: { ids, tokens, logits (of the last position), allLogits, attention, shape,
-   * next_tokens, device, latency_ms }.
+   * next_tokens, mask, device, latency_ms }.
    */
   function run(name, text, { webgpu = false, loading = () => {} } = {}) {
     return new Promise((resolve, reject) => {
@@ -42,8 +42,9 @@ window.companionLive = (() => {
 
   /** The same answer as the traits of a view. */
   async function answer(name, text, webgpu, loading) {
-    const { tokens, attention, shape, next_tokens, device, latency_ms } = await run(name, text, { webgpu, loading });
-    return { tokens, attention: new DataView(attention.buffer), encoding: "float32", shape, next_tokens, device, latency_ms };
+    const { tokens, attention, shape, next_tokens, mask, device, latency_ms } = await run(name, text, { webgpu, loading });
+    const view = new DataView(attention.buffer);
+    return { tokens, attention: view, encoding: "float32", shape, next_tokens, mask, device, latency_ms };
   }
 
   return { run, answer };

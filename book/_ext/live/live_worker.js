@@ -79,12 +79,13 @@ function added({ tokenizer, byteLevel }, last, id) {
   return both.startsWith(before) ? both.slice(before.length) : both;
 }
 
+/** The likeliest tokens at one place, after the token `last` or, without one, behind a mask. */
 function candidates(model, logits, last) {
   const most = logits.reduce((a, b) => Math.max(a, b));
   const total = logits.reduce((sum, logit) => sum + Math.exp(logit - most), 0);
   const best = Array.from(logits.keys()).sort((a, b) => logits[b] - logits[a]).slice(0, CANDIDATES);
   return best.map((id) => {
-    const text = added(model, last, id);
+    const text = last === undefined ? label(model, id) : added(model, last, id);
     const whole = !text.includes("\ufffd"); // part of a character cannot be typed
     return { token: label(model, id), probability: Math.exp(logits[id] - most) / total, text: whole ? text : "" };
   });
@@ -101,7 +102,10 @@ async function run({ name, text, webgpu }, report) {
   }
   const input = new model.ort.Tensor("int64", BigInt64Array.from(ids, BigInt), [1, ids.length]);
   const { logits, attention } = await model.session.run({ ids: input });
-  const last = logits.data.slice((ids.length - 1) * logits.dims[2]);
+  const at = (place) => logits.data.slice(place * logits.dims[2], (place + 1) * logits.dims[2]);
+  const last = at(ids.length - 1);
+  const masked = model.mask ? ids.lastIndexOf(model.mask_id) : -1;
+  const next = model.mask ? [] : candidates(model, last, ids.at(-1));
   return {
     ids,
     tokens: ids.map((id) => label(model, id)),
@@ -109,7 +113,8 @@ async function run({ name, text, webgpu }, report) {
     allLogits: logits.data.slice(),
     attention: attention.data.slice(), // out of the runtime's own memory, so that it can be handed over
     shape: attention.dims.map(Number),
-    next_tokens: candidates(model, last, ids.at(-1)),
+    next_tokens: masked < 0 ? next : candidates(model, at(masked)),
+    mask: model.mask ?? "",
     device: `this page · ${webgpu ? "WebGPU" : "WASM"}`,
     latency_ms: performance.now() - start,
   };
