@@ -27,6 +27,7 @@ from companion.objectives.permutation import Permuted, permutation_loss, permute
 from companion.objectives.spans import Seq2Seq, corrupt, sequence_loss
 from companion.positions import order_mask, sinusoidal_start
 from companion.t5 import T5, T5Config
+from companion.text_to_text import rates
 from companion.training import fit
 from companion.xlnet import XLNet, XLNetConfig
 
@@ -93,7 +94,7 @@ def hidden_span(model: nn.Module, ids: Tensor, real: Tensor, place: Tensor) -> T
 
 
 # Of each model's chapter or benchmark, at about this number of steps.
-RATES = {"causal (GPT)": 8e-3, "masked (BERT)": 1e-2, "permutation (XLNet)": 1e-2, "span (T5)": 7e-3}
+RATES = {"causal (GPT)": 8e-3, "masked (BERT)": 1e-2, "permutation (XLNet)": 1e-2, "span (T5)": 1e-2}
 OBJECTIVES: dict[str, tuple[Callable[[], nn.Module], Callable[..., Any], Callable[..., Tensor], Callable[..., Tensor]]]
 OBJECTIVES = {
     "causal (GPT)": (lambda: GPT(GPTConfig(VOCABULARY, 144, **SIZES)), causal, causal_loss, hidden_causal),
@@ -135,7 +136,7 @@ def run(name: str, seed: int, steps: int) -> dict[str, float]:
     body = getattr(model, "bert", model)
     if hasattr(body, "position_embedding"):
         sinusoidal_start(body)
-    options = {
+    options: dict[str, Any] = {
         "optimizer": "muon",
         "learning_rate": RATES[name],
         "weight_decay": 0.0,
@@ -143,6 +144,8 @@ def run(name: str, seed: int, steps: int) -> dict[str, float]:
     }
     with torch.enable_grad():
         stream = batches(make_batch, seed)
+        if isinstance(model, T5):
+            options["rate_of"] = rates(SIZES["d_model"] // SIZES["n_heads"])
         history = fit(model, stream, steps=steps, loss=loss, seed=seed, device="cpu", progress=False, **options)
     told = rows(WORLD.stories(HELD_OUT, seed=1_000_000))
     own = loss(model, make_batch(told, torch.Generator().manual_seed(0))).item()

@@ -119,6 +119,12 @@ class GPT(Pretrained):
                 the context, or a mask of another shape than the text's.
             TypeError: on a mask that is not boolean.
         """
+        return self.unembedding(self.hidden(ids, attention_mask, cache))
+
+    def hidden(
+        self, ids: Tensor, attention_mask: Tensor | None = None, cache: Sequence[KVCache] | None = None
+    ) -> Tensor:
+        """Return what the logits are read off, (batch, length, d_model); arguments and errors as :meth:`forward`'s."""
         past = cache[0].length if cache else 0
         check_ids(ids, self.config.vocab_size, self.config.context_length, past)
         check_mask(attention_mask, ids.size(0), past + ids.size(1))
@@ -127,7 +133,7 @@ class GPT(Pretrained):
         mask = None if attention_mask is None else attention_mask[:, None, None, :]  # (batch, 1, 1, key)
         for layer, block in enumerate(self.blocks):
             x = block(x, mask=mask, cache=cache[layer] if cache else None)
-        return self.unembedding(self.final_norm(x))
+        return self.final_norm(x)
 
     def new_cache(self) -> list[KVCache]:
         """Make an empty cache for each layer, to be passed to :meth:`forward` again and again."""

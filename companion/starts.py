@@ -1,13 +1,16 @@
 """Where training begins: numbers from which a small encoder learns sooner.
 
-Chapter: ``book/algorithms/bert.ipynb``, "A better start". Source: Trockman & Kolter 2023, "Mimetic Initialization of
-Self-Attention Layers".
+Chapters: ``book/algorithms/bert.ipynb``, "A better start"; ``book/concepts/transfer.ipynb``. Source: Trockman & Kolter
+2023, "Mimetic Initialization of Self-Attention Layers".
 """
 
+from collections.abc import Sequence
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from companion.attention import MultiHeadAttention
+from companion.positions import rotary_frequencies, sinusoidal_start
 
 
 @torch.no_grad()
@@ -29,9 +32,7 @@ def matching_start(model: nn.Module, scale: float = 0.1) -> None:
     """
     if not scale > 0:
         raise ValueError(f"scale must be above 0; got {scale}")
-    layers = [module for module in model.modules() if isinstance(module, MultiHeadAttention)]
-    if not layers:
-        raise ValueError(f"{type(model).__name__} has no MultiHeadAttention to begin with matching keys")
+    layers = _attention_layers(model)
     width: int = model.config.d_model  # type: ignore[union-attr,assignment]
     tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     for name, module in model.named_modules():
@@ -41,3 +42,55 @@ def matching_start(model: nn.Module, scale: float = 0.1) -> None:
             nn.init.normal_(module.weight, std=scale)
     for layer in layers:
         layer.key.weight.copy_(layer.query.weight)
+
+
+@torch.no_grad()
+def neighbour_start(model: nn.Module, offsets: Sequence[int], sharpness: float = 4.0, base: float = 1000.0) -> None:
+    """Let the heads of the first layer begin by looking a few tokens back, each by its own number of tokens.
+
+    Which word a place, a thing or an answer goes with depends first of all on what stands right beside it, and a model
+    that has to find that out from random numbers takes very long. On top of
+    :func:`companion.positions.sinusoidal_start` the tokens and segments leave the d_head fastest dimensions of the
+    embedding to the positions; the key matrix of each head copies these, and the query matrix turns each of their pairs
+    by the angle of its offset k: ``q_t = s PE(t - k)`` and ``k_u = s PE(u)``, so that the score
+    ``s^2 sum_i cos(w_i (t - k - u)) / sqrt(d_head)`` is highest at ``u = t - k``. Nothing is added to the model: only
+    the numbers that training begins with are others.
+
+    Args:
+        model: with ``token_embedding`` and ``position_embedding``, and MultiHeadAttention layers.
+        offsets: of the first layer's heads, one each; a negative one looks ahead.
+        sharpness: s; the higher, the more of the attention is on that one token.
+        base: of the sines, see :func:`companion.positions.sinusoidal_positions`.
+
+    Raises:
+        ValueError: when there is no such layer, another number of offsets than of heads, or a head is of odd width.
+    """
+    first = _attention_layers(model)[0]
+    d_model, d_head = first.query.in_features, first.query.out_features // first.n_heads
+    if len(offsets) != first.n_heads:
+        raise ValueError(f"each of the {first.n_heads} heads needs an offset; got {list(offsets)}")
+    if d_head % 2:
+        raise ValueError(f"a head must hold pairs of sine and cosine, so its width must be even; got {d_head}")
+    sinusoidal_start(model, base=base)
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Embedding) and name.endswith(("token_embedding", "segment_embedding")):
+            module.weight[:, :d_head] = 0
+    fastest = rotary_frequencies(d_model, base)[: d_head // 2]
+    turns = [_turned(fastest * offset) for offset in offsets]  # (d_head, d_head) each
+    for matrix, parts in ((first.query, turns), (first.key, [torch.eye(d_head)] * len(turns))):
+        matrix.weight.zero_()
+        matrix.bias.zero_()
+        matrix.weight[:, :d_head] = sharpness * torch.cat(parts)
+
+
+def _turned(angles: Tensor) -> Tensor:
+    """The matrix that turns each pair (sin a, cos a) to (sin(a - angle), cos(a - angle))."""
+    cos, sin = angles.cos(), angles.sin()
+    return torch.block_diag(*(torch.tensor([[c, -s], [s, c]]) for c, s in zip(cos, sin, strict=True)))
+
+
+def _attention_layers(model: nn.Module) -> list[MultiHeadAttention]:
+    layers = [module for module in model.modules() if isinstance(module, MultiHeadAttention)]
+    if not layers:
+        raise ValueError(f"{type(model).__name__} has no MultiHeadAttention layer whose start could be chosen")
+    return layers

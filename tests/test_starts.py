@@ -1,11 +1,12 @@
-"""The matching start changes numbers only, and lets equal tokens find each other."""
+"""A start changes numbers only: equal tokens find each other, or heads look at their neighbours."""
 
 import pytest
 import torch
 from torch import nn
 
 from companion.bert import BertConfig, BertForPreTraining
-from companion.starts import matching_start
+from companion.capture import capture
+from companion.starts import matching_start, neighbour_start
 
 
 def started(seed=0, **sizes):
@@ -51,7 +52,7 @@ def test_a_vector_scores_highest_with_itself():
 
 
 def test_a_model_without_attention_is_refused():
-    with pytest.raises(ValueError, match="Linear has no MultiHeadAttention to begin with matching keys"):
+    with pytest.raises(ValueError, match="Linear has no MultiHeadAttention layer"):
         matching_start(nn.Linear(2, 2))
 
 
@@ -59,3 +60,44 @@ def test_a_model_without_attention_is_refused():
 def test_a_scale_that_is_not_above_zero_is_refused(scale):
     with pytest.raises(ValueError, match=f"scale must be above 0; got {scale}"):
         matching_start(BertForPreTraining(BertConfig(31, 16, **SIZES)), scale)
+
+
+def neighbourly(offsets, seed=0, **sizes):
+    torch.manual_seed(seed)
+    config = BertConfig(**{"vocab_size": 31, "context_length": 40} | sizes)
+    model = BertForPreTraining(config).eval()
+    neighbour_start(model.bert, offsets)
+    return model
+
+
+@pytest.mark.parametrize(("offsets", "heads"), [((1, 2, 3, 4), 4), ((-1, 7), 2), ((0,), 1)])
+def test_each_head_of_the_first_layer_looks_back_by_its_offset_whatever_the_words(offsets, heads):
+    model = neighbourly(offsets, n_layers=2, n_heads=heads, d_model=64)
+    ids = torch.randint(31, (3, 40), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad(), capture(model) as record:
+        model(ids)
+    for head, offset in enumerate(offsets):
+        inner = torch.arange(8, 32)
+        weights = record.attention[0][:, head]  # (batch, query, key)
+        on_it, before, after = (weights[:, inner, inner - offset + step].mean() for step in (0, -1, 1))
+        assert on_it > 2 * max(before, after)
+
+
+def test_only_the_first_layer_and_the_embeddings_are_touched():
+    torch.manual_seed(0)
+    model = BertForPreTraining(BertConfig(31, 40, n_layers=2, n_heads=2, d_model=32))
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    neighbour_start(model.bert, (1, 2))
+    changed = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
+    first = {f"bert.encoder.blocks.0.attention.{name}.weight" for name in ("query", "key")}
+    tables = {f"bert.{name}_embedding.weight" for name in ("token", "position", "segment")}
+    assert changed == first | tables
+
+
+@pytest.mark.parametrize(
+    ("offsets", "d_model", "message"),
+    [((1,), 32, r"each of the 2 heads needs an offset; got \[1\]"), ((1, 2), 6, "width must be even; got 3")],
+)
+def test_offsets_and_widths_that_do_not_fit_are_refused(offsets, d_model, message):
+    with pytest.raises(ValueError, match=message):
+        neighbourly(offsets, n_layers=1, n_heads=2, d_model=d_model)

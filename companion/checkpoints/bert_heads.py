@@ -65,8 +65,7 @@ class HeadFamily:
         """Return the ``config.json`` of a configuration and its labels."""
         content = BODY.config_json(config) | {"architectures": [self._architecture(config.family)]}
         if self.labels:
-            content["id2label"] = {str(number): label for number, label in enumerate(self.labels)}
-            content["label2id"] = {label: number for number, label in enumerate(self.labels)}
+            content |= written_labels(self.labels)
         if self.first_token:
             content[POOLING] = "cls"
         own = {"albert": ("classifier_dropout_prob",), "distilbert": ("seq_classif_dropout", "qa_dropout")}
@@ -90,14 +89,14 @@ def read_pooling(folder: Path) -> str:
     return read_config(folder, *NAMES).get(POOLING, "pooled")
 
 
-def read_labels(folder: Path) -> tuple[str, ...]:
-    """Return the names of the labels in a ``config.json``, in the order of their numbers.
+def read_labels(folder: Path, families: Sequence[str] = tuple(NAMES)) -> tuple[str, ...]:
+    """Return the names of the labels in a ``config.json`` of one of the families, in the order of their numbers.
 
     Raises:
         CheckpointError: when they are not numbered 0, 1, 2 …, fewer than two or not different, or the head is one for
             numbers, or for several labels at once.
     """
-    config = read_config(folder, *NAMES)
+    config = read_config(folder, *families)
     problem = config.get("problem_type")
     if problem not in (None, "single_label_classification"):
         raise CheckpointError(f"{folder}/config.json is of the problem_type {problem}; here each text has one label")
@@ -108,6 +107,12 @@ def read_labels(folder: Path) -> tuple[str, ...]:
         return check_labels(labels)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{folder}/config.json has unusable labels in id2label: {error}") from error
+
+
+def written_labels(labels: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the fields of ``config.json`` that name the labels."""
+    numbered = {str(number): label for number, label in enumerate(labels)}
+    return {"id2label": numbered, "label2id": {label: int(number) for number, label in numbered.items()}}
 
 
 def check_labels(labels: Sequence[str]) -> tuple[str, ...]:

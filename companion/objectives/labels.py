@@ -14,7 +14,7 @@ from companion.objectives.batches import IGNORED, cross_entropy
 
 def read(model: Any, batch: Rows) -> Tensor:
     """Return what a head says of a batch's texts; families without a second segment are given none."""
-    types = batch.token_type_ids if model.config.n_segments > 1 else None
+    types = batch.token_type_ids if getattr(model.config, "n_segments", 1) > 1 else None
     return model(batch.inputs, types, batch.attention_mask)
 
 

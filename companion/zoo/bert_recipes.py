@@ -21,8 +21,8 @@ from companion.data.storyworld.questionnaire import (
 )
 from companion.objectives import IGNORED
 from companion.objectives.sentences import pretraining_loss
-from companion.positions import sinusoidal_start
 from companion.run import History, joined
+from companion.starts import neighbour_start
 from companion.training import fit
 
 
@@ -35,8 +35,7 @@ class BertRecipe:
         config: sizes of the model; its vocabulary is the world's and BERT's special tokens.
         rounds: steps of each round; the learning rate rises and falls in each.
         batch_size: stories a step, each told once and never again.
-        n_questions: at most so many to a story.
-        elsewhere: share of the stories with another story's questions (next-sentence prediction).
+        offsets: how far back the heads of the first layer look at the start.
         learning_rate: at the peak; Muon and AdamW, without weight decay: no story comes twice.
         seed: of the weights and of the stories.
     """
@@ -45,8 +44,7 @@ class BertRecipe:
     config: BertConfig
     rounds: tuple[int, ...]
     batch_size: int
-    n_questions: int
-    elsewhere: float
+    offsets: tuple[int, ...]
     learning_rate: float
     seed: int
 
@@ -54,11 +52,10 @@ class BertRecipe:
 RECIPES = {
     "storyworld-bert": BertRecipe(
         language="en",
-        config=BertConfig(len(vocabulary_of(World())), context_length=192, n_layers=4, n_heads=4, d_model=64),
-        rounds=(12_000, 12_000),
+        config=BertConfig(len(vocabulary_of(World())), context_length=224, n_layers=4, n_heads=4, d_model=64),
+        rounds=(12_000, 10_000),
         batch_size=16,
-        n_questions=12,
-        elsewhere=0.25,
+        offsets=(1, 2, 3, 4),
         learning_rate=3e-3,
         seed=2026,
     ),
@@ -90,12 +87,12 @@ def train(name: str, target: Path, threads: int = 1) -> History:
     watched = world.stories(200, HELD_OUT_SEED)
     torch.manual_seed(recipe.seed)
     model = BertForPreTraining(recipe.config)
-    sinusoidal_start(model.bert)
+    neighbour_start(model.bert, recipe.offsets)
     histories = []
     for number, steps in enumerate(recipe.rounds):
         history = fit(
             model,
-            questionnaire_batches(world, recipe.batch_size, recipe.n_questions, recipe.elsewhere, recipe.seed + number),
+            questionnaire_batches(world, recipe.batch_size, recipe.seed + number),
             steps=steps,
             loss=pretraining_loss,
             optimizer="muon",
@@ -149,7 +146,7 @@ def card(name: str, folder: Path, history: History) -> str:
     model = BertForPreTraining.from_pretrained(folder).eval()  # the rounded weights that ship
     world = World(language=recipe.language)
     stories = world.stories(HELD_OUT, HELD_OUT_SEED)
-    words, pairs = _pretraining_accuracy(model, stories, recipe)
+    words, pairs = _pretraining_accuracy(model, stories)
     return CARD.format(
         name=name,
         config=recipe.config,
@@ -170,10 +167,10 @@ def card(name: str, folder: Path, history: History) -> str:
 
 
 @torch.no_grad()
-def _pretraining_accuracy(model: nn.Module, stories: Sequence[Story], recipe: BertRecipe) -> tuple[float, float]:
+def _pretraining_accuracy(model: nn.Module, stories: Sequence[Story]) -> tuple[float, float]:
     """The share of hidden words, and of pairs, that the model gets right, on both of BERT's own tasks."""
-    laid = lay_out(stories, recipe.n_questions, random.Random(0), elsewhere=0.5)
-    batch = hide(laid, stories[0].world, answers=0.0, generator=torch.Generator().manual_seed(0))
+    laid = lay_out(stories, 8, random.Random(0), elsewhere=0.5)
+    batch = hide(laid, stories[0].world, answers=0.0, share=0.15, generator=torch.Generator().manual_seed(0))
     texts = zip(*(x.split(100) for x in (batch.inputs, laid.token_type_ids, laid.attention_mask)), strict=True)
     answers = [model(*text) for text in texts]
     logits, pairs = (torch.cat(parts) for parts in zip(*answers, strict=True))
@@ -190,14 +187,15 @@ A BERT of {config.n_layers} layers × {config.n_heads} heads, d_model {config.d_
 **For** fine-tuning on tasks about stories, as a teacher, and for filling in `[MASK]`. **Not for** any other text: it
 knows the words of the story world and no others.
 
-**Trained on** English stories of `companion.data.storyworld`, version {version}, size small, each with up to
-{recipe.n_questions} questions about its end as the second part of the text: {seen} of them, each read once. Hidden are
-15 % of the words, and three quarters of the answers on top; {recipe.elsewhere:.0%} of the stories come with the
-questions of another one, for next-sentence prediction.
+**Trained on** English stories of `companion.data.storyworld`, version {version}, size small, each with up to eight
+questions about its end, and what is true then, as the second part of the text: {seen} of them, each read once. Hidden
+are 5 % of all words, and nine tenths of the answers on top; one story in eight comes with the questions of another one,
+for next-sentence prediction (`companion.data.storyworld.questionnaire`).
 
 **Trained by** `python -m companion.zoo train {name}`: {rounds} steps of {recipe.batch_size} stories,
-learned positions that begin as sines, Muon and AdamW, peak learning rate {recipe.learning_rate}, seed {recipe.seed},
-torch {torch}, Python {python}; {minutes} minutes of processor time, one thread.
+first heads that begin by looking 1 to 4 tokens back (`companion.starts.neighbour_start`), Muon and AdamW, peak
+learning rate {recipe.learning_rate}, seed {recipe.seed}, torch {torch}, Python {python};
+{minutes} minutes of processor time, one thread.
 
 **Measured** on {held_out} held-out stories, with the rounded weights that ship: {words} of the hidden words are right
 (15 % of the words of a story and its questions), and {pairs} of the pairs. One question to a story, its answer hidden,

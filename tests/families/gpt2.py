@@ -8,8 +8,12 @@ import torch.nn.functional as F
 
 from companion.capture import capture
 from companion.checkpoints import gpt2 as family
+from companion.checkpoints.gpt2_heads import ClassifierFamily
+from companion.data.labelled import Labelled
 from companion.gpt import GPT
+from companion.last_token import LastTokenClassifier
 from companion.objectives import IGNORED
+from companion.objectives.labels import classification_loss
 from families import Case, Outputs, maps_on_real, on_real, real_tokens, saved, stir
 
 SHAPES = [
@@ -17,6 +21,7 @@ SHAPES = [
     {"n_layer": 1, "n_head": 1, "n_embd": 10, "tie_word_embeddings": False},
     {"n_layer": 3, "n_head": 5, "n_embd": 20, "n_inner": 7, "activation_function": "gelu"},
 ]
+LABELS = {1: "joy", 2: "anger", 0: "none"}
 
 
 def case(sizes: dict, folder: Path) -> Case:
@@ -43,4 +48,33 @@ def case(sizes: dict, folder: Path) -> Case:
     return Case(GPT.from_pretrained(saved(theirs, folder)), theirs, run_ours, run_theirs, family)
 
 
-CASES = {"GPT-2": [partial(case, shape) for shape in SHAPES]}
+def labelled_case(sizes: dict, folder: Path) -> Case:
+    from transformers import GPT2Config, GPT2ForSequenceClassification
+
+    torch.manual_seed(0)
+    named = {"id2label": LABELS, "label2id": {name: number for number, name in LABELS.items()}}
+    common = {"vocab_size": 41, "n_positions": 24, "bos_token_id": None, "eos_token_id": None, "pad_token_id": 0}
+    theirs = GPT2ForSequenceClassification(GPT2Config(**common | sizes | named, attn_implementation="eager")).eval()
+    stir(theirs)
+    real = real_tokens(3, 11)
+    ids = torch.randint(1, 41, (3, 11)).masked_fill(~real, 0)  # transformers finds the last token by the padding's id
+    rows = Labelled(ids, torch.zeros_like(ids), real, torch.tensor([2, 0, 1]))
+
+    def run_ours(model: LastTokenClassifier) -> Outputs:
+        with capture(model, detach=False) as record:
+            logits = model(ids, attention_mask=real)
+        maps = [maps_on_real(w, real) for w in record.attention]
+        return Outputs([logits], maps, classification_loss(model, rows))
+
+    def run_theirs(model: GPT2ForSequenceClassification) -> Outputs:
+        out = model(ids, attention_mask=real.long(), labels=rows.labels, output_attentions=True)
+        return Outputs([out.logits], [maps_on_real(w, real) for w in out.attentions], out.loss)
+
+    ours = LastTokenClassifier.from_pretrained(saved(theirs, folder))
+    return Case(ours, theirs, run_ours, run_theirs, ClassifierFamily(ours.labels))
+
+
+CASES = {
+    "GPT-2": [partial(case, shape) for shape in SHAPES],
+    "GPT-2, head for texts": [partial(labelled_case, {**shape, "tie_word_embeddings": True}) for shape in SHAPES],
+}

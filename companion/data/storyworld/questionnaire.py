@@ -1,8 +1,9 @@
 """A story and many questions about its end, as one pair of texts for a model that reads both ways.
 
 ``[CLS] what happened [SEP] where is Tom garden . who has the key Anna . … [SEP]``: the answers stand in the text, and
-the objective hides some of them. To fill one in, the model must know who is where and who has what. Chapter:
-``book/concepts/transfer.ipynb``.
+the objective hides some of them. To fill one in, the model must know who is where and who has what. What is true at the
+end may be told once more between the questions (*Tom is in the garden .*), with a word to be filled in as well.
+Chapter: ``book/concepts/transfer.ipynb``.
 """
 
 import random
@@ -13,9 +14,9 @@ import torch
 from torch import Tensor
 
 from companion.data.batching import POOL, by_length, check_batch_size
-from companion.data.storyworld.language import say
+from companion.data.storyworld.language import say, tagged
 from companion.data.storyworld.state import QUESTIONS, Event
-from companion.data.storyworld.views import told
+from companion.data.storyworld.views import summary_events, told
 from companion.data.storyworld.world import Story, World
 from companion.data.vocabulary import Vocabulary, padded
 from companion.objectives import IGNORED
@@ -23,6 +24,7 @@ from companion.objectives.masked import mask_tokens
 from companion.objectives.sentences import Pretraining
 
 SPECIALS = ("[CLS]", "[SEP]", "[MASK]")
+FACT = len(QUESTIONS) + 1
 
 
 class Questionnaire(NamedTuple):
@@ -33,7 +35,7 @@ class Questionnaire(NamedTuple):
         token_type_ids: (batch, length), 0 = what happened, 1 = the questions.
         attention_mask: boolean (batch, length), True = a real token.
         kinds: (batch, length), at each token of an answer the number of its kind in ``QUESTIONS``, counted from 1;
-            0 elsewhere.
+            ``FACT`` at the word to be filled in of a sentence that tells what is true; 0 elsewhere.
         labels: (batch,), 0 = the questions are about this story, 1 = about another one.
     """
 
@@ -55,6 +57,8 @@ def lay_out(
     draw: random.Random,
     *,
     kinds: Sequence[str] = QUESTIONS,
+    facts: bool = False,
+    fewer: float = 0.0,
     elsewhere: float = 0.0,
 ) -> Questionnaire:
     """Put questions to each story, of all kinds in turn, no question twice.
@@ -64,6 +68,8 @@ def lay_out(
         n_questions: at most so many for each; a story in which little happens allows fewer.
         draw: chooses them.
         kinds: of questions.
+        facts: also tell what is true at the end, between the questions.
+        fewer: share of the stories that get any smaller number of questions, from 1 on.
         elsewhere: share of the stories that get the questions of the story before them instead (BERT's second task).
 
     Raises:
@@ -72,7 +78,10 @@ def lay_out(
     for kind in kinds:
         if kind not in QUESTIONS:
             raise ValueError(f"kinds must be among {', '.join(QUESTIONS)}; got {kind!r}")
-    asked = [_questions(story, n_questions, kinds, draw) for story in stories]
+    asked = []
+    for story in stories:
+        count = draw.randint(1, n_questions) if draw.random() < fewer else n_questions
+        asked.append(_questions(story, count, kinds, draw))
     if not all(asked) or not asked:
         raise ValueError(f"each story must allow a question, and there must be one; got {len(stories)} stories")
     vocabulary = vocabulary_of(stories[0].world)
@@ -82,11 +91,12 @@ def lay_out(
         first = ["[CLS]", *told(story), "[SEP]"]
         second: list[str] = []
         of_kind: list[int] = []
-        for event in asked[number - labels[number]]:
-            sentence = say(event, story.world.language)
-            words = 2 if event.kind == "find" else 1
+        other = number - labels[number]
+        events = asked[other] + (summary_events(stories[other].end) if facts else [])
+        for event in draw.sample(events, len(events)):
+            sentence, asks = _asking(event, story.world.language, draw)
             second += sentence
-            of_kind += [0] * (len(sentence) - words - 1) + [QUESTIONS.index(event.kind) + 1] * words + [0]
+            of_kind += asks
         rows.append(vocabulary.encode([*first, *second, "[SEP]"]))
         types.append([0] * len(first) + [1] * (len(second) + 1))
         numbers.append([0] * len(first) + of_kind + [0])
@@ -95,7 +105,7 @@ def lay_out(
 
 
 def hide(
-    batch: Questionnaire, world: World, *, answers: float = 0.75, share: float = 0.15, generator: torch.Generator
+    batch: Questionnaire, world: World, *, answers: float, share: float, generator: torch.Generator
 ) -> Pretraining:
     """Hide words as BERT does, and answers on top of that.
 
@@ -125,16 +135,27 @@ def hide(
 
 
 def questionnaire_batches(
-    world: World, batch_size: int, n_questions: int, elsewhere: float, seed: int = 0
+    world: World,
+    batch_size: int,
+    seed: int = 0,
+    *,
+    n_questions: int = 8,
+    fewer: float = 0.25,
+    elsewhere: float = 0.125,
+    answers: float = 0.9,
+    share: float = 0.05,
 ) -> Iterator[Pretraining]:
-    """Tell new stories without end, put questions to them, and hide words and answers.
+    """Tell new stories without end, put questions to them and tell what is true, and hide words and answers.
 
     Args:
         world: that tells them.
         batch_size: stories a batch.
-        n_questions: see :func:`lay_out`.
-        elsewhere: see :func:`lay_out`.
         seed: of everything that is drawn.
+        n_questions: see :func:`lay_out`.
+        fewer: see :func:`lay_out`.
+        elsewhere: see :func:`lay_out`.
+        answers: see :func:`hide`.
+        share: see :func:`hide`.
 
     Raises:
         ValueError: when ``batch_size`` is below 1.
@@ -145,8 +166,9 @@ def questionnaire_batches(
     while True:
         stories = world.stories(POOL * batch_size, seed=f"questionnaire/{seed}/{pool}")
         for batch in by_length([len(told(story)) for story in stories], batch_size, generator):
-            laid = lay_out([stories[i] for i in batch], n_questions, draw, elsewhere=elsewhere)
-            yield hide(laid, world, generator=generator)
+            chosen = [stories[i] for i in batch]
+            laid = lay_out(chosen, n_questions, draw, facts=True, fewer=fewer, elsewhere=elsewhere)
+            yield hide(laid, world, answers=answers, share=share, generator=generator)
         pool += 1
 
 
@@ -154,6 +176,16 @@ def hide_answers(batch: Questionnaire, world: World) -> tuple[Tensor, Tensor]:
     """Hide every answer and no other word: inputs (batch, length), and targets that are ``IGNORED`` elsewhere."""
     asked = batch.kinds > 0
     return batch.ids.masked_fill(asked, vocabulary_of(world).number("[MASK]")), batch.ids.masked_fill(~asked, IGNORED)
+
+
+def _asking(event: Event, language: str, draw: random.Random) -> tuple[tuple[str, ...], list[int]]:
+    """A sentence, and at each of its tokens the number of its kind where it is asked for, or 0."""
+    sentence = say(event, language)
+    if event.kind in QUESTIONS:
+        words = 2 if event.kind == "find" else 1
+        return sentence, [0] * (len(sentence) - words - 1) + [QUESTIONS.index(event.kind) + 1] * words + [0]
+    asked = draw.choice(("subject", "object")) if event.kind == "take" else "place" if event.kind == "be" else "word"
+    return sentence, [FACT * (field == asked) for _, field in tagged(event, language)]
 
 
 def _questions(story: Story, count: int, kinds: Sequence[str], draw: random.Random) -> list[Event]:
@@ -165,5 +197,4 @@ def _questions(story: Story, count: int, kinds: Sequence[str], draw: random.Rand
         for events in by_kind.values():
             if events and len(chosen) < count:
                 chosen.append(events.pop())
-    draw.shuffle(chosen)
     return chosen

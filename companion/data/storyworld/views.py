@@ -70,11 +70,15 @@ def summary(story: Story) -> tuple[str, ...]:
 
     It uses the sentences of the story itself; whoever has a thing is said to take it.
     """
-    end = story.end
+    return tuple(token for event in summary_events(story.end) for token in say(event, story.world.language))
+
+
+def summary_events(end: State) -> list[Event]:
+    """Return the sentences of a :func:`summary`, in no language."""
     events = [Event("be", person, place=place) for person, place in end.place.items()]
     events += [Event("take", person, object=thing) for thing, person in end.holder.items()]
     events += [Event("feel", person, word=mood) for person, mood in end.mood.items()]
-    return tuple(token for event in events for token in say(event, story.world.language))
+    return events
 
 
 def facts(state: State) -> set[tuple[str, str, str]]:

@@ -1,0 +1,51 @@
+"""Checkpoints of a GPT-2 with a head that labels texts: how ``transformers`` names them.
+
+Chapter: ``book/algorithms/finetuning.ipynb``.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from companion.checkpoints import CheckpointError, gpt2, read_config
+from companion.checkpoints.bert_heads import written_labels
+from companion.checkpoints.layout import Layout, Rule
+
+if TYPE_CHECKING:
+    from companion.gpt import GPTConfig
+
+ARCHITECTURE = "GPT2ForSequenceClassification"
+
+
+@dataclass(frozen=True)
+class ClassifierFamily:
+    """The checkpoints of GPT-2 as a classifier.
+
+    Attributes:
+        labels: their names, which are written.
+    """
+
+    labels: tuple[str, ...] = ()
+
+    def layout(self, config: "GPTConfig") -> Layout:
+        """Name the tensors of a checkpoint; the scores of the next token are not in it."""
+        body = gpt2.layout(replace(config, tied=True))
+        rules = [replace(rule, ours=tuple(f"gpt.{name}" for name in rule.ours)) for rule in body.rules]
+        rules.append(Rule("score.weight", ("classifier.weight",)))
+        return Layout(rules, body.prefix, ("score.",), rf"{body.ignored}|^gpt\.unembedding\.")
+
+    def read_fields(self, folder: Path) -> dict[str, Any]:
+        """Return the fields of a :class:`companion.gpt.GPTConfig` from a ``config.json``.
+
+        Raises:
+            CheckpointError: when it is of another head, or asks for a variant that this package does not have.
+        """
+        found = read_config(folder, "gpt2").get("architectures") or [ARCHITECTURE]
+        if ARCHITECTURE not in found:
+            raise CheckpointError(f"{folder} holds a {', '.join(found)}; this class loads a {ARCHITECTURE}")
+        return gpt2.read_fields(folder)
+
+    def config_json(self, config: "GPTConfig") -> dict[str, Any]:
+        """Return the ``config.json`` of a configuration and its labels; rows are padded with token 0."""
+        own = {"architectures": [ARCHITECTURE], "pad_token_id": 0}
+        return gpt2.config_json(config) | written_labels(self.labels) | own
