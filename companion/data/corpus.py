@@ -4,16 +4,13 @@ Chapter: ``book/concepts/language_model.ipynb``. What comes back is a list of do
 :mod:`companion.data.prose` splits, encodes and cuts into windows.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from companion.data import prose
+from companion.data import hub, prose
 
 HUB = "hub:"
-INSTALL = "pip install 'large-language-models-live[hub]', or pip install 'datasets>=4'"
 
 
 def load(source: str | Path, **options: Any) -> list[str]:
@@ -91,23 +88,9 @@ def hub_dataset(
         FileNotFoundError: when there is no such dataset, or the hub cannot be reached.
         ValueError: on an unknown configuration, split or column, a column that is not text, or a split without text.
     """
-    library = _library()
-    what = f"dataset {str(name_or_folder)!r}"
-    try:
-        with _quiet(library):
-            rows = library.load_dataset(str(name_or_folder), config, split=split)
-    except (StopIteration, ValueError, RuntimeError, OSError, library.exceptions.DatasetsError) as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, StopIteration | library.arrow_writer.SchemaInferenceError):  # said of a file without rows
-            raise ValueError(f"{what}: split {split!r} has no rows") from error
-        kind = FileNotFoundError if isinstance(error, OSError) else ValueError
-        raise kind(f"{what} cannot be loaded: {cause}") from error
-    if column not in rows.column_names:
-        raise ValueError(f"{what} has no column {column!r}; choose from {', '.join(rows.column_names)}")
-    dtype = getattr(rows.features[column], "dtype", "nested")
-    if dtype not in ("string", "large_string"):
-        raise ValueError(f"{what}: column {column!r} holds {dtype}, not text")
-    return _not_empty(rows[column], f"{what}: column {column!r} of split {split!r} has no text in any row")
+    rows, what = hub.load_rows(name_or_folder, split, config), f"dataset {str(name_or_folder)!r}"
+    texts = hub.read_column(rows, column, what)
+    return _not_empty(texts, f"{what}: column {column!r} of split {split!r} has no text in any row")
 
 
 def _read(file: Path) -> str:
@@ -132,25 +115,3 @@ def _not_empty(texts: Iterable[str | None], message: str) -> list[str]:
     if not kept:
         raise ValueError(message)
     return kept
-
-
-def _library() -> ModuleType:
-    try:
-        import datasets
-    except ImportError as error:
-        raise ModuleNotFoundError(f"datasets of the hub need the `datasets` library: {INSTALL}") from error
-    if int(datasets.__version__.split(".")[0]) < 4:
-        raise ModuleNotFoundError(f"`datasets` {datasets.__version__} may run a dataset's own code: {INSTALL}")
-    return datasets
-
-
-@contextmanager
-def _quiet(library: ModuleType) -> Iterator[None]:
-    """No progress bars while it loads, and afterwards as before."""
-    shown = library.are_progress_bars_disabled() is False
-    library.disable_progress_bars()
-    try:
-        yield
-    finally:
-        if shown:
-            library.enable_progress_bars()
