@@ -6,16 +6,29 @@ mistake instead, the answer is the hint that names that mistake.
 
 from companion.exercises import (
     attention,
+    attention_math,
     bert,
     bert_family,
     denoising,
+    distillation,
+    distillation_layers,
+    distillation_losses,
+    finetuning,
+    finetuning_layers,
     gpt,
     language_model,
+    limits,
+    losses,
+    metrics,
     modern_decoder,
     optimization,
+    optimizers,
+    positions_norms_activations,
+    rise,
     storyworld,
     t5,
     tokenization,
+    transfer,
     transformer,
     xlnet,
 )
@@ -24,6 +37,8 @@ from companion.exercises.checking import Exercise, Feedback, Mistake
 __all__ = ["Exercise", "Feedback", "Mistake", "exercise", "names"]
 
 _CHAPTERS = (
+    rise,
+    limits,
     language_model,
     storyworld,
     optimization,
@@ -37,6 +52,17 @@ _CHAPTERS = (
     t5,
     denoising,
     modern_decoder,
+    finetuning,
+    finetuning_layers,
+    transfer,
+    distillation,
+    distillation_layers,
+    attention_math,
+    positions_norms_activations,
+    losses,
+    distillation_losses,
+    metrics,
+    optimizers,
 )
 _ALL: dict[str, Exercise] = {e.name: e for chapter in _CHAPTERS for e in chapter.EXERCISES}
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from companion import zoo
+from companion.bert import segments_of
 from companion.capture import capture
 from companion.tokenization import token_labels
 
@@ -141,6 +142,26 @@ def test_a_story_is_answered_in_the_page_as_by_torch(home, name, text, appended)
     assert answer["ids"] == ids
     assert np.abs(np.reshape(answer["allLogits"], logits.shape) - logits.numpy()).max() < 1e-4
     assert answer["next"][0]["text"] == appended  # a word brings the space that divides it from the last
+
+
+def test_a_bert_fills_in_a_mask_in_the_page_as_in_torch(home):
+    page, _ = home
+    model, tokenizer = zoo.load("storyworld-bert")
+    text = "Tom is in the garden. Anna goes to the park. [SEP] Where is Anna? [MASK]."
+    answer = page.evaluate(
+        """async text => { const r = await companionLive.run('storyworld-bert', text);
+        return { ids: r.ids, next: r.next_tokens, mask: r.mask, allLogits: Array.from(r.allLogits) } }""",
+        text,
+    )
+    ids = tokenizer.encode(text).ids
+    sep_id, mask_id = (tokenizer.token_to_id(token) for token in ("[SEP]", "[MASK]"))
+    with torch.no_grad():
+        logits = model(torch.tensor([ids]), segments_of(torch.tensor([ids]), sep_id))[0][0]
+    assert answer["ids"] == ids
+    assert answer["mask"] == "[MASK]"
+    assert np.abs(np.reshape(answer["allLogits"], logits.shape) - logits.numpy()).max() < 1e-4
+    best = tokenizer.id_to_token(int(logits[ids.index(mask_id)].argmax()))
+    assert answer["next"][0]["token"] == answer["next"][0]["text"] == best
 
 
 def test_a_text_that_the_model_cannot_read_keeps_the_picture_and_says_why(home, prose):
