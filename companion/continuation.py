@@ -36,8 +36,9 @@ class Continuation:
         self.cache: Any = model.new_cache() if use_cache else None
 
     def logits(self) -> Tensor:
-        """Score each token as the next one of each text: (rows, vocab), in single precision."""
-        return self._run(self.ids[:, self._past :])[:, -1].float()
+        """Score each token as the next one of each text: (rows, vocab), never in half precision."""
+        scores = self._run(self.ids[:, self._past :])[:, -1]
+        return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
     def append(self, token: Tensor) -> None:
         """Add one token (rows,) to each text."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from companion.objectives import IGNORED, causal_loss, readable
+from companion.objectives.batches import precise
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def surprisals(model: nn.Module, rows: Tensor, batch_size: int = 64) -> Tensor:
     """
     device, parts = _device(model), []
     for batch in rows.split(batch_size):
-        log_probs = model(readable(batch[:, :-1]).to(device)).float().log_softmax(-1)
+        log_probs = precise(model(readable(batch[:, :-1]).to(device))).log_softmax(-1)
         target = readable(batch[:, 1:]).to(device)
         nats = -log_probs.gather(-1, target[..., None])[..., 0].cpu()  # (batch, length)
         parts.append(nats.masked_fill(batch[:, 1:].cpu() == IGNORED, torch.nan))

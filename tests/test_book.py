@@ -130,11 +130,12 @@ print(f"value={companion.VALUE} moment={time.time_ns()}")
 def small_book(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A book of one page with the real configuration and extensions, over a package of one line.
 
-    Without `live_widgets`, which needs the real package.
+    Without `live_widgets` and `checked_equations`, which need the real package.
     """
     config = yaml.safe_load((root / "_config.yml").read_text())
-    del config["sphinx"]["local_extensions"]["live_widgets"]
-    config["sphinx"]["config"]["extensions"].remove("live_widgets")
+    for name in ("live_widgets", "checked_equations"):
+        del config["sphinx"]["local_extensions"][name]
+        config["sphinx"]["config"]["extensions"].remove(name)
     (tmp_path / "_config.yml").write_text(yaml.safe_dump(config))
     (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
     for name in ("_ext", "_static"):

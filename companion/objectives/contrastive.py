@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from companion.embedding import similarity
+from companion.objectives.batches import precise
 
 
 class Views(NamedTuple):
@@ -47,7 +48,7 @@ def contrastive_loss(a: Tensor, b: Tensor, temperature: float = 0.05) -> Tensor:
         raise ValueError(f"a and b must both be (n >= 2, d); got {tuple(a.shape)} and {tuple(b.shape)}")
     if not temperature > 0:
         raise ValueError(f"temperature must be above 0; got {temperature}")
-    return F.cross_entropy(similarity(a, b).float() / temperature, torch.arange(len(a), device=a.device))
+    return F.cross_entropy(precise(similarity(a, b)) / temperature, torch.arange(len(a), device=a.device))
 
 
 def views_loss(model: nn.Module, batch: Views) -> Tensor:

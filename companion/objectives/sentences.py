@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from companion.data.vocabulary import padded
-from companion.objectives.batches import cross_entropy
+from companion.objectives.batches import cross_entropy, precise
 from companion.objectives.masked import mask_tokens
 
 Sentences = Sequence[Sequence[int]]  # a document: its sentences, each a list of ids
@@ -143,7 +143,7 @@ def pretraining_loss(model: nn.Module, batch: Pretraining) -> Tensor:
     logits, pair_logits = model(batch.inputs, batch.token_type_ids, batch.visible[:, 0])
     if pair_logits is None:
         raise ValueError(f"{type(model).__name__} has no head for pairs of sentences; train it with masked_loss")
-    return cross_entropy(logits, batch.targets) + F.cross_entropy(pair_logits.float(), batch.labels)
+    return cross_entropy(logits, batch.targets) + F.cross_entropy(precise(pair_logits), batch.labels)
 
 
 def _cut(documents: Sequence[Sentences], generator: torch.Generator | None) -> list[tuple[list[int], list[int]]]:

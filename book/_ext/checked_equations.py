@@ -1,0 +1,168 @@
+"""Sphinx extension: below each numbered equation stands that it was checked, with its symbols and the code that did it.
+
+Every labelled equation of the book must have an entry in ``companion.equations``, and its three computations must
+agree; every entry must have its equation. What is missing or disagrees is a warning, and so fails the build. The
+directive ``symbol-index`` lists the symbols of all equations. Words that are added to the pages pass through the
+message catalogue ``checked_equations`` of the book's ``locale_dirs``; :func:`messages` lists them for translators.
+"""
+
+import inspect
+import math
+import re
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
+from sphinx.writers.html5 import HTML5Translator
+from symbol_index import CATALOG, SymbolIndex, parts, shape, word
+
+from companion.equations import Checked, Equation, equation, labels
+
+SUMMARY = "Checked: by hand, {companion} and {library} agree to {size} on {inputs} random inputs"
+WORDS = (SUMMARY, "Symbol", "Meaning", "Shape", "Equations", "By hand", "In a notebook:")
+
+
+logger = logging.getLogger(__name__)
+
+
+class checked_equation(nodes.General, nodes.Element):  # in lower case, as docutils has it
+    """What stands below an equation: that it was checked, and how. Pages in HTML show it, others leave it out."""
+
+
+@cache
+def results() -> dict[str, Checked | str]:
+    """Check all equations once, and return what was found, or the message of what went wrong, by label."""
+    found: dict[str, Checked | str] = {}
+    for label in labels():
+        try:
+            found[label] = equation(label).check()
+        except Exception as error:  # whatever a form raises, the page is to blame, not the build
+            found[label] = f"{type(error).__name__}: {error}"
+    return found
+
+
+def check_first(_app: Sphinx, _env: BuildEnvironment, docnames: list[str]) -> None:
+    """Check before the reading of pages is divided among processes, which then know the results."""
+    if docnames:
+        results()
+
+
+def add_folds(app: Sphinx, doctree: nodes.document) -> None:
+    """Put what was found below each labelled equation of a page; warn where there is nothing, or something wrong."""
+    for block in list(doctree.findall(nodes.math_block)):
+        label = block.get("label")
+        if not label:
+            continue
+        found = results().get(label)
+        if isinstance(found, Checked) and found.agrees:
+            fold = checked_equation(label=label, difference=found.difference, inputs=found.inputs)
+            block.parent.insert(block.parent.index(block) + 1, fold)
+            continue
+        what = "has no check in companion.equations" if found is None else f"is not as its check computes it: {found}"
+        logger.warning("the equation %s %s", label, what, location=block, type=CATALOG)
+
+
+def check_completeness(app: Sphinx, env: BuildEnvironment) -> None:
+    """Warn of checks whose equation is not in the book."""
+    if app.config.checked_equations_complete:
+        for label in sorted(set(labels()) - set(env.get_domain("math").equations)):  # type: ignore[attr-defined]
+            logger.warning("companion.equations checks %s, and no page has that equation", label, type=CATALOG)
+
+
+def visit_fold(self: HTML5Translator, node: checked_equation) -> None:
+    """Write the fold: its line, the table of symbols, and the three computations."""
+    one = equation(node["label"])
+    titles = (("hand", escape(word("By hand"))), ("ours", "<code>companion</code>"), ("torch", escape(one.library)))
+    self.body.append(f'<details class="checked-equation"><summary>{summary(node, one)}</summary>\n{table(one)}')
+    for form, title in titles:
+        self.body.append(f'<p class="checked-form">{title}</p>\n')
+        self.body.append(self.highlighter.highlight_block(source(getattr(one, form)), "python", location=node))
+    call = f'from companion.equations import equation\n\nequation("{one.label}").check()'
+    self.body.append(f'<p class="checked-form">{escape(word("In a notebook:"))}</p>\n')
+    self.body.append(self.highlighter.highlight_block(call, "python", location=node) + "</details>\n")
+    raise nodes.SkipNode
+
+
+def skip_fold(_self: Any, _node: checked_equation) -> None:
+    """Leave the fold out, where there is nothing to unfold."""
+    raise nodes.SkipNode
+
+
+def summary(node: checked_equation, one: Equation) -> str:
+    """Return the line that is seen before the fold is opened, as HTML."""
+    values = {"library": escape(one.library), "size": power(node["difference"]), "inputs": str(node["inputs"])}
+    return escape(word(SUMMARY), quote=False).format(companion="<code>companion</code>", **values)
+
+
+def power(difference: float) -> str:
+    """Return a difference rounded up to a power of ten, 10⁻¹⁵ at least, so that it is the same on every machine."""
+    exponent = max(-15, math.ceil(math.log10(difference))) if difference else -15
+    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def table(one: Equation) -> str:
+    """Return the table of an equation's symbols, as HTML that scrolls inside itself."""
+    head = "".join(f"<th>{escape(word(title))}</th>" for title in ("Symbol", "Meaning", "Shape"))
+    rows = "".join(
+        f"<tr><td>{inline(f'${s.tex}$')}</td><td>{inline(word(s.meaning))}</td><td>{inline(shape(s))}</td></tr>\n"
+        for s in one.symbols
+    )
+    return (
+        '<div class="checked-symbols" tabindex="0">'
+        f'<table class="table"><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>\n'
+    )
+
+
+def inline(text: str) -> str:
+    """Return a text with ``$mathematics$`` and `` `code` `` as HTML."""
+    return "".join(
+        {
+            "math": f'<span class="math notranslate nohighlight">\\({escape(part)}\\)</span>',
+            "code": f"<code>{escape(part)}</code>",
+        }.get(kind, escape(part))
+        for kind, part in parts(text)
+    )
+
+
+def source(form: Any) -> str:
+    """Return the code of a form, and before it that of the functions of its module that it calls."""
+    names, codes = dict[str, None](), [form.__code__]
+    while codes:  # those of a comprehension are in a code of its own
+        code = codes.pop(0)
+        names |= dict.fromkeys(code.co_names)
+        codes += [constant for constant in code.co_consts if inspect.iscode(constant)]
+    called = (form.__globals__.get(name) for name in names)
+    helpers = [f for f in called if inspect.isfunction(f) and f.__module__ == form.__module__]
+    return "\n\n".join(re.sub(r"\b_(?=[a-z])", "", inspect.getsource(f).rstrip()) for f in [*helpers, form])
+
+
+def messages() -> list[str]:
+    """Return everything that a translator of the book finds in the catalogue of this extension."""
+    meanings = (symbol.meaning for label in labels() for symbol in equation(label).symbols)
+    return list(dict.fromkeys((*WORDS, *meanings)))
+
+
+def add_catalog(app: Sphinx, config: Config) -> None:
+    """Look for translations of the added words where the book's own are."""
+    for folder in config.locale_dirs:
+        app.add_message_catalog(CATALOG, str(Path(app.confdir) / folder))
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the extension; a book that is not whole sets ``checked_equations_complete`` to false."""
+    app.add_config_value("checked_equations_complete", True, "env", [bool])
+    skip = (skip_fold, None)
+    app.add_node(checked_equation, html=(visit_fold, None), latex=skip, text=skip, man=skip, texinfo=skip)
+    app.add_directive("symbol-index", SymbolIndex)
+    app.add_css_file("checked_equations.css")
+    app.connect("config-inited", add_catalog)
+    app.connect("env-before-read-docs", check_first)
+    app.connect("doctree-read", add_folds)
+    app.connect("env-check-consistency", check_completeness)
+    return {"version": "1", "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,240 @@
+"""The equations of ``book/formulas/attention_math.ipynb`` about one head and its gradients."""
+
+import math
+from itertools import product
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from companion.attention import scaled_dot_product_attention
+from companion.equations.checking import Equation, Symbol
+from companion.equations.drawing import between, normal
+
+SHARE = Symbol("a_{ij}", "share of its reading that query $i$ gives to key $j$")
+SCORE = Symbol("s_{ij}", "score of query $i$ for key $j$")
+QUERY = Symbol("q_i", "query $i$, $1 \\le i \\le n$", "d_k")
+KEY = Symbol("k_j", "key $j$, $1 \\le j \\le m$", "d_k")
+VALUE = Symbol("v_j", "value $j$, $1 \\le j \\le m$", "d_v")
+OUTPUT = Symbol("o_i", "what query $i$ has read", "d_v")
+KEY_SIZE = Symbol("d_k", "length of a query and of a key")
+LOSS = Symbol(r"\mathcal{L}", "loss: any number computed from the outputs")
+PULL = Symbol("g_i", r"$\partial\mathcal{L} / \partial o_i$: where the loss grows fastest", "d_v")
+
+
+def _forward_hand(q: Tensor, k: Tensor, v: Tensor, b: Tensor) -> Tensor:
+    output = torch.zeros(len(q), v.size(1))
+    for i in range(len(q)):
+        dots = [sum(float(q[i, c] * k[j, c]) for c in range(q.size(1))) for j in range(len(k))]
+        s = [dot / math.sqrt(q.size(1)) + float(b[i, j]) for j, dot in enumerate(dots)]
+        total = sum(math.exp(score) for score in s)
+        for j in range(len(k)):
+            output[i] += math.exp(s[j]) / total * v[j]
+    return output
+
+
+def _forward_ours(q: Tensor, k: Tensor, v: Tensor, b: Tensor) -> Tensor:
+    output, _ = scaled_dot_product_attention(q, k, v, mask=b == 0)
+    return output
+
+
+def _forward_torch(q: Tensor, k: Tensor, v: Tensor, b: Tensor) -> Tensor:
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=b)
+
+
+def _masked(generator: Generator) -> dict[str, Any]:
+    allowed = normal(generator, 3, 5) > 0
+    allowed[:, 0] = True  # each reads something
+    b = torch.zeros(3, 5).masked_fill(~allowed, -math.inf)
+    return {"q": normal(generator, 3, 4), "k": normal(generator, 5, 4), "v": normal(generator, 5, 2), "b": b}
+
+
+def _spread_hand(mu: Tensor, sigma: Tensor, chances: Tensor) -> tuple[Tensor, Tensor]:
+    d_k, (mu_q, mu_k), (sigma_q, sigma_k) = chances.size(1), mu, sigma
+    variance = d_k * (sigma_q**2 * sigma_k**2 + sigma_q**2 * mu_k**2 + mu_q**2 * sigma_k**2)
+    return d_k * mu_q * mu_k, variance
+
+
+def _spread_ours(mu: Tensor, sigma: Tensor, chances: Tensor) -> tuple[Tensor, Tensor]:
+    query, key, chance = _everything(mu, sigma, chances)
+    zero = torch.zeros(1, query.size(1))  # a key of score 0, to read the other scores off
+    _, weights = scaled_dot_product_attention(query, torch.cat([key, zero]), torch.cat([key, zero]), scale=1.0)
+    scores = (weights[:, :-1] / weights[:, -1:]).log()
+    mean = (chance * scores).sum()
+    return mean, (chance * (scores - mean) ** 2).sum()
+
+
+def _spread_torch(mu: Tensor, sigma: Tensor, chances: Tensor) -> tuple[Tensor, Tensor]:
+    query, key, chance = _everything(mu, sigma, chances)
+    scores, weight = (query @ key.T).flatten(), chance.flatten()
+    return torch.dot(weight, scores), torch.cov(scores, correction=0, aweights=weight)
+
+
+def _everything(mu: Tensor, sigma: Tensor, chances: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Every query and every key that can be drawn when each component takes one of two values, and their chances."""
+    odds = ((1 - chances) / chances).sqrt()  # (2, d_k)
+    values = mu[:, None, None] + sigma[:, None, None] * torch.stack([odds, -1 / odds], dim=-1)  # (2, d_k, 2)
+    both = torch.stack([chances, 1 - chances], dim=-1)
+    query, key = (torch.stack([torch.stack(way) for way in product(*part)]) for part in values)  # (2^d_k, d_k)
+    p, r = (torch.stack([torch.stack(way) for way in product(*part)]).prod(1) for part in both)
+    return query, key, p[:, None] * r
+
+
+def _two_values(generator: Generator) -> dict[str, Any]:
+    means = torch.tensor([between(generator, -1, 1) for _ in range(2)])
+    sizes = torch.tensor([between(generator, 0.5, 1.5) for _ in range(2)])
+    chances = torch.tensor([[between(generator, 0.3, 0.7) for _ in range(3)] for _ in range(2)])
+    return {"mu": means, "sigma": sizes, "chances": chances}
+
+
+def _shift_hand(s: Tensor, c: float) -> Tensor:
+    powers = [math.exp(score - c) for score in s]
+    return torch.tensor([power / sum(powers) for power in powers])
+
+
+def _shift_ours(s: Tensor, c: float) -> Tensor:
+    nothing = torch.zeros(1, 1), torch.zeros(len(s), 1), torch.zeros(len(s), 1)
+    _, weights = scaled_dot_product_attention(*nothing, bias=s[None] - c)
+    return weights[0]
+
+
+def _shift_torch(s: Tensor, c: float) -> Tensor:
+    return F.softmax(s, dim=0)
+
+
+def _back_hand(s: Tensor, u: Tensor) -> Tensor:
+    powers = s.exp()
+    a = powers / powers.sum()
+    mean = sum(float(a[l] * u[l]) for l in range(len(s)))  # noqa: E741  # as on the page
+    return torch.stack([a[j] * (u[j] - mean) for j in range(len(s))])
+
+
+def _back_ours(s: Tensor, u: Tensor) -> Tensor:
+    nothing = torch.zeros(1, 1), torch.zeros(len(s), 1), torch.zeros(len(s), 1)
+    _, back = torch.func.vjp(lambda scores: scaled_dot_product_attention(*nothing, bias=scores[None])[1][0], s)
+    result: Tensor = back(u)[0]
+    return result
+
+
+def _back_torch(s: Tensor, u: Tensor) -> Tensor:
+    a = F.softmax(s, dim=0)
+    return (torch.diag(a) - torch.outer(a, a)) @ u
+
+
+def _score_hand(s: Tensor, v: Tensor, g: Tensor) -> Tensor:
+    result = torch.zeros(s.shape)
+    for i in range(len(s)):
+        a = [math.exp(s[i, j]) / sum(math.exp(score) for score in s[i]) for j in range(len(v))]
+        o = sum((a[j] * v[j] for j in range(len(v))), torch.zeros(v.size(1)))
+        for j in range(len(v)):
+            result[i, j] = a[j] * float(g[i] @ (v[j] - o))
+    return result
+
+
+def _score_ours(s: Tensor, v: Tensor, g: Tensor) -> Tensor:
+    nothing = torch.zeros(len(s), 1), torch.zeros(len(v), 1)
+    _, back = torch.func.vjp(lambda scores: scaled_dot_product_attention(*nothing, v, bias=scores)[0], s)
+    result: Tensor = back(g)[0]
+    return result
+
+
+def _score_torch(s: Tensor, v: Tensor, g: Tensor) -> Tensor:
+    _, back = torch.func.vjp(lambda scores: F.softmax(scores, dim=-1) @ v, s)
+    result: Tensor = back(g)[0]
+    return result
+
+
+def _gradients_hand(q: Tensor, k: Tensor, v: Tensor, g: Tensor) -> tuple[Tensor, ...]:
+    n, m, root = len(q), len(k), math.sqrt(q.size(1))
+    of_q, of_k, of_v = torch.zeros(q.shape), torch.zeros(k.shape), torch.zeros(v.shape)
+    for i in range(n):
+        powers = [math.exp(float(q[i] @ k[j]) / root) for j in range(m)]
+        a = [power / sum(powers) for power in powers]
+        o = sum((a[j] * v[j] for j in range(m)), torch.zeros(v.size(1)))
+        for j in range(m):
+            of_s = a[j] * float(g[i] @ (v[j] - o))
+            of_q[i] += of_s * k[j] / root
+            of_k[j] += of_s * q[i] / root
+            of_v[j] += a[j] * g[i]
+    return of_q, of_k, of_v
+
+
+def _gradients_ours(q: Tensor, k: Tensor, v: Tensor, g: Tensor) -> tuple[Tensor, ...]:
+    _, back = torch.func.vjp(lambda *three: scaled_dot_product_attention(*three)[0], q, k, v)
+    result: tuple[Tensor, ...] = back(g)
+    return result
+
+
+def _gradients_torch(q: Tensor, k: Tensor, v: Tensor, g: Tensor) -> tuple[Tensor, ...]:
+    three = tuple(x.clone().requires_grad_() for x in (q, k, v))
+    return torch.autograd.grad(F.scaled_dot_product_attention(*three), three, g)
+
+
+def _four(generator: Generator) -> dict[str, Any]:
+    shapes = {"q": (3, 4), "k": (5, 4), "v": (5, 2), "g": (3, 2)}
+    return {name: normal(generator, *shape) for name, shape in shapes.items()}
+
+
+EQUATIONS = (
+    Equation(
+        "eq-attention-math-forward",
+        (
+            *(SCORE, SHARE, OUTPUT, QUERY, KEY, VALUE, KEY_SIZE),
+            Symbol("b_{ij}", r"0 where query $i$ may read key $j$, else $-\infty$"),
+        ),
+        _masked,
+        _forward_hand,
+        _forward_ours,
+        _forward_torch,
+    ),
+    Equation(
+        "eq-attention-math-spread",
+        (
+            Symbol("q, k", "a query and a key whose components are all independent", "d_k"),
+            Symbol(r"\mu_q, \mu_k", "mean of each component of $q$, of $k$"),
+            Symbol(r"\sigma_q^2, \sigma_k^2", "variance of each component of $q$, of $k$"),
+            KEY_SIZE,
+        ),
+        _two_values,
+        _spread_hand,
+        _spread_ours,
+        _spread_torch,
+    ),
+    Equation(
+        "eq-attention-math-shift",
+        (Symbol("s_j", "scores of one query"), Symbol("c", "any number, the same for all keys")),
+        lambda g: {"s": normal(g, 5), "c": between(g, -5, 5)},
+        _shift_hand,
+        _shift_ours,
+        _shift_torch,
+    ),
+    Equation(
+        "eq-attention-math-back",
+        (
+            LOSS,
+            Symbol("s_j, a_j", "scores and shares of one query"),
+            Symbol("u_j", r"$\partial\mathcal{L} / \partial a_j$: what the loss wants of share $j$"),
+        ),
+        lambda g: {"s": normal(g, 5), "u": normal(g, 5)},
+        _back_hand,
+        _back_ours,
+        _back_torch,
+    ),
+    Equation(
+        "eq-attention-math-score",
+        (LOSS, SCORE, SHARE, PULL, VALUE, OUTPUT),
+        lambda g: {"s": normal(g, 3, 4), "v": normal(g, 4, 2), "g": normal(g, 3, 2)},
+        _score_hand,
+        _score_ours,
+        _score_torch,
+    ),
+    Equation(
+        "eq-attention-math-gradients",
+        (LOSS, SCORE, SHARE, PULL, QUERY, KEY, VALUE, KEY_SIZE),
+        _four,
+        _gradients_hand,
+        _gradients_ours,
+        _gradients_torch,
+    ),
+)

@@ -1,0 +1,236 @@
+"""What stands below the equations on the pages: the extension by itself, a small book, and the built one."""
+
+import importlib
+import io
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+from companion.equations import Equation, Symbol, equation, labels
+
+LABEL = re.compile(r"^:label: (eq-[\w-]+)$", re.MULTILINE)
+PAGE = """\
+# A page
+
+```{math}
+:label: LABEL
+x < y
+```
+
+It ends.
+"""
+
+
+@pytest.fixture(scope="module")
+def extension(root: Path):
+    sys.path.insert(0, str(root / "book" / "_ext"))
+    try:
+        return importlib.import_module("checked_equations")
+    finally:
+        sys.path.pop(0)
+
+
+@pytest.fixture(scope="module")
+def index(extension):
+    return importlib.import_module("symbol_index")
+
+
+def test_a_difference_is_rounded_up_to_a_power_of_ten(extension):
+    assert [extension.power(d) for d in (0.0, 3e-17, 2e-15, 1e-11, 3e-11)] == [
+        "10⁻¹⁵",
+        "10⁻¹⁵",
+        "10⁻¹⁴",
+        "10⁻¹¹",
+        "10⁻¹⁰",
+    ]
+
+
+def test_a_meaning_is_cut_into_text_mathematics_and_code_and_escaped(extension):
+    html = extension.inline("rows of `a<b` & $x_{<t}$")
+    assert html == (
+        'rows of <code>a&lt;b</code> &amp; <span class="math notranslate nohighlight">\\(x_{&lt;t}\\)</span>'
+    )
+
+
+def test_a_form_is_shown_with_the_functions_of_its_module_that_it_calls(extension):
+    code = extension.source(equation("eq-attention-variance").ours)
+    assert code.index("def outcomes(") < code.index("def variance_ours(")
+    assert "_outcomes" not in code
+
+
+@pytest.mark.parametrize("label", labels())
+def test_the_fold_of_each_equation_is_whole(extension, label: str):
+    one = equation(label)
+    for form in (one.hand, one.ours, one.torch):
+        compile(extension.source(form), label, "exec")
+    html = extension.table(one)
+    assert html.count("<tr>") == len(one.symbols) + 1
+    assert "$" not in html
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [("a", "B"), ("d", r"\hat g"), ("z", r"\alpha"), (r"\alpha", r"\beta"), (r"\mathcal{L}", "m"), ("n", r"n_{\max}")],
+)
+def test_symbols_are_sorted_by_letter_and_greek_ones_come_last(index, earlier: str, later: str):
+    assert index.sorting(earlier) < index.sorting(later)
+
+
+def test_the_index_has_each_symbol_once_with_all_its_equations(index):
+    found = index.symbols()
+    assert {label for where in found.values() for label in where} == set(labels())
+    assert sum(map(len, found.values())) == sum(len(equation(label).symbols) for label in labels())
+
+
+def test_a_translator_gets_every_word_that_is_added(extension):
+    messages = extension.messages()
+    assert extension.SUMMARY in messages
+    assert len(messages) == len(set(messages))
+    assert {symbol.meaning for label in labels() for symbol in equation(label).symbols} <= set(messages)
+
+
+def small_book(root: Path, folder: Path, pages: dict[str, str], builder: str = "html", **settings) -> str:
+    """Build pages with the extension and nothing else of the book; return the warnings."""
+    source = folder / "source"
+    source.mkdir(exist_ok=True)
+    (source / "conf.py").write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(root / 'book' / '_ext')!r})\n"
+        "extensions = ['myst_parser', 'checked_equations']\n"
+        "myst_enable_extensions = ['dollarmath']\n"
+    )
+    names = "\n".join(name for name in pages if name != "index")
+    pages = {"index": f"# A book\n\n```{{toctree}}\n{names}\n```\n", **pages}
+    for name, text in pages.items():
+        (source / f"{name}.md").write_text(text)
+    warnings = io.StringIO()
+    sys.modules.pop("checked_equations", None)  # or it would remember what it checked
+    parallel = settings.pop("parallel", 1)
+    folders = (str(source), str(source), str(folder / builder), str(folder / f"{builder}-doctrees"), builder)
+    with patch_docutils(), docutils_namespace():
+        settings = {"checked_equations_complete": False, **settings}
+        Sphinx(*folders, settings, status=None, warning=warnings, parallel=parallel).build()
+    return re.sub(r"\x1b\[[\d;]*m", "", warnings.getvalue())
+
+
+@pytest.mark.slow
+def test_a_small_book_has_the_fold_below_its_equation_in_html_only(root: Path, tmp_path: Path):
+    pages = {"page": PAGE.replace("LABEL", "eq-attention-softmax")}
+    assert small_book(root, tmp_path, pages) == ""
+    html = (tmp_path / "html" / "page.html").read_text()
+    fold = html.index('<details class="checked-equation">')
+    assert html.index('id="equation-eq-attention-softmax"') < fold < html.index("It ends.")
+    assert "checked_equations.css" in html
+    assert "softmax_hand" not in (tmp_path / "html" / "searchindex.js").read_text()
+    for builder in ("text", "gettext", "latex"):
+        assert small_book(root, tmp_path, pages, builder) == ""
+    assert "Checked" not in (tmp_path / "text" / "page.txt").read_text()
+
+
+@pytest.mark.slow
+def test_an_equation_without_a_check_is_a_warning_that_names_it(root: Path, tmp_path: Path):
+    warnings = small_book(root, tmp_path, {"page": PAGE.replace("LABEL", "eq-nobody-knows")})
+    assert "page.md:3: WARNING: the equation eq-nobody-knows has no check in companion.equations" in warnings
+
+
+@pytest.mark.slow
+def test_a_check_without_an_equation_is_a_warning_that_names_it(root: Path, tmp_path: Path):
+    pages = {"page": PAGE.replace("LABEL", "eq-attention-softmax")}
+    warnings = small_book(root, tmp_path, pages, checked_equations_complete=True)
+    assert warnings.count("WARNING") == len(labels()) - 1
+    assert "companion.equations checks eq-attention-mask, and no page has that equation" in warnings
+
+
+@pytest.mark.slow
+def test_a_check_that_disagrees_is_a_warning_that_says_by_how_much(root: Path, tmp_path: Path, monkeypatch):
+    wrong = Equation("eq-wrong", (Symbol("x", "it"),), lambda g: {}, lambda: 1.0, lambda: 1.0, lambda: 1.5)
+    monkeypatch.setattr("companion.equations._all", lambda: {"eq-wrong": wrong})
+    warnings = small_book(root, tmp_path, {"page": PAGE.replace("LABEL", "eq-wrong")})
+    assert "the equation eq-wrong is not as its check computes it" in warnings
+    assert "DISAGREE on 5 random inputs; largest difference 5.0e-01" in warnings
+
+
+@pytest.mark.slow
+def test_pages_that_are_read_side_by_side_are_the_same(root: Path, tmp_path: Path):
+    chosen = labels()[:12]
+    pages = {f"page{number}": PAGE.replace("LABEL", label) for number, label in enumerate(chosen)}
+    for folder, parallel in (("one", 1), ("two", 2)):
+        (tmp_path / folder).mkdir()
+        assert small_book(root, tmp_path / folder, pages, parallel=parallel) == ""
+    for name in pages:
+        one, two = ((tmp_path / folder / "html" / f"{name}.html").read_text() for folder in ("one", "two"))
+        assert one == two
+
+
+class Folds(HTMLParser):
+    """Collects the equations of a page that have a fold, and what the folds say."""
+
+    def __init__(self, page: Path):
+        super().__init__()
+        self.ids: list[str] = []
+        self.below: list[str] = []
+        self.summaries: list[str] = []
+        self.reading = False
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        if (given.get("id") or "").startswith("equation-"):
+            self.ids.append(given["id"])
+        if tag == "details" and given.get("class") == "checked-equation":
+            self.below.append(self.ids[-1])
+        if tag == "summary" and len(self.summaries) < len(self.below):
+            self.reading = True
+            self.summaries.append("")
+
+    def handle_endtag(self, tag):
+        self.reading = self.reading and tag != "summary"
+
+    def handle_data(self, data):
+        if self.reading:
+            self.summaries[-1] += data
+
+
+def chapters(root: Path) -> list[str]:
+    toc = yaml.safe_load((root / "_toc.yml").read_text())
+    return [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+
+
+def labels_of(root: Path, chapter: str) -> list[str]:
+    path = root / f"{chapter}.ipynb"
+    if not path.exists():
+        return LABEL.findall((root / f"{chapter}.md").read_text(encoding="utf-8"))
+    cells = nbformat.read(path, as_version=4).cells
+    return [label for cell in cells if cell.cell_type == "markdown" for label in LABEL.findall(cell.source)]
+
+
+@pytest.mark.book
+def test_below_each_numbered_equation_of_the_book_stands_that_it_was_checked(root: Path, built_book: Path):
+    for chapter in chapters(root):
+        folds = Folds(built_book / f"{chapter}.html")
+        expected = [f"equation-{label.replace('_', '-')}" for label in labels_of(root, chapter)]
+        assert folds.below == expected, chapter
+        for said in folds.summaries:
+            assert re.fullmatch(
+                r"Checked: by hand, companion and [\w ]+ agree to 10⁻[¹²³⁴⁵⁶⁷⁸⁹⁰]+ on 5 random inputs", said
+            ), (chapter, said)
+
+
+@pytest.mark.book
+def test_the_index_of_symbols_leads_to_every_equation(built_book: Path):
+    page = (built_book / "book" / "appendix" / "notation.html").read_text(encoding="utf-8")
+    table = page[page.index("symbol-index") :]
+    linked = set(re.findall(r'href="[^"]*#(equation-[\w-]+)"', table))
+    assert linked == {f"equation-{label.replace('_', '-')}" for label in labels()}
+
+
+@pytest.mark.book
+def test_the_style_of_the_folds_comes_with_the_book(built_book: Path):
+    assert (built_book / "_static" / "checked_equations.css").exists()
