@@ -53,8 +53,9 @@ def neighbour_start(model: nn.Module, offsets: Sequence[int], sharpness: float =
     :func:`companion.positions.sinusoidal_start` the tokens and segments leave the d_head fastest dimensions of the
     embedding to the positions; the key matrix of each head copies these, and the query matrix turns each of their pairs
     by the angle of its offset k: ``q_t = s PE(t - k)`` and ``k_u = s PE(u)``, so that the score
-    ``s^2 sum_i cos(w_i (t - k - u)) / sqrt(d_head)`` is highest at ``u = t - k``. Nothing is added to the model: only
-    the numbers that training begins with are others.
+    ``s^2 sum_i cos(w_i (t - k - u)) / sqrt(d_head)`` is highest at ``u = t - k``. All heads read the same d_head
+    directions of what they find, and write them back where they were, so that what one head has seen can be compared
+    with what another has. Nothing is added to the model: only the numbers that training begins with are others.
 
     Args:
         model: with ``token_embedding`` and ``position_embedding``, and MultiHeadAttention layers.
@@ -81,6 +82,9 @@ def neighbour_start(model: nn.Module, offsets: Sequence[int], sharpness: float =
         matrix.weight.zero_()
         matrix.bias.zero_()
         matrix.weight[:, :d_head] = sharpness * torch.cat(parts)
+    directions = torch.linalg.qr(torch.randn(d_model, d_head))[0].T  # (d_head, d_model), orthonormal
+    first.value.weight.copy_(directions.repeat(first.n_heads, 1))
+    first.output.weight.copy_(directions.T.repeat(1, first.n_heads))
 
 
 def _turned(angles: Tensor) -> Tensor:

@@ -89,7 +89,7 @@ def test_only_the_first_layer_and_the_embeddings_are_touched():
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
     neighbour_start(model.bert, (1, 2))
     changed = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
-    first = {f"bert.encoder.blocks.0.attention.{name}.weight" for name in ("query", "key")}
+    first = {f"bert.encoder.blocks.0.attention.{name}.weight" for name in ("query", "key", "value", "output")}
     tables = {f"bert.{name}_embedding.weight" for name in ("token", "position", "segment")}
     assert changed == first | tables
 

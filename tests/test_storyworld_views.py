@@ -159,6 +159,36 @@ def test_translations_tell_the_same_events():
     assert translations([s.told_in("zh") for s in stories]) == translations(stories)
 
 
+# Two parts
+
+
+@every_task
+@every_language
+def test_the_parts_of_an_example_are_its_words_without_the_divider(task, language):
+    for example in TASKS[task](World(language=language).stories(60, seed=4)):
+        joined = [token for part in example.parts for token in part]
+        divided = len(example.parts) == 2
+        assert joined == [token for token in example.tokens if token != SEPARATOR or not divided]
+        assert all(example.parts)
+
+
+def test_a_question_and_a_second_text_are_the_second_part():
+    story = next(s for s in World().stories(50, seed=4) if meeting([s]))
+    asked, named = meeting([story])[0], meeting([story], asked=False)[0]
+    assert asked.parts[0] == told(story)
+    assert asked.parts[1][0] == "Can"
+    assert named.parts[0] == tuple(asked.parts[1][i] for i in (1, 3))
+    assert named.parts[1] == told(story)
+
+
+def test_what_has_no_question_and_not_two_texts_is_one_part():
+    assert Example(("Tom", "stays"), "yes").parts == (("Tom", "stays"),)
+    three = ("Tom", SEPARATOR, "stays", SEPARATOR, "here")
+    assert Example(three, "yes").parts == (three,)
+    assert Example(("a", SEPARATOR, "b"), "yes").parts == (("a",), ("b",))
+    assert Example(("a", "b", "c"), "yes", asked=1).parts == (("a", "b"), ("c",))
+
+
 # Gaps
 
 

@@ -13,7 +13,7 @@ from companion.data import prose
 from companion.gpt import GPT, GPTConfig
 from companion.metrics import cross_entropy
 from companion.tokenization import load_tokenizer
-from companion.zoo import recipes, story_recipes
+from companion.zoo import bert_recipes, recipes, story_recipes
 from companion.zoo.__main__ import main
 
 FILES = {"config.json", "model.safetensors", "tokenizer.json", "README.md"}
@@ -29,8 +29,11 @@ def shipped(name):
     return zoo.load(name)
 
 
-def test_three_models_ship():
-    assert zoo.names() == ["prose", "storyworld-en", "storyworld-zh"]
+NAMES = ["prose", "storyworld-bert", "storyworld-bert-small", "storyworld-en", "storyworld-zh"]
+
+
+def test_these_models_ship():
+    assert zoo.names() == NAMES
 
 
 def test_a_model_is_loaded_without_a_network(name, monkeypatch):
@@ -47,7 +50,7 @@ def test_a_shipped_model_is_known_by_its_weights_until_one_changes(name):
     model, _ = zoo.load(name)
     assert zoo.name_of(model) == name
     with torch.no_grad():
-        model.final_norm.bias[0] += 1e-3
+        next(model.parameters())[3, 0] += 1e-3
     assert zoo.name_of(model) is None
 
 
@@ -75,8 +78,10 @@ def test_weights_are_half_precision_and_finite(name):
     assert all(tensor.isfinite().all() for tensor in tensors)
 
 
-def test_the_sizes_are_those_of_the_recipe(name, shipped):
-    assert shipped[0].config == {**recipes.RECIPES, **story_recipes.RECIPES}[name].config
+@pytest.mark.parametrize("name", ["prose", "storyworld-bert", "storyworld-en", "storyworld-zh"])
+def test_the_sizes_are_those_of_the_recipe(name):
+    made = {**recipes.RECIPES, **story_recipes.RECIPES, **bert_recipes.RECIPES}
+    assert zoo.load(name)[0].config == made[name].config
 
 
 def held_out(source):
@@ -166,7 +171,7 @@ def test_an_unknown_recipe_is_refused(tmp_path):
 def test_the_command_line_lists_what_ships(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["zoo", "list"])
     main()
-    assert capsys.readouterr().out == "prose\nstoryworld-en\nstoryworld-zh\n"
+    assert capsys.readouterr().out.split() == NAMES
 
 
 def test_the_command_line_trains(small, tmp_path, monkeypatch, capsys):

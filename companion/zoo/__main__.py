@@ -6,7 +6,7 @@ from pathlib import Path
 
 from companion import zoo
 from companion.run import History
-from companion.zoo import bert_recipes, recipes, story_recipes
+from companion.zoo import bert_recipes, recipes, story_recipes, student_recipes
 
 
 def makers() -> dict[str, tuple[Callable[[str, Path, int], History], str]]:
@@ -17,6 +17,7 @@ def makers() -> dict[str, tuple[Callable[[str, Path, int], History], str]]:
         **dict.fromkeys(recipes.RECIPES, (recipes.train, "nats a token on held-out text")),
         **dict.fromkeys(story_recipes.RECIPES, (story_recipes.train, floor)),
         **dict.fromkeys(bert_recipes.RECIPES, (bert_recipes.train, wrong)),
+        **dict.fromkeys(student_recipes.RECIPES, (student_recipes.train, wrong)),
     }
 
 

@@ -34,6 +34,8 @@ class BertRecipe:
         language: of the stories.
         config: sizes of the model; its vocabulary is the world's and BERT's special tokens.
         rounds: steps of each round; the learning rate rises and falls in each.
+        elsewhere: in each round the share of the stories with another story's questions, for next-sentence prediction;
+            none before the model can answer.
         batch_size: stories a step, each told once and never again.
         offsets: how far back the heads of the first layer look at the start.
         learning_rate: at the peak; Muon and AdamW, without weight decay: no story comes twice.
@@ -43,6 +45,7 @@ class BertRecipe:
     language: str
     config: BertConfig
     rounds: tuple[int, ...]
+    elsewhere: tuple[float, ...]
     batch_size: int
     offsets: tuple[int, ...]
     learning_rate: float
@@ -53,7 +56,8 @@ RECIPES = {
     "storyworld-bert": BertRecipe(
         language="en",
         config=BertConfig(len(vocabulary_of(World())), context_length=224, n_layers=4, n_heads=4, d_model=64),
-        rounds=(12_000, 10_000),
+        rounds=(5_000, 7_000, 7_000),
+        elsewhere=(0.0, 0.0, 0.125),
         batch_size=16,
         offsets=(1, 2, 3, 4),
         learning_rate=3e-3,
@@ -89,10 +93,10 @@ def train(name: str, target: Path, threads: int = 1) -> History:
     model = BertForPreTraining(recipe.config)
     neighbour_start(model.bert, recipe.offsets)
     histories = []
-    for number, steps in enumerate(recipe.rounds):
+    for number, (steps, elsewhere) in enumerate(zip(recipe.rounds, recipe.elsewhere, strict=True)):
         history = fit(
             model,
-            questionnaire_batches(world, recipe.batch_size, recipe.seed + number),
+            questionnaire_batches(world, recipe.batch_size, recipe.seed + number, elsewhere=elsewhere),
             steps=steps,
             loss=pretraining_loss,
             optimizer="muon",
@@ -161,9 +165,13 @@ def card(name: str, folder: Path, history: History) -> str:
         words=f"{words:.1%}",
         pairs=f"{pairs:.1%}",
         answers="\n".join(f"| {kind} | {share:.1%} |" for kind, share in answered(model, stories).items()),
-        python=platform.python_version(),
-        torch=torch.__version__.split("+")[0],
+        **versions(),
     )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a model's weights hang on."""
+    return {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]}
 
 
 @torch.no_grad()
@@ -189,8 +197,8 @@ knows the words of the story world and no others.
 
 **Trained on** English stories of `companion.data.storyworld`, version {version}, size small, each with up to eight
 questions about its end, and what is true then, as the second part of the text: {seen} of them, each read once. Hidden
-are 5 % of all words, and nine tenths of the answers on top; one story in eight comes with the questions of another one,
-for next-sentence prediction (`companion.data.storyworld.questionnaire`).
+are 5 % of all words, and nine tenths of the answers on top; in the last round one story in eight comes with the
+questions of another one, for next-sentence prediction (`companion.data.storyworld.questionnaire`).
 
 **Trained by** `python -m companion.zoo train {name}`: {rounds} steps of {recipe.batch_size} stories,
 first heads that begin by looking 1 to 4 tokens back (`companion.starts.neighbour_start`), Muon and AdamW, peak

@@ -141,7 +141,7 @@ def questionnaire_batches(
     *,
     n_questions: int = 8,
     fewer: float = 0.25,
-    elsewhere: float = 0.125,
+    elsewhere: float = 0.0,
     answers: float = 0.9,
     share: float = 0.05,
 ) -> Iterator[Pretraining]:
