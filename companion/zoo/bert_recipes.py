@@ -206,8 +206,8 @@ learning rate {recipe.learning_rate}, seed {recipe.seed}, torch {torch}, Python 
 {minutes} minutes of processor time, one thread.
 
 **Measured** on {held_out} held-out stories, with the rounded weights that ship: {words} of the hidden words are right
-(15 % of the words of a story and its questions), and {pairs} of the pairs. One question to a story, its answer hidden,
-every word of it right:
+(15 % of the words of a story and its questions), and {pairs} of the pairs, of which every second is another story's:
+it has hardly learned to tell them apart. One question to a story, its answer hidden, every word of it right:
 
 | question | right |
 | --- | --- |

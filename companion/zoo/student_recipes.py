@@ -133,11 +133,11 @@ A BERT of {config.n_layers} layers × {config.n_heads} heads, d_model {config.d_
 **For** seeing what a student keeps of its teacher, `{recipe.teacher}` with its {teacher.n_layers} layers, and for
 filling in `[MASK]`. **Not for** any other text: it knows the words of the story world and no others.
 
-**Trained by** `python -m companion.zoo train {name}`: it begins with layers {start} of its teacher, as DistilBERT does,
-and learns with DistilBERT's triple loss (`companion.distillation.distilbert_loss`) from {seen} stories with questions
-that its teacher reads along, {recipe.steps:,} steps of {recipe.batch_size}; Muon and AdamW, peak learning rate
-{recipe.learning_rate}, seed {recipe.seed}, torch {torch}, Python {python}; {minutes} minutes of processor time, one
-thread.
+**Trained by** `python -m companion.zoo train {name}`: it begins with layers {start} of its teacher,
+as DistilBERT does, and learns with DistilBERT's triple loss (`companion.distillation.distilbert_loss`) from {seen}
+stories with questions that its teacher reads along, {recipe.steps:,} steps of {recipe.batch_size}; Muon and AdamW, peak
+learning rate {recipe.learning_rate}, seed {recipe.seed}, torch {torch}, Python {python};
+{minutes} minutes of processor time, one thread.
 
 **Measured** on {held_out} held-out stories, with the rounded weights that ship; one question to a story, its answer
 hidden, every word of it right:
