@@ -112,7 +112,7 @@ def _back_hand(s: Tensor, u: Tensor) -> Tensor:
 
 def _back_ours(s: Tensor, u: Tensor) -> Tensor:
     nothing = torch.zeros(1, 1), torch.zeros(len(s), 1), torch.zeros(len(s), 1)
-    _, back = torch.func.vjp(lambda scores: scaled_dot_product_attention(*nothing, bias=scores[None])[1][0], s)
+    back = torch.func.vjp(lambda scores: scaled_dot_product_attention(*nothing, bias=scores[None])[1][0], s)[1]
     result: Tensor = back(u)[0]
     return result
 
@@ -134,13 +134,13 @@ def _score_hand(s: Tensor, v: Tensor, g: Tensor) -> Tensor:
 
 def _score_ours(s: Tensor, v: Tensor, g: Tensor) -> Tensor:
     nothing = torch.zeros(len(s), 1), torch.zeros(len(v), 1)
-    _, back = torch.func.vjp(lambda scores: scaled_dot_product_attention(*nothing, v, bias=scores)[0], s)
+    back = torch.func.vjp(lambda scores: scaled_dot_product_attention(*nothing, v, bias=scores)[0], s)[1]
     result: Tensor = back(g)[0]
     return result
 
 
 def _score_torch(s: Tensor, v: Tensor, g: Tensor) -> Tensor:
-    _, back = torch.func.vjp(lambda scores: F.softmax(scores, dim=-1) @ v, s)
+    back = torch.func.vjp(lambda scores: F.softmax(scores, dim=-1) @ v, s)[1]
     result: Tensor = back(g)[0]
     return result
 
@@ -161,14 +161,15 @@ def _gradients_hand(q: Tensor, k: Tensor, v: Tensor, g: Tensor) -> tuple[Tensor,
 
 
 def _gradients_ours(q: Tensor, k: Tensor, v: Tensor, g: Tensor) -> tuple[Tensor, ...]:
-    _, back = torch.func.vjp(lambda *three: scaled_dot_product_attention(*three)[0], q, k, v)
+    back = torch.func.vjp(lambda *three: scaled_dot_product_attention(*three)[0], q, k, v)[1]
     result: tuple[Tensor, ...] = back(g)
     return result
 
 
 def _gradients_torch(q: Tensor, k: Tensor, v: Tensor, g: Tensor) -> tuple[Tensor, ...]:
     three = tuple(x.clone().requires_grad_() for x in (q, k, v))
-    return torch.autograd.grad(F.scaled_dot_product_attention(*three), three, g)
+    output = F.scaled_dot_product_attention(three[0], three[1], three[2])
+    return torch.autograd.grad(output, three, g)
 
 
 def _four(generator: Generator) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def _beside_hand(x: Tensor, parts: Tensor) -> Tensor:
     columns = []
     for w in parts:  # each (d, d_k)
         for c in range(w.size(1)):
-            columns.append(torch.stack([sum(row[a] * w[a, c] for a in range(len(w))) for row in x]))  # type: ignore[arg-type]
+            columns.append(torch.stack([sum(row[a] * w[a, c] for a in range(len(w))) for row in x]))
     return torch.stack(columns, dim=1)
 
 
