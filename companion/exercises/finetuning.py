@@ -19,9 +19,8 @@ def _head_cases() -> list[tuple[Tensor, ...]]:
     ]
 
 
-def _scored(text: Tensor, w_pool: Tensor, b_pool: Tensor, w: Tensor, b: Tensor, bend: bool = True) -> Tensor:
-    c = text @ w_pool.T + b_pool
-    return (c.tanh() if bend else c) @ w.T + b
+def _scored(text: Tensor, w_pool: Tensor, b_pool: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    return (text @ w_pool.T + b_pool).tanh() @ w.T + b
 
 
 HEAD = Exercise(
@@ -46,7 +45,7 @@ HEAD = Exercise(
             "You read the last token, as one does in a GPT. In BERT the first one, [CLS], stands for the text.",
         ),
         Mistake(
-            lambda h, *weights: _scored(h[:, 0], *weights, bend=False).softmax(-1),
+            lambda h, w_pool, b_pool, w, b: ((h[:, 0] @ w_pool.T + b_pool) @ w.T + b).softmax(-1),
             "The tanh between the pooler and the head is missing.",
         ),
         Mistake(
