@@ -438,7 +438,7 @@ def test_a_checkpoint_without_a_tokenizer_is_refused(bert, sst2, tmp_path):
             "column 'sentence' holds string, not lists of words",
         ),
     ],
-    ids=str,
+    ids=lambda value: value.__name__ if callable(value) else str(value),
 )
 def test_a_dataset_that_does_not_fit_is_told_with_what_there_is(sst2, read, options, message):
     with pytest.raises(ValueError, match=message):
