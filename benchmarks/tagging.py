@@ -1,0 +1,143 @@
+"""What pre-training is worth for tags, in labelled stories: who does what, told by two bodies, by none, by counting.
+
+    python benchmarks/tagging.py
+
+One body is trained here for two minutes on plain stories with masked words, as in `book/algorithms/bert.ipynb`. The
+other is the shipped story BERT, whose training asks for the answers to questions. Both, and the first one's sizes from
+random weights with the same start, are fine-tuned on the same labelled stories with the same optimizer, rate and steps,
+which were the best of a handful tried on stories of another seed, for all three alike. Five seeds draw other labelled
+stories and other new weights; the test stories are the same. The lexicons know the most frequent tag of a word, or of
+the words before and after it. The result goes to `benchmarks/results/tagging.json`, for `book/concepts/transfer.ipynb`.
+"""
+
+import copy
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import report
+import torch
+from distillation import BERT, NAMES, WORLD, encoded
+from tuning import score
+
+from companion import zoo
+from companion.bert import Bert, BertConfig, BertForPreTraining
+from companion.comparison import error_cut, interval
+from companion.data.labelled import Tagged, minibatches
+from companion.data.storyworld import Story, story_batches
+from companion.data.storyworld.questionnaire import SPECIALS, vocabulary_of
+from companion.data.storyworld.views import tags
+from companion.finetuning import TokenClassifier
+from companion.objectives import IGNORED, readable
+from companion.objectives.labels import tagging_loss
+from companion.objectives.masked import Masked, mask_tokens, masked_loss
+from companion.positions import sinusoidal_start
+from companion.starts import matching_start
+from companion.tagging import entity_report
+from companion.training import fit
+
+LABELLED, TEST = (10, 20, 50, 100), 300  # stories
+PRETRAINING = {"optimizer": "muon", "learning_rate": 1e-2, "weight_decay": 0.0, "schedule": "linear"}
+FINE_TUNING = {"optimizer": "muon", "learning_rate": 4e-3, "weight_decay": 0.01, "schedule": "linear"}
+STEPS = 150
+CLS, _, MASK = vocabulary_of(WORLD).encode(SPECIALS)
+
+
+def masked_stories(seed: int) -> Iterator[Masked]:
+    """Stories behind [CLS], 15 % of their words hidden."""
+    draw = torch.Generator().manual_seed(seed)
+    for rows in story_batches(WORLD, 16, seed):
+        real, ids = rows != IGNORED, readable(rows)
+        ids[:, 0] = CLS
+        words = len(WORLD.vocabulary)
+        yield mask_tokens(ids, real, mask_id=MASK, vocab_size=words, special_ids=(0, CLS), generator=draw)
+
+
+def started() -> BertForPreTraining:
+    """A BERT as its pre-training begins."""
+    config = BertConfig(len(vocabulary_of(WORLD)), context_length=224, n_layers=4, n_heads=4, d_model=64)
+    model = BertForPreTraining(config)
+    sinusoidal_start(model.bert)
+    matching_start(model)
+    return model
+
+
+def pretrained(steps: int) -> tuple[Bert, float]:
+    """A body that has filled in masked words, and the processor seconds that it took."""
+    torch.manual_seed(0)
+    model = started()
+    stream = masked_stories(0)
+    history = fit(model, stream, steps=steps, loss=masked_loss, device="cpu", progress=False, **PRETRAINING)
+    return model.bert, history.cpu_seconds
+
+
+def tagger(body: Bert, rows: Tagged, seed: int) -> TokenClassifier:
+    """Fine-tune a copy of a body."""
+    torch.manual_seed(seed)
+    body = copy.deepcopy(body)
+    body.pooler = None
+    model = TokenClassifier(body, NAMES)
+    batches = minibatches(rows, 10, seed)
+    fit(model, batches, steps=STEPS, loss=tagging_loss, seed=seed, device="cpu", progress=False, **FINE_TUNING)
+    return model.eval()
+
+
+def words_of(stories: Sequence[Story]) -> list[list[tuple[str, str]]]:
+    """Each story's words with their tags."""
+    return [tags(story, "role") for story in stories]
+
+
+def beside(words: Sequence[str], place: int) -> tuple[str, str]:
+    """The words before and after."""
+    return words[place - 1] if place else ".", words[place + 1] if place + 1 < len(words) else "."
+
+
+def counted(train: Sequence[Story], test: Sequence[Story], key: Callable[[Sequence[str], int], Any]) -> float:
+    """F1 of the most frequent tag of a word's key in the labelled stories; "O" where the key is new."""
+    seen: dict[Any, Counter[str]] = defaultdict(Counter)
+    for text in words_of(train):
+        words = [word for word, _ in text]
+        for place, (_, tag) in enumerate(text):
+            seen[key(words, place)][tag] += 1
+    said, true = [], []
+    for text in words_of(test):
+        words = [word for word, _ in text]
+        found = [seen.get(key(words, place)) for place in range(len(words))]
+        said.append([tag.most_common(1)[0][0] if tag else "O" for tag in found])
+        true.append([tag for _, tag in text])
+    return entity_report(said, true).micro.f1
+
+
+def main() -> None:
+    """Run every method with every seed, and write the table."""
+    given = report.arguments(__doc__, steps=3000)
+    test = WORLD.stories(TEST, "tagging/test")
+    rows = encoded(test)
+    masked, seconds = pretrained(given.steps)
+    bodies = {"masked words": masked, "story BERT": Bert.from_pretrained(zoo.folder(BERT))}
+    table: dict[str, Any] = {
+        "pre-training": {"steps": given.steps, "cpu_seconds": seconds},
+        "steps": STEPS,
+        "results": [],
+    }
+    for n in LABELLED:
+        runs: dict[str, list[float]] = defaultdict(list)
+        for seed in range(given.seeds):
+            stories = WORLD.stories(n, f"tagging/{seed}")
+            labelled = encoded(stories)
+            torch.manual_seed(seed)
+            for name, body in {**bodies, "scratch": started().bert}.items():
+                runs[name].append(score(tagger(body, labelled, seed), rows))
+            runs["lexicon"].append(counted(stories, test, lambda words, place: words[place]))
+            runs["neighbours"].append(counted(stories, test, beside))
+        cut = [error_cut(ours, theirs) for ours, theirs in zip(runs["masked words"], runs["scratch"], strict=True)]
+        runs["error cut against scratch"] = cut
+        for name, values in runs.items():
+            row = {"method": name, "n": n, **interval(values)._asdict(), "scores": values}
+            table["results"].append(row)
+            print(f"{n:4} {name:>26}: {row['mean']:.3f} ({row['low']:.3f} to {row['high']:.3f})", flush=True)
+        report.write("tagging", table)
+
+
+if __name__ == "__main__":
+    main()
