@@ -1,7 +1,7 @@
 """Where training begins: numbers from which a small encoder learns sooner.
 
-Chapters: ``book/algorithms/bert.ipynb``, "A better start"; ``book/concepts/transfer.ipynb``. Source: Trockman & Kolter
-2023, "Mimetic Initialization of Self-Attention Layers".
+Chapters: ``book/algorithms/bert.ipynb``, "A better start"; ``book/algorithms/finetuning.ipynb``. Source: Trockman &
+Kolter 2023, "Mimetic Initialization of Self-Attention Layers".
 """
 
 from collections.abc import Sequence

@@ -3,7 +3,7 @@
 ``[CLS] what happened [SEP] where is Tom garden . who has the key Anna . … [SEP]``: the answers stand in the text, and
 the objective hides some of them. To fill one in, the model must know who is where and who has what. What is true at the
 end may be told once more between the questions (*Tom is in the garden .*), with a word to be filled in as well.
-Chapter: ``book/concepts/transfer.ipynb``.
+Chapter: ``book/algorithms/finetuning.ipynb``.
 """
 
 import random
