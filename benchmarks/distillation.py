@@ -45,7 +45,7 @@ FEW, MANY = 100, 500  # labelled stories
 BATCH, VALIDATION, TEST, UNLABELLED = 10, 40, 400, 500  # stories
 EVERY = 50  # steps from one look at the validation stories to the next
 RATE, TEACHER_STEPS = 3e-3, 400
-ALONE = ((3e-3, 0.0, 0.01), (3e-3, 0.1, 0.1))  # rate, dropout, weight decay
+ALONE = ((1e-3, 0.0, 0.01), (3e-3, 0.0, 0.01), (3e-3, 0.1, 0.1), (6e-3, 0.1, 0.1))  # rate, dropout, weight decay
 
 
 def encoded(stories: Sequence[Story]) -> Tagged:
