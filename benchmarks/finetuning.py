@@ -127,7 +127,7 @@ def cells() -> list[Cell]:
     asked += [Cell("together, claimed", method, 100) for method in ("naive Bayes", "frozen", "pre-trained")]
     asked += [Cell("genre", method, n) for n in (25, 100) for method in ("naive Bayes", "pre-trained", "scratch")]
     asked += [Cell("together", method, n) for n in LABELS for method in ("naive Bayes", "frozen", "pre-trained")]
-    asked += [Cell("together", "LoRA", n) for n in LABELS if n < 100]
+    asked += [Cell("together", "LoRA", n) for n in LABELS]
     asked += [Cell("together", "scratch", n) for n in LABELS]
     return list(dict.fromkeys(asked))
 
