@@ -3,7 +3,7 @@
 Every labelled equation of the book must have an entry in ``companion.equations``, and its three computations must
 agree; every entry must have its equation. What is missing or disagrees is a warning, and so fails the build. The
 directive ``symbol-index`` lists the symbols of all equations. Words that are added to the pages pass through the
-message catalogue ``checked_equations`` of the book's ``locale_dirs``; :func:`messages` lists them for translators.
+message catalogue of :mod:`words`; :func:`messages` lists them for translators.
 """
 
 import inspect
@@ -11,21 +11,21 @@ import math
 import re
 from functools import cache
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
-from symbol_index import CATALOG, SymbolIndex, parts, shape, word
+from symbol_index import SymbolIndex, parts, shape
+from words import word
 
 from companion.equations import Checked, Equation, equation, labels
 
 SUMMARY = "Checked: by hand, {companion} and {library} agree to {size} on {inputs} random inputs"
 WORDS = (SUMMARY, "Symbol", "Meaning", "Shape", "Equations", "By hand", "In a notebook:")
+KIND = "checked_equations"  # of its warnings
 
 
 logger = logging.getLogger(__name__)
@@ -65,14 +65,14 @@ def add_folds(app: Sphinx, doctree: nodes.document) -> None:
             block.parent.insert(block.parent.index(block) + 1, fold)
             continue
         what = "has no check in companion.equations" if found is None else f"is not as its check computes it: {found}"
-        logger.warning("the equation %s %s", label, what, location=block, type=CATALOG)
+        logger.warning("the equation %s %s", label, what, location=block, type=KIND)
 
 
 def check_completeness(app: Sphinx, env: BuildEnvironment) -> None:
     """Warn of checks whose equation is not in the book."""
     if app.config.checked_equations_complete:
         for label in sorted(set(labels()) - set(env.get_domain("math").equations)):  # type: ignore[attr-defined]
-            logger.warning("companion.equations checks %s, and no page has that equation", label, type=CATALOG)
+            logger.warning("companion.equations checks %s, and no page has that equation", label, type=KIND)
 
 
 def visit_fold(self: HTML5Translator, node: checked_equation) -> None:
@@ -148,20 +148,14 @@ def messages() -> list[str]:
     return list(dict.fromkeys((*WORDS, *meanings)))
 
 
-def add_catalog(app: Sphinx, config: Config) -> None:
-    """Look for translations of the added words where the book's own are."""
-    for folder in config.locale_dirs:
-        app.add_message_catalog(CATALOG, str(Path(app.confdir) / folder))
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension; a book that is not whole sets ``checked_equations_complete`` to false."""
+    app.setup_extension("words")
     app.add_config_value("checked_equations_complete", True, "env", [bool])
     skip = (skip_fold, None)
     app.add_node(checked_equation, html=(visit_fold, None), latex=skip, text=skip, man=skip, texinfo=skip)
     app.add_directive("symbol-index", SymbolIndex)
     app.add_css_file("checked_equations.css")
-    app.connect("config-inited", add_catalog)
     app.connect("env-before-read-docs", check_first)
     app.connect("doctree-read", add_folds)
     app.connect("env-check-consistency", check_completeness)

@@ -1,18 +1,17 @@
 """The directive ``symbol-index``, which lists the symbols of all checked equations; part of ``checked_equations``.
 
-What both add to the pages passes through :func:`word`, and so through a message catalogue.
+What both add to the pages passes through :func:`words.word`, and so through a message catalogue.
 """
 
 import re
 
 from docutils import nodes
 from sphinx import addnodes
-from sphinx.locale import get_translation
 from sphinx.util.docutils import SphinxDirective
+from words import word
 
 from companion.equations import Symbol, equation, labels
 
-CATALOG = "checked_equations"
 INLINE = re.compile(r"\$(?P<math>[^$]+)\$|`(?P<code>[^`]+)`")
 GREEK = {
     "alpha",
@@ -29,8 +28,6 @@ GREEK = {
     "sigma",
     "tau",
 }
-
-translated = get_translation(CATALOG)
 
 
 class SymbolIndex(SphinxDirective):
@@ -105,8 +102,3 @@ def parts(text: str) -> list[tuple[str, str]]:
         found += [("text", text[end : match.start()]), (str(match.lastgroup), match[match.lastgroup or 0])]
         end = match.end()
     return [(kind, part) for kind, part in [*found, ("text", text[end:])] if part]
-
-
-def word(text: str) -> str:
-    """Return a text that is added to the pages in the language of the book."""
-    return str(translated(text))
