@@ -1,13 +1,17 @@
 """Every exercise accepts its reference, rejects the stub, and names each typical mistake."""
 
+import contextlib
 import copy
+import sys
+import threading
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from companion.exercises import Exercise, exercise, names
+from companion.exercises import Exercise, checking, exercise, names
+from companion.exercises.running import run
 
 ALL = [exercise(name) for name in names()]
 MISTAKES = [(e, n) for e in ALL for n in range(len(e.mistakes))]
@@ -17,7 +21,10 @@ every_exercise = pytest.mark.parametrize("task", ALL, ids=names())
 
 
 class Unlike:
-    """A result that will not even be compared."""
+    """A result that will not even be compared, nor shown."""
+
+    def __repr__(self):
+        raise RuntimeError("no text")
 
     def __eq__(self, other):
         raise RuntimeError("no comparison")
@@ -98,6 +105,25 @@ def test_the_cases_are_the_same_each_time(task):
 def test_a_function_that_raises_is_told_where_and_what(task):
     answer = task.check(lambda *_: 1 / 0)
     assert repr(answer) == "✗ In case 1 your function raised ZeroDivisionError: division by zero"
+
+
+@every_exercise
+def test_a_function_that_never_ends_is_stopped_and_told_so(task, monkeypatch):
+    monkeypatch.setattr(checking, "TIME_LIMIT", 0.02)
+
+    def endless(*_):
+        while True:
+            pass
+
+    message = "In case 1 your function was still running after 0.02 seconds: does a loop never end?"
+    assert task.check(endless).message == message
+
+
+@every_exercise
+def test_a_function_that_prints_its_result_is_told_to_return_it(task, capsys):
+    answer = task.check(lambda *arguments: print(task.reference(*arguments)))
+    assert answer.message == f"Your function printed something and returned None; a result is returned. {task.task}"
+    assert capsys.readouterr().out  # what was printed is seen
 
 
 @every_exercise
@@ -185,3 +211,50 @@ def test_numbers_in_place_of_booleans_are_told_the_type():
 
 def test_the_case_that_fails_is_the_one_that_is_named():
     assert judged(lambda x: x + 1, lambda x: 2 * x).startswith("In case 2 ")
+
+
+def test_a_long_result_is_shown_by_its_beginning():
+    message = judged(lambda x: 1.0, lambda x: "a" * 1000)
+    assert len(message) < 400
+    assert message.endswith("a ….")
+
+
+# What an attempt may do without ending the notebook
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, RecursionError])
+def test_whatever_is_raised_is_told(error):
+    def raising(_):
+        raise error("too deep")
+
+    assert judged(lambda x: x, raising).startswith(f"In case 1 your function raised {error.__name__}: too deep")
+
+
+def test_a_loop_that_catches_every_exception_is_stopped():
+    def stubborn():
+        while True:
+            with contextlib.suppress(Exception):
+                [].pop()
+
+    assert run(stubborn, [()], 0.05).timed_out
+
+
+def test_a_function_that_cannot_be_interrupted_is_left_behind(monkeypatch):
+    monkeypatch.setattr("companion.exercises.running.ENDING", 0.05)
+    ended = threading.Event()
+    outcome = run(lambda: ended.wait(60), [()], 0.05)
+    ended.set()
+    assert outcome.timed_out
+    assert outcome.results == []
+
+
+def test_the_calls_before_the_one_that_failed_are_kept():
+    outcome = run(lambda x: 1 / x, [(1,), (2,), (0,), (4,)], 1)
+    assert outcome.results == [1, 0.5]
+    assert isinstance(outcome.error, ZeroDivisionError)
+
+
+def test_the_screen_is_given_back_after_an_attempt():
+    screen = sys.stdout
+    run(lambda: 1 / 0, [()], 1)
+    assert sys.stdout is screen

@@ -1,4 +1,7 @@
-"""How an attempt is judged: against the reference first, then against each typical mistake."""
+"""How an attempt is judged: against the reference first, then against each typical mistake.
+
+Chapter: ``book/background/rise.ipynb``.
+"""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -7,6 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from companion.exercises.running import run
+
+TIME_LIMIT = 10.0  # seconds for all cases together; every reference takes less than one
+LONGEST = 300  # characters of a value that are shown
 
 
 @dataclass(frozen=True)
@@ -48,20 +56,25 @@ class Exercise:
     mistakes: tuple[Mistake, ...]
 
     def check(self, attempt: Callable[..., Any]) -> Feedback:
-        """Run the attempt on every case and say what is right or wrong with it."""
+        """Run the attempt on every case, for ``TIME_LIMIT`` seconds at most, and say what is right or wrong with it."""
         if not callable(attempt):
             return Feedback(False, f"check() wants a function; it got {type(attempt).__name__}.")
-        expected = self._results(self.reference)
-        given = []
-        for number, arguments in enumerate(self.cases(), start=1):
-            try:
-                given.append(attempt(*copy.deepcopy(arguments)))
-            except Exception as error:
-                return Feedback(False, f"In case {number} your function raised {type(error).__name__}: {error}")
+        outcome = run(attempt, self.cases(), TIME_LIMIT)
+        case = len(outcome.results) + 1
+        if outcome.timed_out:
+            limit = f"{TIME_LIMIT:g} seconds"
+            return Feedback(
+                False, f"In case {case} your function was still running after {limit}: does a loop never end?"
+            )
+        if outcome.error is not None:
+            said = f"{type(outcome.error).__name__}: {shown(outcome.error, str)}"
+            return Feedback(False, f"In case {case} your function raised {said}")
+        given, expected = outcome.results, self._results(self.reference)
         if _same(given, expected):
             return Feedback(True, f"Right: {len(expected)} cases agree with the reference.")
         if all(result is None for result in given):
-            return Feedback(False, f"Your function returned None. {self.task}")
+            said = "printed something and returned None; a result is returned" if outcome.printed else "returned None"
+            return Feedback(False, f"Your function {said}. {self.task}")
         for mistake in self.mistakes:
             if _same(given, self._results(mistake.attempt)):
                 return Feedback(False, mistake.hint)
@@ -69,6 +82,15 @@ class Exercise:
 
     def _results(self, function: Callable[..., Any]) -> list[Any]:
         return [function(*copy.deepcopy(arguments)) for arguments in self.cases()]
+
+
+def shown(value: Any, how: Callable[[Any], str] = repr) -> str:
+    """Return a value as text, shortened; one that cannot be shown by what it is."""
+    try:
+        text = how(value)
+    except Exception:  # a representation of the learner's own
+        return f"a {type(value).__name__} that cannot be shown"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
 
 
 def _same(ours: Any, theirs: Any) -> bool:
@@ -98,7 +120,7 @@ def _difference(given: list[Any], expected: list[Any]) -> str:
     pairs = enumerate(zip(given, expected, strict=True), start=1)
     number, (ours, theirs) = next((number, pair) for number, pair in pairs if not _same(*pair))
     if not isinstance(theirs, Tensor):
-        return f"In case {number} the right result is {theirs!r}; yours is {ours!r}."
+        return f"In case {number} the right result is {shown(theirs)}; yours is {shown(ours)}."
     if not isinstance(ours, Tensor):
         return f"In case {number} a tensor is wanted; your function returned {type(ours).__name__}."
     if ours.shape != theirs.shape:
