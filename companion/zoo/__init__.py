@@ -1,6 +1,7 @@
 """Small trained models that ship with the package, so that every chapter has one and none needs a network.
 
-``python -m companion.zoo train <name>`` makes each anew; its folder's README.md is its model card.
+``python -m companion.zoo train <name>`` makes each anew; its folder's README.md is its model card. Chapter:
+``book/algorithms/gpt.ipynb``.
 """
 
 from importlib import resources

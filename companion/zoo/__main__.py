@@ -1,4 +1,7 @@
-"""Make or list the models of the zoo: ``python -m companion.zoo train prose``, ``… list``."""
+"""Make or list the models of the zoo: ``python -m companion.zoo train prose``, ``… list``.
+
+Chapters: ``book/algorithms/gpt.ipynb``, ``book/concepts/storyworld.ipynb``.
+"""
 
 import argparse
 from collections.abc import Callable

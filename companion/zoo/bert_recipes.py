@@ -1,6 +1,8 @@
-"""How the story world's BERT was made: sizes, training, measurement, and the card that says so."""
+"""How the story world's BERT was made: sizes, training, measurement, and the card that says so.
 
-import platform
+Chapter: ``book/algorithms/finetuning.ipynb``.
+"""
+
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +25,7 @@ from companion.objectives import IGNORED
 from companion.objectives.sentences import pretraining_loss
 from companion.run import History, joined
 from companion.starts import neighbour_start
-from companion.training import fit
+from companion.zoo.making import begin, facts, finish, train_on_stories
 
 
 @dataclass(frozen=True)
@@ -81,40 +83,27 @@ def train(name: str, target: Path, threads: int = 1) -> History:
     Raises:
         ValueError: on an unknown name.
     """
-    if name not in RECIPES:
-        raise ValueError(f"there is no recipe {name!r}; choose from {', '.join(RECIPES)}")
-    recipe = RECIPES[name]
-    torch.set_num_threads(threads)
-    target.mkdir(parents=True, exist_ok=True)
+    recipe = begin(name, RECIPES, target, threads)
     world = World(language=recipe.language)
     world.tokenizer(SPECIALS).save(str(target / "tokenizer.json"))
     watched = world.stories(200, HELD_OUT_SEED)
     torch.manual_seed(recipe.seed)
     model = BertForPreTraining(recipe.config)
     neighbour_start(model.bert, recipe.offsets)
-    histories = []
-    for number, (steps, elsewhere) in enumerate(zip(recipe.rounds, recipe.elsewhere, strict=True)):
-        history = fit(
+    histories = [
+        train_on_stories(
             model,
             questionnaire_batches(world, recipe.batch_size, recipe.seed + number, elsewhere=elsewhere),
-            steps=steps,
-            loss=pretraining_loss,
-            optimizer="muon",
-            learning_rate=recipe.learning_rate,
-            weight_decay=0.0,
-            schedule="linear",
-            warmup=100,
-            seed=recipe.seed,
-            device="cpu",
-            evaluate=lambda m: mean_wrong(m, watched),
-            evaluate_every=1000,
-            checkpoint=target / f"run-{number}.safetensors",
-            checkpoint_every=1000,
+            steps,
+            recipe,
+            target / f"run-{number}.safetensors",
+            lambda m: mean_wrong(m, watched),
+            pretraining_loss,
         )
-        histories.append(history)
-    model.save_pretrained(target, dtype=torch.float16)
+        for number, (steps, elsewhere) in enumerate(zip(recipe.rounds, recipe.elsewhere, strict=True))
+    ]
     history = joined(histories)
-    (target / "README.md").write_text(card(name, target, history), encoding="utf8")
+    finish(model, target, lambda: card(name, target, history))
     return history
 
 
@@ -155,23 +144,15 @@ def card(name: str, folder: Path, history: History) -> str:
         name=name,
         config=recipe.config,
         version=VERSION,
-        parameters=f"{sum(p.numel() for p in model.parameters()):,}",
-        megabytes=f"{(folder / 'model.safetensors').stat().st_size / 1e6:.2f}",
         recipe=recipe,
         seen=f"{sum(recipe.rounds) * recipe.batch_size:,}",
         rounds=" + ".join(f"{steps:,}" for steps in recipe.rounds),
-        minutes=f"{history.cpu_seconds / 60:.0f}",
         held_out=HELD_OUT,
         words=f"{words:.1%}",
         pairs=f"{pairs:.1%}",
         answers="\n".join(f"| {kind} | {share:.1%} |" for kind, share in answered(model, stories).items()),
-        **versions(),
+        **facts(model, folder, history),
     )
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that a model's weights hang on."""
-    return {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]}
 
 
 @torch.no_grad()

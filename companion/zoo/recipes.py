@@ -1,6 +1,8 @@
-"""How each model of the zoo was made: data, sizes, training, and the card that says so."""
+"""How each model of the zoo was made: data, sizes, training, and the card that says so.
 
-import platform
+Chapter: ``book/algorithms/gpt.ipynb``.
+"""
+
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -14,6 +16,7 @@ from companion.gpt import GPT, GPTConfig
 from companion.metrics import bits_per_character, cross_entropy, perplexity
 from companion.tokenization import train_byte_bpe
 from companion.training import History, fit
+from companion.zoo.making import begin, facts, finish
 
 
 @dataclass(frozen=True)
@@ -79,11 +82,7 @@ def train(name: str, target: Path, threads: int = 1) -> History:
     Raises:
         ValueError: on an unknown name.
     """
-    if name not in RECIPES:
-        raise ValueError(f"there is no recipe {name!r}; choose from {', '.join(RECIPES)}")
-    recipe = RECIPES[name]
-    torch.set_num_threads(threads)
-    target.mkdir(parents=True, exist_ok=True)
+    recipe = begin(name, RECIPES, target, threads)
     corpus = _corpus(recipe)
     corpus.tokenizer.save(str(target / "tokenizer.json"))
     stream = prose.token_stream(corpus.tokenizer, corpus.training)
@@ -104,8 +103,7 @@ def train(name: str, target: Path, threads: int = 1) -> History:
         checkpoint=target / "run.safetensors",
         checkpoint_every=50,
     )
-    model.save_pretrained(target, dtype=torch.float16)
-    (target / "README.md").write_text(_card(name, recipe, corpus, stream.numel(), history, target), encoding="utf8")
+    finish(model, target, lambda: _card(name, recipe, corpus, stream.numel(), history, target))
     return history
 
 
@@ -128,23 +126,18 @@ def _card(name: str, recipe: Recipe, corpus: Corpus, tokens: int, history: Histo
         bits = bits_per_character(nats, stream.numel(), sum(map(len, texts)))
         rows.append(f"| {source} | {len(texts)} | {nats:.3f} | {perplexity(nats):.1f} | {bits:.3f} |")
     config = recipe.config
-    parameters = sum(p.numel() for p in model.parameters())
     seen = recipe.steps * recipe.batch_size * config.context_length
     return CARD.format(
         name=name,
         config=config,
-        parameters=f"{parameters:,}",
-        megabytes=f"{(target / 'model.safetensors').stat().st_size / 1e6:.2f}",
         fingerprint=prose.fingerprint(corpus.training),
         tokens=f"{tokens:,}",
         recipe=recipe,
         seen=f"{seen:,}",
         epochs=f"{seen / tokens:.1f}",
-        minutes=f"{history.cpu_seconds / 60:.0f}",
         loss=f"{sum(history.loss[-100:]) / len(history.loss[-100:]):.3f}",
         rows="\n".join(rows),
-        python=platform.python_version(),
-        torch=torch.__version__.split("+")[0],
+        **facts(model, target, history),
     )
 
 

@@ -1,6 +1,8 @@
-"""How the story world's models of the zoo were made: sizes, training, measurement, and the card that says so."""
+"""How the story world's models of the zoo were made: sizes, training, measurement, and the card that says so.
 
-import platform
+Chapter: ``book/concepts/storyworld.ipynb``.
+"""
+
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from companion.gpt import GPT, GPTConfig
 from companion.metrics import gap_to_floor, padded_like, per_token
 from companion.positions import sinusoidal_start
 from companion.run import History, joined
-from companion.training import fit
+from companion.zoo.making import begin, facts, finish, train_on_stories
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,7 @@ def train(name: str, target: Path, threads: int = 1) -> History:
     Raises:
         ValueError: on an unknown name.
     """
-    if name not in RECIPES:
-        raise ValueError(f"there is no recipe {name!r}; choose from {', '.join(RECIPES)}")
-    recipe = RECIPES[name]
-    torch.set_num_threads(threads)
-    target.mkdir(parents=True, exist_ok=True)
+    recipe = begin(name, RECIPES, target, threads)
     world = World(language=recipe.language)
     world.tokenizer().save(str(target / "tokenizer.json"))
     watched = world.stories(200, HELD_OUT_SEED)
@@ -84,27 +82,18 @@ def train(name: str, target: Path, threads: int = 1) -> History:
     model = GPT(recipe.config)
     sinusoidal_start(model)
     histories = [
-        fit(
+        train_on_stories(
             model,
             story_batches(world, recipe.batch_size, recipe.seed + number),
-            steps=steps,
-            optimizer="muon",
-            learning_rate=recipe.learning_rate,
-            weight_decay=0.0,
-            schedule="linear",
-            warmup=100,
-            seed=recipe.seed,
-            device="cpu",
-            evaluate=lambda m: gap_to_floor(m, watched_rows, exact).value,
-            evaluate_every=1000,
-            checkpoint=target / f"run-{number}.safetensors",
-            checkpoint_every=1000,
+            steps,
+            recipe,
+            target / f"run-{number}.safetensors",
+            lambda m: gap_to_floor(m, watched_rows, exact).value,
         )
         for number, steps in enumerate(recipe.rounds)
     ]
     history = joined(histories)
-    model.save_pretrained(target, dtype=torch.float16)
-    (target / "README.md").write_text(card(name, target, history), encoding="utf8")
+    finish(model, target, lambda: card(name, target, history))
     return history
 
 
@@ -129,19 +118,15 @@ def card(name: str, folder: Path, history: History) -> str:
         config=recipe.config,
         language={"en": "English", "zh": "Chinese"}[recipe.language],
         version=VERSION,
-        parameters=f"{sum(p.numel() for p in model.parameters()):,}",
-        megabytes=f"{(folder / 'model.safetensors').stat().st_size / 1e6:.2f}",
         recipe=recipe,
         seen=f"{sum(recipe.rounds) * recipe.batch_size:,}",
         rounds=" + ".join(f"{steps:,}" for steps in recipe.rounds),
-        minutes=f"{history.cpu_seconds / 60:.0f}",
         held_out=HELD_OUT,
         floor=floor,
         gap=gap,
         answers="\n".join(f"| {kind} | {share:.1%} |" for kind, share in quiz.accuracy(model, stories).items()),
         heads="\n".join(f"| {what} | {_best(scores)} |" for what, scores in heads.items()),
-        python=platform.python_version(),
-        torch=torch.__version__.split("+")[0],
+        **facts(model, folder, history),
     )
 
 

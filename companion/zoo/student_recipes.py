@@ -1,10 +1,11 @@
-"""How the small BERT of the story world was made: a student of half the layers, distilled from the large one."""
+"""How the small BERT of the story world was made: a student of half the layers, distilled from the large one.
+
+Chapter: ``book/algorithms/distillation.ipynb``.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import torch
 
 from companion import zoo
 from companion.bert import BertForPreTraining
@@ -13,8 +14,8 @@ from companion.data.storyworld.questionnaire import questionnaire_batches
 from companion.distillation import Distiller, distilbert_loss
 from companion.run import History
 from companion.students import initialise_from
-from companion.training import fit
-from companion.zoo.bert_recipes import HELD_OUT, HELD_OUT_SEED, answered, mean_wrong, versions
+from companion.zoo.bert_recipes import HELD_OUT, HELD_OUT_SEED, answered, mean_wrong
+from companion.zoo.making import begin, facts, finish, train_on_stories
 
 
 @dataclass(frozen=True)
@@ -66,35 +67,22 @@ def train(name: str, target: Path, threads: int = 1) -> History:
     Raises:
         ValueError: on an unknown name.
     """
-    if name not in RECIPES:
-        raise ValueError(f"there is no recipe {name!r}; choose from {', '.join(RECIPES)}")
-    recipe = RECIPES[name]
-    torch.set_num_threads(threads)
-    target.mkdir(parents=True, exist_ok=True)
+    recipe = begin(name, RECIPES, target, threads)
     teacher, tokenizer = zoo.load(recipe.teacher)
     tokenizer.save(str(target / "tokenizer.json"))
     watched = World().stories(200, HELD_OUT_SEED)
     student = BertForPreTraining(replace(teacher.config, n_layers=len(recipe.start)))
     initialise_from(student, teacher, recipe.start)
-    history = fit(
+    history = train_on_stories(
         student,
         questionnaire_batches(World(), recipe.batch_size, recipe.seed, elsewhere=recipe.elsewhere),
-        steps=recipe.steps,
-        loss=Distiller(teacher, distilbert_loss),
-        optimizer="muon",
-        learning_rate=recipe.learning_rate,
-        weight_decay=0.0,
-        schedule="linear",
-        warmup=100,
-        seed=recipe.seed,
-        device="cpu",
-        evaluate=lambda m: mean_wrong(m, watched),
-        evaluate_every=1000,
-        checkpoint=target / "run.safetensors",
-        checkpoint_every=1000,
+        recipe.steps,
+        recipe,
+        target / "run.safetensors",
+        lambda m: mean_wrong(m, watched),
+        Distiller(teacher, distilbert_loss),
     )
-    student.save_pretrained(target, dtype=torch.float16)
-    (target / "README.md").write_text(card(name, target, history), encoding="utf8")
+    finish(student, target, lambda: card(name, target, history))
     return history
 
 
@@ -108,15 +96,12 @@ def card(name: str, folder: Path, history: History) -> str:
         name=name,
         config=student.config,
         teacher=teacher.config,
-        parameters=f"{sum(p.numel() for p in student.parameters()):,}",
-        megabytes=f"{(folder / 'model.safetensors').stat().st_size / 1e6:.2f}",
         recipe=recipe,
         seen=f"{recipe.steps * recipe.batch_size:,}",
         start=" and ".join(map(str, recipe.start)),
-        minutes=f"{history.cpu_seconds / 60:.0f}",
         held_out=HELD_OUT,
         answers=_table(answered(student, stories), answered(teacher, stories)),
-        **versions(),
+        **facts(student, folder, history),
     )
 
 
