@@ -13,7 +13,6 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	"$$p" -c "$(NEW_ENOUGH)" 2>/dev/null && { echo "$$p"; break; }; done)
 BIN := .venv/bin
 PORT ?= 8000
-NOTEBOOKS = $(shell find book -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*' | sort)
 # One worker a processor; the tests of a file share its fixtures, so they stay together.
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 CODE := companion tools tests benchmarks book
@@ -26,11 +25,12 @@ help: ## what each command does
 book: environment assets ## build the book into _build/html: packages, browser assets, notebooks, pages
 	@$(BIN)/python tools/build_book.py
 
-test: environment assets lint types ## everything: lint, types, the book built twice, all tests, all notebooks
+test: environment assets lint types ## everything: lint, types, all notebooks, the book built twice, all tests
 	@$(MAKE) clean-book
+	$(BIN)/python tools/run_notebooks.py $(SIDE_BY_SIDE) --durations=10
 	@$(MAKE) book
 	@$(MAKE) book
-	$(BIN)/pytest $(SIDE_BY_SIDE) --durations=10 --nbmake --nbmake-timeout=300 tests $(NOTEBOOKS)
+	$(BIN)/pytest $(SIDE_BY_SIDE) --durations=10 tests
 
 check: environment lint types ## the fast loop: lint, types, unit tests
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow and not book and not browser" tests
@@ -46,11 +46,11 @@ format: environment ## write code and notebooks in the house format
 	$(BIN)/ruff format $(CODE)
 
 clean: ## remove everything that was made: packages, assets, pages
-	rm -rf .venv node_modules _build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv node_modules _build .executed dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-book: ## remove the built pages and the notebooks' cached outputs
-	rm -rf _build
+	rm -rf _build .executed
 
 requirements: environment ## write requirements.txt anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv

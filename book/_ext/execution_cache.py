@@ -5,8 +5,9 @@ page as it was. Here each state of the package has a cache folder of its own. Th
 configuration, so Sphinx reads every page again when it changes; a change to the extensions of the book does the
 same, without running a notebook again.
 
-What the cache lacks is executed before Sphinx reads the pages, as many notebooks at a time as there are processors, four at most. A
-notebook that fails is left to Sphinx, which runs it again and reports it.
+What the cache lacks is executed before Sphinx reads the pages, as many notebooks at a time as there are processors,
+four at most. A notebook that fails is left to Sphinx, which runs it again and reports it. `tools/run_notebooks.py`
+fills the same cache from a run under nbmake.
 """
 
 import hashlib
@@ -46,12 +47,16 @@ def fingerprint(root: Path, paths: Iterable[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
+def cache_folder(root: Path, build: Path) -> Path:
+    """Return the cache folder of this state of the package, for pages that are built into ``build``."""
+    return build / ".jupyter_cache" / fingerprint(root, [*files_below(root / "companion"), root / "requirements.txt"])
+
+
 def choose_cache(app: Sphinx, config: Config) -> None:
     """Point myst-nb at the cache folder of this state of the package; remove the folders of earlier states."""
     root = Path(app.srcdir)
-    caches = Path(app.outdir).parent / ".jupyter_cache"
-    cache = caches / fingerprint(root, [*files_below(root / "companion"), root / "requirements.txt"])
-    for old in caches.glob("*"):
+    cache = cache_folder(root, Path(app.outdir).parent)
+    for old in cache.parent.glob("*"):
         if old != cache:
             shutil.rmtree(old)
     config.nb_execution_cache_path = str(cache)
@@ -72,9 +77,14 @@ def execute_notebooks(app: Sphinx, _env: BuildEnvironment, docnames: list[str]) 
             path, result = running[done], done.result()
             if result.err is None:
                 logger.info("Executed %s in %.0f s", path.stem, result.time)
-                record = cache.add_nb_to_project(str(path))
-                bundle = CacheBundleIn(missing[path], record.uri, data={"execution_seconds": result.time})
-                cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+                remember(cache, path, missing[path], result.time)
+
+
+def remember(cache: JupyterCacheAbstract, path: Path, notebook: NotebookNode, seconds: float | None = None) -> None:
+    """Put an executed notebook into the cache, under the path of its source."""
+    record = cache.add_nb_to_project(str(path))
+    bundle = CacheBundleIn(notebook, record.uri, data={"execution_seconds": seconds})
+    cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
 
 
 def execute(notebook: NotebookNode, timeout: int) -> ExecutionResult:
