@@ -125,13 +125,30 @@ def test_a_small_book_has_the_fold_below_its_equation_in_html_only(root: Path, t
     pages = {"page": PAGE.replace("LABEL", "eq-attention-softmax")}
     assert small_book(root, tmp_path, pages) == ""
     html = (tmp_path / "html" / "page.html").read_text()
-    fold = html.index('<details class="checked-equation">')
+    fold = html.index('<details class="checked-equation"')
     assert html.index('id="equation-eq-attention-softmax"') < fold < html.index("It ends.")
     assert "checked_equations.css" in html
     assert "softmax_hand" not in (tmp_path / "html" / "searchindex.js").read_text()
     for builder in ("text", "gettext", "latex"):
         assert small_book(root, tmp_path, pages, builder) == ""
     assert "Checked" not in (tmp_path / "text" / "page.txt").read_text()
+
+
+@pytest.mark.slow
+def test_symbols_can_be_pointed_at_in_html_and_nothing_else_sees_how(root: Path, tmp_path: Path):
+    pages = {"page": PAGE.replace("LABEL", "eq-attention-softmax").replace("x < y", "a_{ij} < x")}
+    pages["other"] = "# Another\n\n```{math}\n:label: eq-nobody-knows\na_{ij}\n```\n\n$$a_{ij}$$\n"
+    small_book(root, tmp_path, pages)
+    html = (tmp_path / "html" / "page.html").read_text()
+    assert r"\[\class{llm-symbol llm-symbol-0}{a_{ij}} &lt; x\]" in html
+    assert 'src="_static/symbol_hover.js' in html
+    assert "llm-symbol" not in (tmp_path / "html" / "other.html").read_text()
+    assert "llm-symbol" not in (tmp_path / "html" / "searchindex.js").read_text()
+    for builder, name in (("text", "page.txt"), ("gettext", "page.pot"), ("latex", "projectnamenotset.tex")):
+        small_book(root, tmp_path, pages, builder)
+        written = (tmp_path / builder / name).read_text()
+        assert "llm-symbol" not in written
+        assert "a_{ij} < x" in written or builder == "gettext"
 
 
 @pytest.mark.slow
@@ -232,5 +249,6 @@ def test_the_index_of_symbols_leads_to_every_equation(built_book: Path):
 
 
 @pytest.mark.book
-def test_the_style_of_the_folds_comes_with_the_book(built_book: Path):
-    assert (built_book / "_static" / "checked_equations.css").exists()
+@pytest.mark.parametrize("name", ["checked_equations.css", "symbol_hover.js", "mathjax/input/tex/extensions/html.js"])
+def test_what_the_equations_need_comes_with_the_book(built_book: Path, name: str):
+    assert (built_book / "_static" / name).exists()

@@ -3,7 +3,8 @@
 Every labelled equation of the book must have an entry in ``companion.equations``, and its three computations must
 agree; every entry must have its equation. What is missing or disagrees is a warning, and so fails the build. The
 directive ``symbol-index`` lists the symbols of all equations. Words that are added to the pages pass through the
-message catalogue of :mod:`words`; :func:`messages` lists them for translators.
+message catalogue of :mod:`words`; :func:`messages` lists them for translators. On pages in HTML the symbols of an equation
+can be pointed at (:mod:`symbol_hover`): the source is changed when it is written, and stays as it is everywhere else.
 """
 
 import inspect
@@ -18,13 +19,15 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
+from symbol_hover import hoverable
 from symbol_index import SymbolIndex, parts, shape
 from words import word
 
 from companion.equations import Checked, Equation, equation, labels
 
+KEYS = "Equation; the arrow keys lead through its symbols"
 SUMMARY = "Checked: by hand, {companion} and {library} agree to {size} on {inputs} random inputs"
-WORDS = (SUMMARY, "Symbol", "Meaning", "Shape", "Equations", "By hand", "In a notebook:")
+WORDS = (SUMMARY, "Symbol", "Meaning", "Shape", "Equations", "By hand", "In a notebook:", KEYS)
 KIND = "checked_equations"  # of its warnings
 
 
@@ -75,11 +78,21 @@ def check_completeness(app: Sphinx, env: BuildEnvironment) -> None:
             logger.warning("companion.equations checks %s, and no page has that equation", label, type=KIND)
 
 
+def visit_equation(self: HTML5Translator, node: nodes.math_block) -> None:
+    """Write an equation, and if it has a fold, with its symbols in classes, so that they can be pointed at."""
+    fold = node.next_node(checked_equation, descend=False, siblings=True)
+    if fold and fold["label"] == node.get("label") and self.builder.math_renderer_name == "mathjax":
+        source, node = node.astext(), node.copy()
+        node += nodes.Text(hoverable(source, equation(fold["label"]).symbols))
+    HTML5Translator.visit_math_block(self, node)
+
+
 def visit_fold(self: HTML5Translator, node: checked_equation) -> None:
     """Write the fold: its line, the table of symbols, and the three computations."""
     one = equation(node["label"])
     titles = (("hand", escape(word("By hand"))), ("ours", "<code>companion</code>"), ("torch", escape(one.library)))
-    self.body.append(f'<details class="checked-equation"><summary>{summary(node, one)}</summary>\n{table(one)}')
+    self.body.append(f'<details class="checked-equation" data-keys="{escape(word(KEYS))}">')
+    self.body.append(f"<summary>{summary(node, one)}</summary>\n{table(one)}")
     for form, title in titles:
         self.body.append(f'<p class="checked-form">{title}</p>\n')
         self.body.append(self.highlighter.highlight_block(source(getattr(one, form)), "python", location=node))
@@ -154,8 +167,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("checked_equations_complete", True, "env", [bool])
     skip = (skip_fold, None)
     app.add_node(checked_equation, html=(visit_fold, None), latex=skip, text=skip, man=skip, texinfo=skip)
+    app.add_node(nodes.math_block, override=True, html=(visit_equation, None))
     app.add_directive("symbol-index", SymbolIndex)
     app.add_css_file("checked_equations.css")
+    app.add_js_file("symbol_hover.js", loading_method="defer")
     app.connect("env-before-read-docs", check_first)
     app.connect("doctree-read", add_folds)
     app.connect("env-check-consistency", check_completeness)

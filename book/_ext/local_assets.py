@@ -7,7 +7,7 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
-ASSETS = ("tex-chtml.js", "output/chtml/fonts/woff-v2")
+ASSETS = ("tex-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions/html.js")  # the last: `\class`
 
 
 def copy_mathjax(app: Sphinx) -> None:

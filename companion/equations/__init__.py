@@ -3,6 +3,7 @@
 ``equation("eq-attention-softmax").check()`` draws random inputs and computes the formula as it is written on the page,
 as ``companion`` computes it, and as PyTorch does. Each chapter has a module here, by its name, that holds
 ``EQUATIONS = (Equation(...), ...)``; the modules are found, not listed. Index of all symbols: book/appendix/notation.
+Chapter: ``book/background/rise.ipynb``.
 """
 
 import difflib

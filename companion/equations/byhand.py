@@ -1,7 +1,7 @@
 """Parts that the hand forms of larger equations are made of: plain arithmetic, nothing of PyTorch's or our layers.
 
 Each is checked by an equation of its own; see :mod:`companion.equations.attention` and
-:mod:`companion.equations.transformer`.
+:mod:`companion.equations.transformer`. Chapter: ``book/concepts/language_model.ipynb``.
 """
 
 import math

@@ -1,4 +1,7 @@
-"""Parts that the PyTorch forms of larger equations are made of: PyTorch's functions, fed with our weights."""
+"""Parts that the PyTorch forms of larger equations are made of: PyTorch's functions, fed with our weights.
+
+Chapter: ``book/concepts/attention.ipynb``.
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""How an equation is checked: three computations of it on random numbers, and the largest difference between them."""
+"""How an equation is checked: three computations of it on random numbers, and the largest difference between them.
+
+Chapter: ``book/background/rise.ipynb``.
+"""
 
 import math
 from collections.abc import Callable, Mapping

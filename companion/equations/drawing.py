@@ -1,4 +1,7 @@
-"""Random inputs for the checks: numbers, tensors and small models, all float64 and all from one generator."""
+"""Random inputs for the checks: numbers, tensors and small models, all float64 and all from one generator.
+
+Chapter: ``book/background/rise.ipynb``.
+"""
 
 from itertools import pairwise
 from typing import TypeVar

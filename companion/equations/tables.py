@@ -1,4 +1,7 @@
-"""Small worlds in which everything can be listed, and a way to look at what goes into a part of a model."""
+"""Small worlds in which everything can be listed, and a way to look at what goes into a part of a model.
+
+Chapter: ``book/concepts/language_model.ipynb``.
+"""
 
 from collections.abc import Callable
 from itertools import product

@@ -119,7 +119,7 @@ EQUATIONS = (
     ),
     Equation(
         "eq-tokenization-forward",
-        (ALPHA, WORD, PIECE, Symbol("|w|", "characters of $w$")),
+        (ALPHA, WORD, Symbol("p(x), p(w_{i:j})", PIECE.meaning), Symbol("|w|", "characters of $w$")),
         _one_word,
         _forward_hand,
         _forward_ours,

@@ -90,7 +90,7 @@ EQUATIONS = (
             Symbol("n", "labelled texts"),
             Symbol("x_i, y_i", "a text and its label"),
             Symbol(r"\theta", "parameters of the body"),
-            Symbol("h_0(x_i)", "the body's last vector of the first token, `[CLS]`", "d"),
+            Symbol("h(x_i)", "the body's last vector of the first token, `[CLS]`", "d"),
             Symbol("W, b", "the new head, for $K$ labels", r"K \times d,\; K"),
         ),
         _task,
