@@ -1,3 +1,3 @@
-"""The companion package of the book *Large Language Models, Live*."""
+"""The companion package of the book *Large Language Models, Live*. First page: ``book/index.md``."""
 
 __version__ = "0.1.0"

@@ -2,7 +2,7 @@
 
 The file takes ``ids`` (1, length) and returns ``logits`` (1, length, vocab_size) and ``attention`` (layers, heads,
 length, length), for any length up to the context. Weights are stored as 16-bit floats and widened when the model
-is loaded, so the file is half as large and the arithmetic is still 32-bit.
+is loaded, so the file is half as large and the arithmetic is still 32-bit. Chapter: ``book/concepts/attention.ipynb``.
 """
 
 import logging

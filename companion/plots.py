@@ -1,4 +1,7 @@
-"""Figures that more than one chapter draws, legible on a light and on a dark page."""
+"""Figures that more than one chapter draws, legible on a light and on a dark page.
+
+Chapter: ``book/background/rise.ipynb``.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,7 @@
-"""GPT-2's checkpoints: the names of their tensors and the fields of their ``config.json``."""
+"""GPT-2's checkpoints: the names of their tensors and the fields of their ``config.json``.
+
+Chapter: ``book/algorithms/gpt.ipynb``.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

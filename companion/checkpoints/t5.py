@@ -1,4 +1,7 @@
-"""T5's checkpoints, T5 1.1's among them: the names of their tensors and the fields of their ``config.json``."""
+"""T5's checkpoints, T5 1.1's among them: the names of their tensors and the fields of their ``config.json``.
+
+Chapter: ``book/algorithms/t5.ipynb``.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

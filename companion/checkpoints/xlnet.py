@@ -1,4 +1,7 @@
-"""XLNet's checkpoints: the names of their tensors and the fields of their ``config.json``."""
+"""XLNet's checkpoints: the names of their tensors and the fields of their ``config.json``.
+
+Chapter: ``book/algorithms/xlnet.ipynb``.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -1,1 +1,1 @@
-"""Corpora that need no download."""
+"""Corpora that need no download. Chapter: ``book/concepts/storyworld.ipynb``."""

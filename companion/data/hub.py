@@ -53,7 +53,7 @@ class Sentences(NamedTuple):
     names: tuple[str, ...]
 
     def rows(self, encodings: Sequence[Encoding]) -> Tagged:
-        """Lay the texts out, without the tags of words that were cut off; errors as :func:`labelled.tagged`."""
+        """Lay the texts out, without the tags of words cut off; errors as :func:`companion.data.labelled.tagged`."""
         pairs = zip(self.labels, encodings, strict=True)
         return tagged(encodings, [tags[: len(first_pieces(encoding))] for tags, encoding in pairs], self.names)
 

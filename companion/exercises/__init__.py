@@ -1,7 +1,7 @@
 """Exercises that answer back: ``exercise("causal-mask").check(mine)``.
 
 An attempt is run beside the reference on small cases. It passes when all results agree; when they agree with a typical
-mistake instead, the answer is the hint that names that mistake.
+mistake instead, the answer is the hint that names that mistake. Chapter: ``book/background/rise.ipynb``.
 """
 
 from companion.exercises import (

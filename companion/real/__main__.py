@@ -1,4 +1,7 @@
-"""Fine-tune or distil a real checkpoint: ``python -m companion.real finetune --task sst2 --out runs/sst2``."""
+"""Fine-tune or distil a real checkpoint: ``python -m companion.real finetune --task sst2 --out runs/sst2``.
+
+Chapters: ``book/algorithms/finetuning.ipynb``, ``book/algorithms/distillation.ipynb``.
+"""
 
 import argparse
 import sys

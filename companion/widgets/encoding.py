@@ -2,7 +2,8 @@
 
 Two encodings are used. Up to 65 536 weights travel as ``float16``, so the number shown is the model's own to three
 digits. More travel as ``uint8``: ``code = round(levels · √a)``, read back as ``(code / levels)²``. The square root
-keeps diffuse attention visible (1/512 is code 11, not 0); with 255 levels the error is at most ``√a / 255``.
+keeps diffuse attention visible (1/512 is code 11, not 0); with 255 levels the error is at most ``√a / 255``. Chapter:
+``book/concepts/attention.ipynb``.
 """
 
 import zlib

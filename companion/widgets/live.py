@@ -1,4 +1,7 @@
-"""What a live :class:`companion.widgets.AttentionView` asks of its model."""
+"""What a live :class:`companion.widgets.AttentionView` asks of its model.
+
+Chapter: ``book/concepts/attention.ipynb``.
+"""
 
 import time
 from dataclasses import dataclass

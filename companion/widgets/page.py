@@ -1,4 +1,7 @@
-"""A widget's state as HTML: a fragment for the book, and a whole page with everything inline."""
+"""A widget's state as HTML: a fragment for the book, and a whole page with everything inline.
+
+Chapter: ``book/concepts/attention.ipynb``.
+"""
 
 import base64
 import json

@@ -1,7 +1,7 @@
 """How an event is said in English and in Chinese, and how text becomes tokens.
 
 Values stand last in the questions (*Where is Tom? garden.*), so that the answer follows the name that was asked for.
-The question mark is written, and is no token: the tokenizer drops it.
+The question mark is written, and is no token: the tokenizer drops it. Chapter: ``book/concepts/storyworld.ipynb``.
 """
 
 import re

@@ -1,4 +1,7 @@
-"""The words of the story world in both languages, its genres, and its sizes."""
+"""The words of the story world in both languages, its genres, and its sizes.
+
+Chapter: ``book/concepts/storyworld.ipynb``.
+"""
 
 from dataclasses import dataclass
 

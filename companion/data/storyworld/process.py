@@ -1,8 +1,9 @@
 """What can happen next in a story, and how likely each thing is: a tree of choices.
 
-Each choice is a list of pairs (weight, what is chosen); what is chosen is an :class:`Event`, the next choice, or
-a function that returns it. A weight is a number, or a tuple of one number for each genre. One tree serves two walks:
-:meth:`Process.sample` follows one branch, :meth:`Process.outcomes` lists all of them.
+Each choice is a list of pairs (weight, what is chosen); what is chosen is an :class:`Event`, the next choice, or a
+function that returns it. A weight is a number, or a tuple of one number for each genre. One tree serves two walks:
+:meth:`Process.sample` follows one branch, :meth:`Process.outcomes` lists all of them. Chapter:
+``book/concepts/storyworld.ipynb``.
 """
 
 import random

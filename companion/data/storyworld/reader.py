@@ -2,7 +2,8 @@
 
 After each sentence, everything that can happen next is listed with its probability. Tokens narrow the list down; a
 token's probability is the weight of what is left over the weight of what was there. The hidden genre is summed over:
-the reader keeps how likely each genre is by now, ``p(genre | tokens so far)``.
+the reader keeps how likely each genre is by now, ``p(genre | tokens so far)``. Chapter:
+``book/concepts/storyworld.ipynb``.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Stories as tensors: one story a row, and batches of them without end."""
+"""Stories as tensors: one story a row, and batches of them without end. Chapter: ``book/concepts/storyworld.ipynb``."""
 
 import os
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,7 @@
-"""What is true in a story: who is where, who has what, how each one feels."""
+"""What is true in a story: who is where, who has what, how each one feels.
+
+Chapter: ``book/concepts/storyworld.ipynb``.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

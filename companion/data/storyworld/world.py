@@ -1,4 +1,7 @@
-"""The story world: tells stories in English or Chinese, and knows the exact probability of every token."""
+"""The story world: tells stories in English or Chinese, and knows the exact probability of every token.
+
+Chapter: ``book/concepts/storyworld.ipynb``.
+"""
 
 import random
 from collections.abc import Sequence

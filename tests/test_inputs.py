@@ -1,0 +1,96 @@
+"""What a model refuses before it computes, and what the message says."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from companion.baselines import checks
+from companion.inputs import check_attention, check_heads, check_ids, check_mask, check_segments, check_sizes
+
+IDS = torch.tensor([[0, 1, 2], [2, 1, 0]])
+
+
+def sizes(**changed):
+    return SimpleNamespace(**{"d_model": 8, "n_layers": 2, "dropout": 0.0, **changed})
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"n_layers": 0}, "n_layers must be at least 1; got 0"),
+        ({"dropout": 1.0}, r"dropout must be in \[0, 1\); got 1.0"),
+        ({"dropout": -0.1}, r"dropout must be in \[0, 1\); got -0.1"),
+    ],
+)
+def test_a_size_outside_its_range_is_named_with_its_value(changed, message):
+    check_sizes(sizes(), ("d_model", "n_layers"))
+    with pytest.raises(ValueError, match=message):
+        check_sizes(sizes(**changed), ("d_model", "n_layers"))
+
+
+def test_heads_must_share_the_width_evenly():
+    check_heads(12, 3)
+    with pytest.raises(ValueError, match="multiple of n_heads; got 12 and 5"):
+        check_heads(12, 5)
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (torch.tensor([0, 1]), r"\(batch, length\), neither of them 0; got shape \(2,\)"),
+        (torch.zeros(0, 3, dtype=torch.long), r"got shape \(0, 3\)"),
+        (torch.tensor([[0, 3]]), "token id 3 is outside the vocabulary, 0 to 2"),
+        (torch.tensor([[-1, 0]]), "token id -1 is outside the vocabulary, 0 to 2"),
+    ],
+    ids=["no batch", "empty", "too high", "negative"],
+)
+def test_ids_are_checked_by_the_models_and_by_the_baselines_alike(ids, message):
+    for check in (check_ids, checks.check_ids):
+        check(IDS, 3)
+        with pytest.raises(ValueError, match=message):
+            check(ids, 3)
+
+
+def test_a_text_that_is_too_long_counts_what_went_before():
+    check_ids(IDS, 3, longest=5, past=2)
+    with pytest.raises(ValueError, match="6 tokens do not fit into the context of 5"):
+        check_ids(IDS, 3, longest=5, past=3)
+
+
+def test_a_baseline_refuses_a_size_below_one():
+    checks.check_sizes(sizes(), "d_model")
+    with pytest.raises(ValueError, match="d_model must be at least 1; got 0"):
+        checks.check_sizes(sizes(d_model=0), "d_model")
+
+
+def test_a_mask_is_boolean_and_has_the_shape_of_the_batch():
+    check_mask(None, 2, 3)
+    check_mask(torch.ones(2, 3, dtype=torch.bool), 2, 3)
+    with pytest.raises(TypeError, match="must be boolean, True = a real token; got torch.float32"):
+        check_mask(torch.ones(2, 3), 2, 3)
+    with pytest.raises(ValueError, match=r"= \(2, 3\); got \(3, 2\)"):
+        check_mask(torch.ones(3, 2, dtype=torch.bool), 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("segments", "n_segments", "message"),
+    [
+        (IDS, 0, "this model has no segments"),
+        (IDS[:, :2], 2, r"must be \(2, 3\), as ids; got \(2, 2\)"),
+        (IDS, 2, "must be 0 to 1; got 2"),
+    ],
+    ids=["none known", "another shape", "too high"],
+)
+def test_segments_fit_the_ids_and_the_model(segments, n_segments, message):
+    check_segments(None, IDS, 0)
+    check_segments(IDS.clamp(max=1), IDS, 2)
+    with pytest.raises(ValueError, match=message):
+        check_segments(segments, IDS, n_segments)
+
+
+def test_attention_refuses_keys_and_values_of_different_lengths():
+    query, key, value = torch.zeros(2, 4), torch.zeros(3, 4), torch.zeros(3, 5)
+    check_attention(query, key, value, None)
+    with pytest.raises(ValueError, match="key and value must have the same length m; got 3 and 2"):
+        check_attention(query, key, value[:2], None)
