@@ -4,6 +4,7 @@ With the name of a part it lists that part's rows of ``book/appendix/coverage.ym
 are kept. A place, an equation or a module that is not there is a warning, and so fails the build.
 """
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from sphinx.util.docutils import SphinxDirective
 from words import word
 
 SOURCE = Path(__file__).parents[1] / "appendix" / "coverage.yml"
+MATHEMATICS = re.compile(r"\$[^$]+\$")
 SUMMARY = "{kept} of {all} promises are kept. What is missing says so."
 EQUATIONS, CODE, TESTS, MISSING, MISREADING = "equations", "code", "tests", "Not yet:", "common misreading"
 WORDS = (SUMMARY, EQUATIONS, CODE, TESTS, MISSING, MISREADING)
@@ -94,7 +96,8 @@ def place(where: str) -> str:
         Path(f"../{chapter}{end}") for end in (".ipynb", ".md") if (SOURCE.parents[1] / f"{chapter}{end}").exists()
     )
     link = f"[]({path.as_posix()})"
-    return link if not section else f"{link} › [{section}]({path.as_posix()}#{default_slugify(section)})"
+    anchor = default_slugify(MATHEMATICS.sub("", section))  # as MyST makes it of a heading
+    return link if not section else f"{link} › [{section}]({path.as_posix()}#{anchor})"
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
