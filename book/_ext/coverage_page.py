@@ -17,7 +17,8 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from words import word
 
-SOURCE = Path(__file__).parents[1] / "appendix" / "coverage.yml"
+BOOK = Path(__file__).parents[1]
+SOURCE = BOOK / "appendix" / "coverage.yml"
 MATHEMATICS = re.compile(r"\$[^$]+\$")
 SUMMARY = "{kept} of {all} promises are kept. What is missing says so."
 EQUATIONS, CODE, TESTS, MISSING, MISREADING = "equations", "code", "tests", "Not yet:", "common misreading"
@@ -75,29 +76,28 @@ def summary() -> str:
 
 
 def promise(one: dict[str, Any], tests: str) -> str:
-    """Return a promise and where it is kept, as Markdown in one line."""
+    """Return a promise, and in a paragraph of its own where it is kept, as Markdown for an item of a list."""
     said = one["says"] + (f" ({word(MISREADING)})" if one.get("misreading") else "")
     if "missing" in one:
-        return f"{said}  \n  *{word(MISSING)} {one['missing']}*"
-    kept = ["; ".join(map(place, one["where"]))]
+        return f"{said}\n\n  {word(MISSING)} {one['missing']}"
+    kept = places(one["where"])
     if one.get("equations"):
         kept.append(f"{word(EQUATIONS)} " + " ".join(f"{{eq}}`{label}`" for label in one["equations"]))
     if one.get("code"):
         kept.append(f"{word(CODE)} " + ", ".join(f"{{py:mod}}`{name}`" for name in one["code"]))
     if one.get("tests"):
         kept.append(f"{word(TESTS)} " + ", ".join(f"[`{name}`]({tests}/{name}.py)" for name in one["tests"]))
-    return f"{said}  \n  " + "  \n  ".join(kept)
+    return f"{said}\n\n  " + "  \n  ".join(kept)
 
 
-def place(where: str) -> str:
-    """Return a chapter, or a section of one (``concepts/attention § Many heads``), as links in Markdown."""
-    chapter, _, section = where.partition(" § ")
-    path = next(
-        Path(f"../{chapter}{end}") for end in (".ipynb", ".md") if (SOURCE.parents[1] / f"{chapter}{end}").exists()
-    )
-    link = f"[]({path.as_posix()})"
-    anchor = default_slugify(MATHEMATICS.sub("", section))  # as MyST makes it of a heading
-    return link if not section else f"{link} › [{section}]({path.as_posix()}#{anchor})"
+def places(where: list[str]) -> list[str]:
+    """Return chapters and their sections (``concepts/attention § Many heads``) as links, a line for each chapter."""
+    sections: dict[str, list[str]] = {}
+    for chapter, _, section in (place.partition(" § ") for place in where):
+        path = next(f"../{chapter}{end}" for end in (".ipynb", ".md") if (BOOK / f"{chapter}{end}").exists())
+        anchor = default_slugify(MATHEMATICS.sub("", section))  # as MyST makes it of a heading
+        sections.setdefault(path, []).extend([f"[{section}]({path}#{anchor})"] if section else [])
+    return [f"[]({path})" + (" › " if links else "") + ", ".join(links) for path, links in sections.items()]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
