@@ -1,7 +1,6 @@
 """The reference of the package: complete by its sources, linked with the chapters, and every module with its test."""
 
 import importlib
-import io
 import re
 import sys
 from html.parser import HTMLParser
@@ -10,8 +9,7 @@ from urllib.parse import unquote, urldefrag
 
 import pytest
 import yaml
-from sphinx.application import Sphinx
-from sphinx.util.docutils import docutils_namespace, patch_docutils
+from small_sphinx import build
 
 from companion.equations import labels
 from companion.exercises import names
@@ -188,15 +186,7 @@ def small_book(folder: Path, pages: dict[str, str], builder: str = "html") -> st
         "html_theme_options": {"repository_url": "https://github.com/somebody/book", "repository_branch": "main"},
         "nitpicky": True,
     }
-    warnings, output = io.StringIO(), folder / "build"
-    sys.path.insert(0, str(ROOT / "book" / "_ext"))
-    try:
-        with patch_docutils(), docutils_namespace():
-            folders = (str(folder), None, str(output / builder), str(output / f"{builder}-doctrees"))
-            Sphinx(*folders, builder, settings, status=None, warning=warnings).build()
-    finally:
-        sys.path.pop(0)
-    return re.sub(r"\x1b\[[\d;]*m", "", warnings.getvalue())
+    return build(folder, folder / "build", builder, conf=False, **settings)
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 """What stands below the equations on the pages: the extension by itself, a small book, and the built one."""
 
 import importlib
-import io
 import re
 import sys
 from html.parser import HTMLParser
@@ -10,8 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
-from sphinx.application import Sphinx
-from sphinx.util.docutils import docutils_namespace, patch_docutils
+from small_sphinx import build, write
 
 from companion.equations import Equation, Symbol, equation, labels
 
@@ -96,91 +94,78 @@ def test_a_translator_gets_every_word_that_is_added(extension):
     assert {symbol.meaning for label in labels() for symbol in equation(label).symbols} <= set(messages)
 
 
-def small_book(root: Path, folder: Path, pages: dict[str, str], builder: str = "html", **settings) -> str:
+def small_book(folder: Path, pages: dict[str, str], builder: str = "html", **settings) -> str:
     """Build pages with the extension and nothing else of the book; return the warnings."""
-    source = folder / "source"
-    source.mkdir(exist_ok=True)
-    (source / "conf.py").write_text(
-        "import sys\n"
-        f"sys.path.insert(0, {str(root / 'book' / '_ext')!r})\n"
-        "extensions = ['myst_parser', 'checked_equations']\n"
-        "myst_enable_extensions = ['dollarmath']\n"
-    )
     names = "\n".join(name for name in pages if name != "index")
     pages = {"index": f"# A book\n\n```{{toctree}}\n{names}\n```\n", **pages}
-    for name, text in pages.items():
-        (source / f"{name}.md").write_text(text)
-    warnings = io.StringIO()
+    write(
+        folder / "source", {f"{name}.md": text for name, text in pages.items()}, ["checked_equations"], ["dollarmath"]
+    )
     sys.modules.pop("checked_equations", None)  # or it would remember what it checked
-    parallel = settings.pop("parallel", 1)
-    folders = (str(source), str(source), str(folder / builder), str(folder / f"{builder}-doctrees"), builder)
-    with patch_docutils(), docutils_namespace():
-        settings = {"checked_equations_complete": False, **settings}
-        Sphinx(*folders, settings, status=None, warning=warnings, parallel=parallel).build()
-    return re.sub(r"\x1b\[[\d;]*m", "", warnings.getvalue())
+    return build(folder / "source", folder, builder, **{"checked_equations_complete": False, **settings})
 
 
 @pytest.mark.slow
-def test_a_small_book_has_the_fold_below_its_equation_in_html_only(root: Path, tmp_path: Path):
+def test_a_small_book_has_the_fold_below_its_equation_in_html_only(tmp_path: Path):
     pages = {"page": PAGE.replace("LABEL", "eq-attention-softmax")}
-    assert small_book(root, tmp_path, pages) == ""
+    assert small_book(tmp_path, pages) == ""
     html = (tmp_path / "html" / "page.html").read_text()
     fold = html.index('<details class="checked-equation"')
     assert html.index('id="equation-eq-attention-softmax"') < fold < html.index("It ends.")
     assert "checked_equations.css" in html
     assert "softmax_hand" not in (tmp_path / "html" / "searchindex.js").read_text()
     for builder in ("text", "gettext", "latex"):
-        assert small_book(root, tmp_path, pages, builder) == ""
+        assert small_book(tmp_path, pages, builder) == ""
     assert "Checked" not in (tmp_path / "text" / "page.txt").read_text()
 
 
 @pytest.mark.slow
-def test_symbols_can_be_pointed_at_in_html_and_nothing_else_sees_how(root: Path, tmp_path: Path):
+def test_symbols_can_be_pointed_at_in_html_and_nothing_else_sees_how(tmp_path: Path):
     pages = {"page": PAGE.replace("LABEL", "eq-attention-softmax").replace("x < y", "a_{ij} < x")}
     pages["other"] = "# Another\n\n```{math}\n:label: eq-nobody-knows\na_{ij}\n```\n\n$$a_{ij}$$\n"
-    small_book(root, tmp_path, pages)
+    small_book(tmp_path, pages)
     html = (tmp_path / "html" / "page.html").read_text()
     assert r"\[\class{llm-symbol llm-symbol-0}{a_{ij}} &lt; x\]" in html
     assert 'src="_static/symbol_hover.js' in html
     assert "llm-symbol" not in (tmp_path / "html" / "other.html").read_text()
     assert "llm-symbol" not in (tmp_path / "html" / "searchindex.js").read_text()
     for builder, name in (("text", "page.txt"), ("gettext", "page.pot"), ("latex", "projectnamenotset.tex")):
-        small_book(root, tmp_path, pages, builder)
+        small_book(tmp_path, pages, builder)
         written = (tmp_path / builder / name).read_text()
         assert "llm-symbol" not in written
         assert "a_{ij} < x" in written or builder == "gettext"
 
 
 @pytest.mark.slow
-def test_an_equation_without_a_check_is_a_warning_that_names_it(root: Path, tmp_path: Path):
-    warnings = small_book(root, tmp_path, {"page": PAGE.replace("LABEL", "eq-nobody-knows")})
+def test_an_equation_without_a_check_is_a_warning_that_names_it(tmp_path: Path):
+    warnings = small_book(tmp_path, {"page": PAGE.replace("LABEL", "eq-nobody-knows")})
     assert "page.md:3: WARNING: the equation eq-nobody-knows has no check in companion.equations" in warnings
 
 
 @pytest.mark.slow
-def test_a_check_without_an_equation_is_a_warning_that_names_it(root: Path, tmp_path: Path):
+def test_a_check_without_an_equation_is_a_warning_that_names_it(tmp_path: Path):
     pages = {"page": PAGE.replace("LABEL", "eq-attention-softmax")}
-    warnings = small_book(root, tmp_path, pages, checked_equations_complete=True)
+    warnings = small_book(tmp_path, pages, checked_equations_complete=True)
     assert warnings.count("WARNING") == len(labels()) - 1
     assert "companion.equations checks eq-attention-mask, and no page has that equation" in warnings
 
 
 @pytest.mark.slow
-def test_a_check_that_disagrees_is_a_warning_that_says_by_how_much(root: Path, tmp_path: Path, monkeypatch):
+def test_a_check_that_disagrees_is_a_warning_that_says_by_how_much(tmp_path: Path, monkeypatch):
     wrong = Equation("eq-wrong", (Symbol("x", "it"),), lambda g: {}, lambda: 1.0, lambda: 1.0, lambda: 1.5)
     monkeypatch.setattr("companion.equations._all", lambda: {"eq-wrong": wrong})
-    warnings = small_book(root, tmp_path, {"page": PAGE.replace("LABEL", "eq-wrong")})
+    warnings = small_book(tmp_path, {"page": PAGE.replace("LABEL", "eq-wrong")})
     assert "the equation eq-wrong is not as its check computes it" in warnings
     assert "DISAGREE on 5 random inputs; largest difference 5.0e-01" in warnings
 
 
 @pytest.mark.slow
-def test_pages_that_are_read_side_by_side_are_the_same(root: Path, tmp_path: Path):
+def test_pages_that_are_read_side_by_side_are_the_same(tmp_path: Path):
     chosen = labels()[:12]
     pages = {f"page{number}": PAGE.replace("LABEL", label) for number, label in enumerate(chosen)}
     for folder, parallel in (("one", 1), ("two", 2)):
         (tmp_path / folder).mkdir()
-        assert small_book(root, tmp_path / folder, pages, parallel=parallel) == ""
+        assert small_book(tmp_path / folder, pages, parallel=parallel) == ""
     for name in pages:
         one, two = ((tmp_path / folder / "html" / f"{name}.html").read_text() for folder in ("one", "two"))
         assert one == two

@@ -1,7 +1,6 @@
 """The glossary: its one source of terms, what the chapters introduce, its page, and what leads to it."""
 
 import importlib
-import io
 import re
 import sys
 from collections.abc import Iterator
@@ -12,8 +11,7 @@ import nbformat
 import pytest
 from docutils.nodes import make_id
 from markdown_it import MarkdownIt
-from sphinx.application import Sphinx
-from sphinx.util.docutils import docutils_namespace, patch_docutils
+from small_sphinx import build, write
 
 TAUGHT_LATER = {  # of the curriculum, and in no chapter of the book yet
     "activation patching",
@@ -256,27 +254,17 @@ def test_chinese_names_stand_by_pinyin_and_latin_ones_by_their_letters(source, t
 # The page
 
 
-def built(root: Path, folder: Path, pages: dict[str, str], builder: str = "html") -> tuple[str, str]:
+def built(folder: Path, pages: dict[str, str], builder: str = "html") -> tuple[str, str]:
     """The first of some pages, built with the extension and nothing else of the book, and the warnings."""
-    for name, text in {"terms.yml": SOURCE, "book/concepts/other.md": OTHER, **pages}.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    (folder / "conf.py").write_text(
-        f"import sys\nsys.path.insert(0, {str(root / 'book' / '_ext')!r})\n"
-        "extensions = ['myst_parser', 'glossary']\nmyst_enable_extensions = ['dollarmath']\n"
-    )
-    warnings = io.StringIO()
-    with patch_docutils(), docutils_namespace():
-        out, trees = folder / "out" / builder, folder / "out" / f"{builder}-trees"
-        settings = {"exclude_patterns": ["out"]}
-        Sphinx(str(folder), str(folder), str(out), str(trees), builder, settings, status=None, warning=warnings).build()
-    page = next(out.glob("index.*")).read_text(encoding="utf-8") if builder != "latex" else ""
-    return page, re.sub(r"\x1b\[[\d;]*m", "", warnings.getvalue())
+    pages = {"terms.yml": SOURCE, "book/concepts/other.md": OTHER, **pages}
+    write(folder / "source", pages, ["glossary"], ["dollarmath"])
+    warnings = build(folder / "source", folder, builder)
+    return next((folder / builder).glob("index.*")).read_text(encoding="utf-8") if builder != "latex" else "", warnings
 
 
 @pytest.mark.slow
-def test_a_page_has_each_term_with_its_names_its_meaning_and_its_chapter(root: Path, tmp_path: Path):
-    page, warnings = built(root, tmp_path, {"index.md": PAGE})
+def test_a_page_has_each_term_with_its_names_its_meaning_and_its_chapter(tmp_path: Path):
+    page, warnings = built(tmp_path, {"index.md": PAGE})
     assert warnings == ""
     assert page.index('id="glossary-a"') < page.index('<dt id="term-adam">') < page.index('<dt id="term-beam-search">')
     assert '<dt lang="zh-CN">束搜索 <span class="glossary-reading" lang="zh-Latn">shù sōu suǒ</span>' in page
@@ -288,9 +276,9 @@ def test_a_page_has_each_term_with_its_names_its_meaning_and_its_chapter(root: P
 
 
 @pytest.mark.slow
-def test_any_name_in_either_language_leads_a_chapter_to_the_term(root: Path, tmp_path: Path):
-    built(root, tmp_path, {"index.md": PAGE})
-    other = (tmp_path / "out" / "html" / "book" / "concepts" / "other.html").read_text()
+def test_any_name_in_either_language_leads_a_chapter_to_the_term(tmp_path: Path):
+    built(tmp_path, {"index.md": PAGE})
+    other = (tmp_path / "html" / "book" / "concepts" / "other.html").read_text()
     assert re.findall(r'href="../../index.html#(term-[\w-]+)"', other) == ["term-beam-search"] * 3 + ["term-adam"]
     assert "glossary.js" not in other
 
@@ -306,14 +294,14 @@ def test_any_name_in_either_language_leads_a_chapter_to_the_term(root: Path, tmp
     ],
     ids=["unknown term", "unknown section", "half an entry", "no source"],
 )
-def test_what_leads_nowhere_is_a_warning(root: Path, tmp_path: Path, pages: dict[str, str], said: str):
-    _, warnings = built(root, tmp_path, {"index.md": PAGE, **pages})
+def test_what_leads_nowhere_is_a_warning(tmp_path: Path, pages: dict[str, str], said: str):
+    _, warnings = built(tmp_path, {"index.md": PAGE, **pages})
     assert said in warnings
 
 
 @pytest.mark.slow
-def test_a_translator_gets_the_definitions_and_not_the_names(root: Path, tmp_path: Path):
-    catalogue, warnings = built(root, tmp_path, {"index.md": PAGE}, "gettext")
+def test_a_translator_gets_the_definitions_and_not_the_names(tmp_path: Path):
+    catalogue, warnings = built(tmp_path, {"index.md": PAGE}, "gettext")
     assert warnings == ""
     found = re.findall(r'^msgid "(.+)"$', catalogue, re.MULTILINE)
     assert set(found) == {"A page", "It keeps *several* beginnings if $b > 1$.", "<b>An optimizer</b>.", "By pinyin"}
@@ -321,8 +309,8 @@ def test_a_translator_gets_the_definitions_and_not_the_names(root: Path, tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("builder", ["text", "latex"])
-def test_where_nothing_can_be_typed_the_lists_stand_without_the_box(root: Path, tmp_path: Path, builder: str):
-    page, warnings = built(root, tmp_path, {"index.md": PAGE}, builder)
+def test_where_nothing_can_be_typed_the_lists_stand_without_the_box(tmp_path: Path, builder: str):
+    page, warnings = built(tmp_path, {"index.md": PAGE}, builder)
     assert warnings == ""
     assert builder == "latex" or ("束搜索" in page and "Find a term" not in page)
 

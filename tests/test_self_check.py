@@ -1,6 +1,5 @@
 """Questions to check oneself: the directive by itself, those of the book, and the built pages."""
 
-import io
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -9,8 +8,7 @@ from typing import NamedTuple
 import nbformat
 import pytest
 import yaml
-from sphinx.application import Sphinx
-from sphinx.util.docutils import docutils_namespace, patch_docutils
+from small_sphinx import build, write
 
 GOOD = """\
 Is $a < b$ for `a = 1`?
@@ -29,24 +27,17 @@ Is $a < b$ for `a = 1`?
 """
 
 
-def built(root: Path, folder: Path, question: str, builder: str = "html") -> tuple[str, str]:
+def built(folder: Path, question: str, builder: str = "html") -> tuple[str, str]:
     """A page with one question, and the warnings of its build."""
-    (folder / "index.md").write_text(f"# A page\n\n```{{self-check}}\n{question}```\n\nIt ends.\n")
-    (folder / "conf.py").write_text(
-        f"import sys\nsys.path.insert(0, {str(root / 'book' / '_ext')!r})\n"
-        "extensions = ['myst_parser', 'self_check']\nmyst_enable_extensions = ['dollarmath', 'tasklist']\n"
-    )
-    warnings = io.StringIO()
-    with patch_docutils(), docutils_namespace():
-        out, trees = folder / builder, folder / f"{builder}-trees"
-        Sphinx(str(folder), str(folder), str(out), str(trees), builder, status=None, warning=warnings).build()
-    page = next(out.glob("index.*")).read_text(encoding="utf-8") if builder != "latex" else ""
-    return page, re.sub(r"\x1b\[[\d;]*m", "", warnings.getvalue())
+    page = f"# A page\n\n```{{self-check}}\n{question}```\n\nIt ends.\n"
+    write(folder / "source", {"index.md": page}, ["self_check"], ["dollarmath", "tasklist"])
+    warnings = build(folder / "source", folder, builder)
+    return next((folder / builder).glob("index.*")).read_text(encoding="utf-8") if builder != "latex" else "", warnings
 
 
 @pytest.mark.slow
-def test_each_answer_unfolds_what_is_said_of_it_and_one_at_a_time_is_open(root: Path, tmp_path: Path):
-    page, warnings = built(root, tmp_path, GOOD)
+def test_each_answer_unfolds_what_is_said_of_it_and_one_at_a_time_is_open(tmp_path: Path):
+    page, warnings = built(tmp_path, GOOD)
     assert warnings == ""
     assert re.findall(r'<details class="self-check-(\w+)" name="self-check-0">', page) == ["wrong", "right", "wrong"]
     assert "<em>never</em>.</summary>" in page
@@ -57,8 +48,8 @@ def test_each_answer_unfolds_what_is_said_of_it_and_one_at_a_time_is_open(root: 
 
 
 @pytest.mark.slow
-def test_a_translator_gets_question_answers_and_explanations_one_by_one(root: Path, tmp_path: Path):
-    catalogue, warnings = built(root, tmp_path, GOOD, "gettext")
+def test_a_translator_gets_question_answers_and_explanations_one_by_one(tmp_path: Path):
+    catalogue, warnings = built(tmp_path, GOOD, "gettext")
     assert warnings == ""
     texts = ("Is $a < b$ for `a = 1`?", "No, *never*.", "It may be.", "If $b > 1$.", "And no more.")
     assert [text for text in texts if f'msgid "{text}"' not in catalogue] == []
@@ -66,8 +57,8 @@ def test_a_translator_gets_question_answers_and_explanations_one_by_one(root: Pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("builder", ["text", "latex"])
-def test_what_does_not_unfold_shows_question_and_answers(root: Path, tmp_path: Path, builder: str):
-    page, warnings = built(root, tmp_path, GOOD, builder)
+def test_what_does_not_unfold_shows_question_and_answers(tmp_path: Path, builder: str):
+    page, warnings = built(tmp_path, GOOD, builder)
     assert warnings == ""
     assert builder == "latex" or "And no more." in page
 
@@ -84,8 +75,8 @@ def test_what_does_not_unfold_shows_question_and_answers(root: Path, tmp_path: P
         ("Is $a < b$ for `a = 1`?\n", "", "a self-check is a question and, at its end, a list of answers"),
     ],
 )
-def test_what_is_no_question_is_an_error_that_says_why(root: Path, tmp_path: Path, old: str, new: str, said: str):
-    _, warnings = built(root, tmp_path, GOOD.replace(old, new))
+def test_what_is_no_question_is_an_error_that_says_why(tmp_path: Path, old: str, new: str, said: str):
+    _, warnings = built(tmp_path, GOOD.replace(old, new))
     assert said in warnings
 
 
