@@ -1,20 +1,12 @@
 """The labelled equations of the book as its pages are written, and the extension that wraps their symbols."""
 
-import importlib
 import re
-import sys
 from pathlib import Path
 
 import nbformat
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
 EQUATION = re.compile(r"^```\{math\}\n:label: (eq-[\w-]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-sys.path.insert(0, str(BOOK / "_ext"))
-try:
-    hover = importlib.import_module("symbol_hover")
-finally:
-    sys.path.pop(0)
 
 
 def sources() -> dict[str, str]:

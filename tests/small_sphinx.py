@@ -2,14 +2,11 @@
 
 import io
 import re
-import sys
 from pathlib import Path
 
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util.docutils import docutils_namespace, patch_docutils
-
-EXTENSIONS = Path(__file__).resolve().parents[1] / "book" / "_ext"
 
 
 def write(source: Path, pages: dict[str, str], extensions: list[str], markdown: list[str]) -> None:
@@ -30,12 +27,10 @@ def build(
     suffixes = Config.config_values["source_suffix"].default
     before = dict(suffixes)  # a parser of notebooks adds itself to the default, for every book to come
     folders = (str(source), str(source) if conf else None, str(output / builder), str(output / f"{builder}-doctrees"))
-    sys.path.insert(0, str(EXTENSIONS))
     try:
         with patch_docutils(), docutils_namespace():
             Sphinx(*folders, builder, settings, status=None, warning=warnings, parallel=parallel).build()
     finally:
-        sys.path.remove(str(EXTENSIONS))
         suffixes.clear()
         suffixes.update(before)
     return re.sub(r"\x1b\[[\d;]*m", "", warnings.getvalue())

@@ -2,11 +2,13 @@
 
 import importlib
 import re
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
+import api_links
+import api_reference
+import package_map
 import pytest
 import yaml
 from small_sphinx import build
@@ -18,15 +20,6 @@ ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"^\.\. api-modules::\n\n((?:   \S+\n)+)", re.MULTILINE)
 
 
-def load(name: str):
-    sys.path.insert(0, str(ROOT / "book" / "_ext"))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.pop(0)
-
-
-package_map, api_links, api_reference = load("package_map"), load("api_links"), load("api_reference")
 MODULES = package_map.modules(ROOT)
 PAGES = package_map.pages(ROOT)
 

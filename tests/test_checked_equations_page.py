@@ -1,13 +1,14 @@
 """What stands below the equations on the pages: the extension by itself, a small book, and the built one."""
 
-import importlib
 import re
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import checked_equations as extension
 import nbformat
 import pytest
+import symbol_index as index
 import yaml
 from small_sphinx import build, write
 
@@ -26,21 +27,7 @@ It ends.
 """
 
 
-@pytest.fixture(scope="module")
-def extension(root: Path):
-    sys.path.insert(0, str(root / "book" / "_ext"))
-    try:
-        return importlib.import_module("checked_equations")
-    finally:
-        sys.path.pop(0)
-
-
-@pytest.fixture(scope="module")
-def index(extension):
-    return importlib.import_module("symbol_index")
-
-
-def test_a_difference_is_rounded_up_to_a_power_of_ten(extension):
+def test_a_difference_is_rounded_up_to_a_power_of_ten():
     assert [extension.power(d) for d in (0.0, 3e-17, 2e-15, 1e-11, 3e-11)] == [
         "10⁻¹⁵",
         "10⁻¹⁵",
@@ -50,21 +37,21 @@ def test_a_difference_is_rounded_up_to_a_power_of_ten(extension):
     ]
 
 
-def test_a_meaning_is_cut_into_text_mathematics_and_code_and_escaped(extension):
+def test_a_meaning_is_cut_into_text_mathematics_and_code_and_escaped():
     html = extension.inline("rows of `a<b` & $x_{<t}$")
     assert html == (
         'rows of <code>a&lt;b</code> &amp; <span class="math notranslate nohighlight">\\(x_{&lt;t}\\)</span>'
     )
 
 
-def test_a_form_is_shown_with_the_functions_of_its_module_that_it_calls(extension):
+def test_a_form_is_shown_with_the_functions_of_its_module_that_it_calls():
     code = extension.source(equation("eq-attention-variance").ours)
     assert code.index("def outcomes(") < code.index("def variance_ours(")
     assert "_outcomes" not in code
 
 
 @pytest.mark.parametrize("label", labels())
-def test_the_fold_of_each_equation_is_whole(extension, label: str):
+def test_the_fold_of_each_equation_is_whole(label: str):
     one = equation(label)
     for form in (one.hand, one.ours, one.torch):
         compile(extension.source(form), label, "exec")
@@ -77,17 +64,17 @@ def test_the_fold_of_each_equation_is_whole(extension, label: str):
     ("earlier", "later"),
     [("a", "B"), ("d", r"\hat g"), ("z", r"\alpha"), (r"\alpha", r"\beta"), (r"\mathcal{L}", "m"), ("n", r"n_{\max}")],
 )
-def test_symbols_are_sorted_by_letter_and_greek_ones_come_last(index, earlier: str, later: str):
+def test_symbols_are_sorted_by_letter_and_greek_ones_come_last(earlier: str, later: str):
     assert index.sorting(earlier) < index.sorting(later)
 
 
-def test_the_index_has_each_symbol_once_with_all_its_equations(index):
+def test_the_index_has_each_symbol_once_with_all_its_equations():
     found = index.symbols()
     assert {label for where in found.values() for label in where} == set(labels())
     assert sum(map(len, found.values())) == sum(len(equation(label).symbols) for label in labels())
 
 
-def test_a_translator_gets_every_word_that_is_added(extension):
+def test_a_translator_gets_every_word_that_is_added():
     messages = extension.messages()
     assert extension.SUMMARY in messages
     assert len(messages) == len(set(messages))

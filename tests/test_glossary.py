@@ -1,12 +1,11 @@
 """The glossary: its one source of terms, what the chapters introduce, its page, and what leads to it."""
 
-import importlib
 import re
-import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
+import glossary_terms as source
 import nbformat
 import pytest
 from docutils.nodes import make_id
@@ -101,16 +100,7 @@ orphan: true
 
 
 @pytest.fixture(scope="module")
-def source(root: Path):
-    sys.path.insert(0, str(root / "book" / "_ext"))
-    try:
-        return importlib.import_module("glossary_terms")
-    finally:
-        sys.path.pop(0)
-
-
-@pytest.fixture(scope="module")
-def terms(root: Path, source):
+def terms(root: Path):
     return source.load(root / "book" / "appendix" / "terms.yml")
 
 
@@ -137,7 +127,7 @@ def texts(page: Path) -> list[str]:
     ],
     ids=["lacks", "unknown"],
 )
-def test_an_entry_that_is_not_one_is_refused_by_name(source, tmp_path: Path, field: str, said: str):
+def test_an_entry_that_is_not_one_is_refused_by_name(tmp_path: Path, field: str, said: str):
     path = tmp_path / "terms.yml"
     path.write_text(f"- term: a\n  chinese: 甲\n  pinyin: jiǎ\n  {field}\n")
     with pytest.raises(ValueError, match=re.escape(f"terms.yml: {said}")):
@@ -236,14 +226,14 @@ def test_what_need_not_be_explained_is_still_said(root: Path):
 # The two orders
 
 
-def test_english_names_stand_by_letter_whatever_their_case(source, terms):
+def test_english_names_stand_by_letter_whatever_their_case(terms):
     groups = source.by_letter(terms)
     assert [letter for letter, _ in groups] == sorted({letter for letter, _ in groups})
     first = [term.term for term in groups[0][1]]
     assert first.index("activation function") < first.index("Adam") < first.index("attention")
 
 
-def test_chinese_names_stand_by_pinyin_and_latin_ones_by_their_letters(source, terms):
+def test_chinese_names_stand_by_pinyin_and_latin_ones_by_their_letters(terms):
     groups = dict(source.by_pinyin(terms))
     assert list(groups) == sorted(groups)
     assert sum(map(len, groups.values())) == len(terms)

@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from equation_sources import hover, sources
+import symbol_hover as hover
+from equation_sources import sources
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -1,9 +1,9 @@
 """The box of the glossary in a real browser: it finds terms in both languages, by keyboard too, and is no condition."""
 
 import re
-import sys
 from pathlib import Path
 
+import glossary_terms
 import pytest
 
 pytestmark = pytest.mark.browser
@@ -11,11 +11,6 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def terms(root: Path):
-    sys.path.insert(0, str(root / "book" / "_ext"))
-    try:
-        import glossary_terms
-    finally:
-        sys.path.pop(0)
     return glossary_terms.load(root / "book" / "appendix" / "terms.yml")
 
 

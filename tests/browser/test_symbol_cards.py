@@ -4,7 +4,8 @@ from html import escape
 from pathlib import Path
 
 import pytest
-from equation_sources import hover, sources
+import symbol_hover as hover
+from equation_sources import sources
 from playwright.sync_api import Page
 from sphinx.util.math import wrap_displaymath
 
