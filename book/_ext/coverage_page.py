@@ -44,7 +44,8 @@ class Coverage(SphinxDirective):
 
     def row(self, row: dict[str, Any]) -> list[nodes.Node]:
         """Return a row: its number and topic, and a list of its promises."""
-        tests = f"{self.config.html_theme_options.get('repository_url', '')}/blob/main/tests"
+        options = self.config.html_theme_options
+        tests = f"{options['repository_url']}/blob/{options['repository_branch']}/tests"
         text = [f"**{row['row']} · {row['topic']}**" if row["row"] != "A" else "", ""]
         text += [f"- {promise(one, tests)}" for one in row["promises"]]
         found = self.parsed("\n".join(text))
