@@ -16,18 +16,23 @@ from typing import Any
 import report
 import torch
 
-from companion.baselines.naive_bayes import NaiveBayes
-from companion.baselines.ngram import NGram, NGramConfig
-from companion.bert import BertConfig, BertForPreTraining
-from companion.data.storyworld import VERSION, World
-from companion.data.storyworld.optimum import best_label
-from companion.data.storyworld.tasks import SEPARATOR, Example
-from companion.data.storyworld.views import sentences
-from companion.data.vocabulary import Vocabulary, padded
-from companion.objectives import IGNORED
-from companion.objectives.sentences import Pairs, Pretraining, next_sentence_pairs, pretraining_batch, pretraining_loss
-from companion.positions import sinusoidal_start
-from companion.starts import matching_start
+from companion.data.batch import IGNORED, padded
+from companion.data.vocabulary import Vocabulary
+from companion.losses.sentences import (
+    Pairs,
+    Pretraining,
+    next_sentence_pairs,
+    pretraining_batch,
+    pretraining_loss,
+)
+from companion.models.baselines.naive_bayes import NaiveBayes
+from companion.models.baselines.ngram import NGram, NGramConfig
+from companion.models.bert import BertConfig, BertForPreTraining
+from companion.nn.initialization import matching_start, sinusoidal_start
+from companion.storyworld import VERSION, World
+from companion.storyworld.optimum import best_label
+from companion.storyworld.tasks import SEPARATOR, Example
+from companion.storyworld.views import sentences
 from companion.training import fit
 
 WORLD = World()

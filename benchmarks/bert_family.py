@@ -17,23 +17,23 @@ import report
 import torch
 from torch import Tensor
 
-from companion.baselines.naive_bayes import NaiveBayes
-from companion.bert import BertConfig, BertForPreTraining
+from companion.data.batch import IGNORED, padded
 from companion.data.batching import length_buckets
-from companion.data.storyworld import VERSION, World
-from companion.data.storyworld.optimum import best_label
-from companion.data.storyworld.tasks import SEPARATOR, TASKS, Example, split
-from companion.data.storyworld.views import sentences
-from companion.data.vocabulary import Vocabulary, padded
-from companion.objectives import IGNORED
-from companion.objectives.masked import Masked, mask_tokens, masked_loss
-from companion.objectives.sentences import (
+from companion.data.vocabulary import Vocabulary
+from companion.losses.masked import Masked, mask_tokens, masked_loss
+from companion.losses.sentences import (
     next_sentence_pairs,
     pretraining_batch,
     pretraining_loss,
     sentence_order_pairs,
 )
-from companion.positions import sinusoidal_start
+from companion.models.baselines.naive_bayes import NaiveBayes
+from companion.models.bert import BertConfig, BertForPreTraining
+from companion.nn.initialization import sinusoidal_start
+from companion.storyworld import VERSION, World
+from companion.storyworld.optimum import best_label
+from companion.storyworld.tasks import SEPARATOR, TASKS, Example, split
+from companion.storyworld.views import sentences
 from companion.training import fit
 
 WORLD = World()

@@ -19,22 +19,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from companion.baselines.bag_of_words import BagOfWords
-from companion.bert import Bert, BertConfig
+from companion.data.batch import padded
 from companion.data.batching import length_buckets
-from companion.data.storyworld import VERSION, Story, World
-from companion.data.storyworld.search import inquiry, mirrored
-from companion.data.storyworld.views import summary, told
-from companion.data.vocabulary import Vocabulary, padded
-from companion.embedding import SentenceEncoder, masked_mean, recall_at, similarity
+from companion.data.vocabulary import Vocabulary
 from companion.generation import generate
-from companion.objectives.contrastive import Views, views_loss
-from companion.objectives.denoising import noise
-from companion.objectives.spans import Seq2Seq, sequence_loss
-from companion.positions import sinusoidal_start
-from companion.text_metrics import exact_match, rouge_l
+from companion.losses.contrastive import Views, similarity, views_loss
+from companion.losses.denoising import noise
+from companion.losses.spans import Seq2Seq, sequence_loss
+from companion.metrics.text import exact_match, rouge_l
+from companion.models.baselines.bag_of_words import BagOfWords
+from companion.models.bert import Bert, BertConfig
+from companion.models.sentence_encoder import SentenceEncoder, masked_mean, recall_at
+from companion.models.transformer import Transformer, TransformerConfig
+from companion.nn.initialization import sinusoidal_start
+from companion.storyworld import VERSION, Story, World
+from companion.storyworld.search import inquiry, mirrored
+from companion.storyworld.views import summary, told
 from companion.training import fit
-from companion.transformer import Transformer, TransformerConfig
 
 WORLD = World()
 VOCABULARY = Vocabulary([*WORLD.vocabulary, "[MASK]"])

@@ -22,19 +22,18 @@ from torch import nn
 from tuning import score
 
 from companion import zoo
-from companion.bert import Bert
-from companion.comparison import interval
 from companion.data.labelled import Tagged, minibatches, tagged
-from companion.data.storyworld import VERSION, Story, World
-from companion.data.storyworld.questionnaire import SPECIALS
-from companion.data.storyworld.tasks import Split, split
-from companion.data.storyworld.views import ROLES, tags
-from companion.distillation import Distiller, distilbert_loss, hinton_loss, pkd_loss, tinybert_loss
-from companion.finetuning import TokenClassifier
-from companion.objectives.labels import tagging_loss
-from companion.positions import sinusoidal_start
-from companion.starts import matching_start
-from companion.students import Student, every_second, initialise_from, last_layers, skip_layers
+from companion.distillation.losses import Distiller, distilbert_loss, hinton_loss, pkd_loss, tinybert_loss
+from companion.distillation.student import Student, every_second, initialise_from, last_layers, skip_layers
+from companion.finetuning.heads import TokenClassifier
+from companion.losses.classification import tagging_loss
+from companion.metrics.confidence import interval
+from companion.models.bert import Bert
+from companion.nn.initialization import matching_start, sinusoidal_start
+from companion.storyworld import VERSION, Story, World
+from companion.storyworld.questionnaire import SPECIALS
+from companion.storyworld.tasks import Split, split
+from companion.storyworld.views import ROLES, tags
 from companion.training import fit
 
 BERT = "storyworld-bert"

@@ -19,11 +19,11 @@ import report
 from tuning import Setting, learned, score
 
 from companion import zoo
-from companion.baselines.naive_bayes import NaiveBayes
-from companion.comparison import interval
 from companion.data.labelled import Labelled, labelled
-from companion.data.storyworld import GENRES, VERSION, Event, Story, World, tasks
-from companion.data.storyworld.language import say
+from companion.metrics.confidence import interval
+from companion.models.baselines.naive_bayes import NaiveBayes
+from companion.storyworld import GENRES, VERSION, Event, Story, World, tasks
+from companion.storyworld.language import say
 
 GPT = "storyworld-en"
 WORLD = World()

@@ -15,16 +15,17 @@ import report
 import torch
 from torch import Tensor, nn
 
-from companion.data.storyworld import VERSION, World, rows, story_batches
-from companion.gpt import GPT, GPTConfig
-from companion.metrics import gap_to_floor
-from companion.mixture import active_parameters
-from companion.modern import ModernConfig, ModernDecoder
-from companion.objectives import causal_loss
-from companion.objectives.balanced import balanced_loss
-from companion.positions import sinusoidal_positions, sinusoidal_start
+from companion.losses import causal_loss
+from companion.losses.mixture_of_experts import balanced_loss
+from companion.metrics.language_model import gap_to_floor
+from companion.models.gpt import GPT, GPTConfig
+from companion.models.modern_decoder import ModernConfig, ModernDecoder
+from companion.nn.feed_forward import FeedForward
+from companion.nn.initialization import sinusoidal_start
+from companion.nn.mixture_of_experts import active_parameters
+from companion.nn.positions import sinusoidal_positions
+from companion.storyworld import VERSION, World, rows, story_batches
 from companion.training import fit
-from companion.transformer import FeedForward
 
 STEPS = 320
 RATES = (2e-3, 4e-3, 8e-3, 16e-3)

@@ -16,20 +16,22 @@ import report
 import torch
 from torch import Tensor, nn
 
-from companion.bert import BertConfig, BertForPreTraining
-from companion.data.storyworld import VERSION, World, rows, story_batches
-from companion.data.storyworld.optimum import fill_in
-from companion.gpt import GPT, GPTConfig
-from companion.metrics import perplexity
-from companion.objectives import IGNORED, causal_loss, readable
-from companion.objectives.masked import Masked, mask_tokens, masked_loss
-from companion.objectives.permutation import Permuted, permutation_loss, permute
-from companion.objectives.spans import Seq2Seq, corrupt, sequence_loss
-from companion.positions import order_mask, sinusoidal_start
-from companion.t5 import T5, T5Config
-from companion.text_to_text import rates
+from companion.data.batch import IGNORED, readable
+from companion.losses import causal_loss
+from companion.losses.masked import Masked, mask_tokens, masked_loss
+from companion.losses.permutation import Permuted, permutation_loss, permute
+from companion.losses.spans import Seq2Seq, corrupt, sequence_loss
+from companion.metrics.language_model import perplexity
+from companion.models.bert import BertConfig, BertForPreTraining
+from companion.models.gpt import GPT, GPTConfig
+from companion.models.t5 import T5, T5Config
+from companion.models.xlnet import XLNet, XLNetConfig
+from companion.nn.initialization import sinusoidal_start
+from companion.nn.masks import order_mask
+from companion.storyworld import VERSION, World, rows, story_batches
+from companion.storyworld.optimum import fill_in
+from companion.storyworld.text_to_text import rates
 from companion.training import fit
-from companion.xlnet import XLNet, XLNetConfig
 
 STEPS = 600
 SIZES = {"n_layers": 3, "n_heads": 4, "d_model": 64}

@@ -10,11 +10,10 @@ and their mean and spread. Steps and processor seconds are counted, never the cl
 import report
 import torch
 
-from companion import quiz
-from companion.data.storyworld import VERSION, World, rows, story_batches
-from companion.gpt import GPT, GPTConfig
-from companion.metrics import gap_to_floor
-from companion.positions import sinusoidal_start
+from companion.metrics.language_model import gap_to_floor
+from companion.models.gpt import GPT, GPTConfig
+from companion.nn.initialization import sinusoidal_start
+from companion.storyworld import VERSION, World, quiz, rows, story_batches
 from companion.training import fit
 
 STEPS = 1800

@@ -12,12 +12,11 @@ import math
 import report
 import torch
 
-from companion.data.storyworld import VERSION
-from companion.data.storyworld.views import told
-from companion.objectives.spans import sequence_loss
-from companion.t5 import T5, T5Config
-from companion.text_metrics import bleu, exact_match, rouge_l
-from companion.text_to_text import (
+from companion.losses.spans import sequence_loss
+from companion.metrics.text import bleu, exact_match, rouge_l
+from companion.models.t5 import T5, T5Config
+from companion.storyworld import VERSION
+from companion.storyworld.text_to_text import (
     ENGLISH,
     LONGEST,
     TASKS,
@@ -31,6 +30,7 @@ from companion.text_to_text import (
     with_gaps,
     write,
 )
+from companion.storyworld.views import told
 from companion.training import fit
 
 CONFIG = T5Config(len(VOCABULARY), n_layers=2, n_heads=4, d_model=64, d_ff=128, context_length=LONGEST)

@@ -21,19 +21,18 @@ from distillation import BERT, NAMES, WORLD, encoded
 from tuning import score
 
 from companion import zoo
-from companion.bert import Bert, BertConfig, BertForPreTraining
-from companion.comparison import error_cut, interval
+from companion.data.batch import IGNORED, readable
 from companion.data.labelled import Tagged, minibatches
-from companion.data.storyworld import Story, story_batches
-from companion.data.storyworld.questionnaire import SPECIALS, vocabulary_of
-from companion.data.storyworld.views import tags
-from companion.finetuning import TokenClassifier
-from companion.objectives import IGNORED, readable
-from companion.objectives.labels import tagging_loss
-from companion.objectives.masked import Masked, mask_tokens, masked_loss
-from companion.positions import sinusoidal_start
-from companion.starts import matching_start
-from companion.tagging import entity_report
+from companion.finetuning.heads import TokenClassifier
+from companion.losses.classification import tagging_loss
+from companion.losses.masked import Masked, mask_tokens, masked_loss
+from companion.metrics.confidence import error_cut, interval
+from companion.metrics.entities import entity_report
+from companion.models.bert import Bert, BertConfig, BertForPreTraining
+from companion.nn.initialization import matching_start, sinusoidal_start
+from companion.storyworld import Story, story_batches
+from companion.storyworld.questionnaire import SPECIALS, vocabulary_of
+from companion.storyworld.views import tags
 from companion.training import fit
 
 LABELLED, TEST = (10, 20, 50, 100), 300  # stories

@@ -13,17 +13,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from companion.classification import accuracy
+from companion.data.batch import IGNORED
 from companion.data.labelled import Labelled, Tagged, minibatches
-from companion.finetuning import SequenceClassifier, TokenClassifier, predict
-from companion.gpt import GPT
-from companion.last_token import LastTokenClassifier
-from companion.lora import add_lora
-from companion.objectives import IGNORED
-from companion.objectives.batches import cross_entropy
-from companion.objectives.labels import classification_loss
-from companion.positions import sinusoidal_start
-from companion.tagging import entity_report
+from companion.finetuning.gpt_classifier import LastTokenClassifier
+from companion.finetuning.heads import SequenceClassifier, TokenClassifier, predict
+from companion.finetuning.lora import add_lora
+from companion.losses.classification import classification_loss
+from companion.losses.cross_entropy import cross_entropy
+from companion.metrics.classification import accuracy
+from companion.metrics.entities import entity_report
+from companion.models.gpt import GPT
+from companion.nn.initialization import sinusoidal_start
 from companion.training import fit
 
 METHODS = ("scratch", "pre-trained", "frozen", "LoRA")

@@ -20,19 +20,24 @@ import torch
 from torch import nn
 
 from companion import zoo
-from companion.bert import BertForPreTraining
 from companion.data.labelled import Tagged, minibatches, tagged
-from companion.data.storyworld import VERSION, Story, World, views
-from companion.data.storyworld.questionnaire import SPECIALS
-from companion.finetuning import TokenClassifier, predict, predicted_tags
-from companion.freezing import combined, discriminative_rates, frozen_features, gradual_unfreezing
-from companion.lora import add_lora
-from companion.objectives.labels import tagging_loss
-from companion.positions import sinusoidal_start
-from companion.schedules import RateOf
-from companion.tagging import entity_report
+from companion.finetuning.heads import TokenClassifier, predict, predicted_tags
+from companion.finetuning.layer_rates import (
+    combined,
+    discriminative_rates,
+    frozen_features,
+    gradual_unfreezing,
+)
+from companion.finetuning.lora import add_lora
+from companion.losses.classification import tagging_loss
+from companion.metrics.entities import entity_report
+from companion.models.bert import BertForPreTraining
+from companion.nn.initialization import sinusoidal_start
+from companion.storyworld import VERSION, Story, World, views
+from companion.storyworld.questionnaire import SPECIALS
 from companion.training import fit
-from companion.zoo.bert_recipes import HELD_OUT_SEED, mean_wrong
+from companion.training.schedules import RateOf
+from companion.zoo.recipes.storyworld_bert import HELD_OUT_SEED, mean_wrong
 
 WORLD = World()
 TOKENIZER = WORLD.tokenizer(SPECIALS)

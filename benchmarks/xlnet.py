@@ -15,13 +15,13 @@ import report
 import torch
 from torch import Tensor, nn
 
-from companion.data.storyworld import VERSION, World, rows, story_batches
-from companion.data.storyworld.optimum import fill_in
-from companion.metrics import gap_to_floor
-from companion.objectives import IGNORED, readable
-from companion.objectives.permutation import Permuted, permutation_loss, permute
+from companion.data.batch import IGNORED, readable
+from companion.losses.permutation import Permuted, permutation_loss, permute
+from companion.metrics.language_model import gap_to_floor
+from companion.models.xlnet import LeftToRight, XLNet, XLNetConfig
+from companion.storyworld import VERSION, World, rows, story_batches
+from companion.storyworld.optimum import fill_in
 from companion.training import fit
-from companion.xlnet import LeftToRight, XLNet, XLNetConfig
 
 STEPS, FROM_THE_LEFT = 450, 100
 SHARES = {"K = 6": 1 / 6, "K = 3": 1 / 3, "K = 3/2": 2 / 3}

@@ -6,9 +6,9 @@ import torch
 from hypothesis import HealthCheck, settings
 from torch import Tensor, nn
 
-from companion.bert import Bert, BertConfig
-from companion.gpt import GPT, GPTConfig
-from companion.transformer import Transformer, TransformerConfig
+from companion.models.bert import Bert, BertConfig
+from companion.models.gpt import GPT, GPTConfig
+from companion.models.transformer import Transformer, TransformerConfig
 
 TINY = {"vocab_size": 31, "context_length": 16, "n_layers": 2, "n_heads": 2, "d_model": 12}
 SIZES = {"vocab_size": 41, "n_positions": 24, "n_layer": 2, "n_head": 3, "n_embd": 18}

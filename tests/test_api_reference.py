@@ -13,8 +13,7 @@ import pytest
 import yaml
 from small_sphinx import build
 
-from companion.equations import labels
-from companion.exercises import names
+from companion.lessons import labels, names
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"^\.\. api-modules::\n\n((?:   \S+\n)+)", re.MULTILINE)
@@ -87,8 +86,8 @@ def test_what_a_package_gathers_by_itself_is_what_its_tests_test():
 
 
 def test_what_a_package_passes_on_counts_for_the_module_that_defines_it():
-    assert package_map.defined(ROOT, "companion.objectives", "causal_loss") == (
-        "companion.objectives.causal",
+    assert package_map.defined(ROOT, "companion.losses", "causal_loss") == (
+        "companion.losses.causal",
         "causal_loss",
     )
     assert api_links.whole_name(ROOT, "companion.widgets.AttentionView.live") == (
@@ -99,18 +98,18 @@ def test_what_a_package_passes_on_counts_for_the_module_that_defines_it():
 @pytest.mark.parametrize(
     ("text", "target"),
     [
-        ("GPT", "companion.gpt.GPT"),
-        ("model.forward", "companion.gpt.GPT.forward"),
-        ("companion.gpt", "companion.gpt"),
-        ("companion.text_to_text.VOCABULARY", "companion.text_to_text"),
-        ("companion.gpt.nothing", None),
+        ("GPT", "companion.models.gpt.GPT"),
+        ("model.forward", "companion.models.gpt.GPT.forward"),
+        ("companion.models.gpt", "companion.models.gpt"),
+        ("companion.storyworld.text_to_text.VOCABULARY", "companion.storyworld.text_to_text"),
+        ("companion.models.gpt.nothing", None),
         ("GPT.nothing", None),
         ("bert", None),
         ("torch.nn", None),
     ],
 )
 def test_code_in_prose_leads_to_what_is_imported_and_has_an_entry(text: str, target: str | None):
-    imported = {"GPT": ("companion.gpt", "GPT"), "model": ("companion.gpt", "GPT")}
+    imported = {"GPT": ("companion.models.gpt", "GPT"), "model": ("companion.models.gpt", "GPT")}
     assert api_links.entry(ROOT, imported, text) == target
 
 
@@ -144,7 +143,7 @@ kernelspec: {name: python3}
 
 ```{code-cell}
 from companion.widgets import AttentionView
-from companion.cache import KVCache
+from companion.nn.kv_cache import KVCache
 ```
 
 Here `KVCache` is linked, `AttentionView.live` is, and `Cache` is not.
@@ -155,7 +154,7 @@ REFERENCE = """\
 ```{eval-rst}
 .. api-modules::
 
-   companion.cache
+   companion.nn.kv_cache
    companion.widgets
    companion.widgets.attention_view
 ```
@@ -186,18 +185,18 @@ def small_book(folder: Path, pages: dict[str, str], builder: str = "html") -> st
 def test_a_small_book_links_both_ways_and_names_the_modules_it_lacks(tmp_path: Path):
     warnings = small_book(tmp_path, {"book/chapter": PAGE, "book/appendix/api": REFERENCE})
     lacking = set(re.findall(r"WARNING: (companion\S*) is on no page of the API reference", warnings))
-    assert lacking == set(MODULES) - {"companion.cache", "companion.widgets", "companion.widgets.attention_view"}
+    assert lacking == set(MODULES) - {"companion.nn.kv_cache", "companion.widgets", "companion.widgets.attention_view"}
     chapter = (tmp_path / "build" / "html" / "book" / "chapter.html").read_text(encoding="utf-8")
     prose, fold = chapter.split('<details class="chapter-code">')
     view = "companion.widgets.attention_view.AttentionView"
-    for target in ("companion.cache.KVCache", f"{view}.live"):
+    for target in ("companion.nn.kv_cache.KVCache", f"{view}.live"):
         assert f'href="appendix/api.html#{target}"' in prose
-    for target in ("module-companion.cache", "companion.cache.KVCache", view):
+    for target in ("module-companion.nn.kv_cache", "companion.nn.kv_cache.KVCache", view):
         assert f'href="appendix/api.html#{target}"' in fold
-    assert 'title="companion.cache.Cache"' not in chapter
+    assert 'title="companion.nn.kv_cache.Cache"' not in chapter
     reference = (tmp_path / "build" / "html" / "book" / "appendix" / "api.html").read_text(encoding="utf-8")
     assert 'href="../chapter.html"' in reference
-    assert "https://github.com/somebody/book/blob/main/companion/cache.py" in reference
+    assert "https://github.com/somebody/book/blob/main/companion/nn/kv_cache.py" in reference
     assert "https://github.com/somebody/book/blob/main/tests/test_cache.py" in reference
 
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from models import PATIENT
 from torch import nn
 
-from companion.attention import MultiHeadAttention, causal_mask, scaled_dot_product_attention
-from companion.cache import KVCache
+from companion.nn.attention import MultiHeadAttention, scaled_dot_product_attention
+from companion.nn.kv_cache import KVCache
+from companion.nn.masks import causal_mask
 
 KEEP = [lambda weights: weights]  # an observer that changes nothing: the explicit path
 
@@ -281,7 +282,7 @@ def test_the_weights_are_never_stored_unless_observed(monkeypatch):
     def forbidden(*_):
         raise AssertionError("the explicit path was taken")
 
-    monkeypatch.setattr("companion.attention.scaled_dot_product_attention", forbidden)
+    monkeypatch.setattr("companion.nn.attention.scaled_dot_product_attention", forbidden)
     for options in PATHS.values():
         layer()(normal(2, 6, 12), **options)
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from companion.baselines.bag_of_words import BagOfWords
+from companion.models.baselines.bag_of_words import BagOfWords
 
 DOCUMENTS = [["red", "ball", "red"], ["blue", "ball"], ["green", "ball", "kite", "kite", "kite"]]
 

@@ -12,7 +12,11 @@ from hypothesis import strategies as st
 from models import PATIENT, stir
 from torch import nn
 
-from companion.baselines import (
+from companion.data.batch import IGNORED
+from companion.data.prose import random_windows
+from companion.losses import causal_loss
+from companion.metrics.language_model import story_cross_entropy
+from companion.models.baselines import (
     LSTM,
     RNN,
     FeedForwardLM,
@@ -22,10 +26,7 @@ from companion.baselines import (
     NGramConfig,
     RNNConfig,
 )
-from companion.baselines.recurrent import ElmanLayer, LSTMLayer
-from companion.data.prose import random_windows
-from companion.metrics import story_cross_entropy
-from companion.objectives import IGNORED, causal_loss
+from companion.models.baselines.recurrent import ElmanLayer, LSTMLayer
 from companion.training import fit
 
 V = 7

@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import PATIENT, gpt2, random_ids, stir, tiny_gpt, tiny_transformer
 
-from companion.beam import beam_search, continuations
-from companion.continuation import Answer, Continuation
-from companion.data.vocabulary import padded
-from companion.generation import generate, left_padded
-from companion.gpt import GPT
-from companion.t5 import T5
+from companion.data.batch import padded
+from companion.generation import generate
+from companion.generation.beam_search import beam_search, continuations
+from companion.generation.decoding import Answer, Continuation
+from companion.generation.sampling import left_padded
+from companion.models.gpt import GPT
+from companion.models.t5 import T5
 
 VOCAB, NEW = 4, 4
 FAMILIES = {"GPT": tiny_gpt, "Transformer": tiny_transformer}

@@ -8,9 +8,9 @@ from families.bert import COMMON, SHAPES, theirs_of
 from models import stir
 from safetensors.torch import load_file, save_file
 
-from companion.bert import FAMILIES, Bert, BertConfig, BertForPreTraining, segments_of
-from companion.capture import ablate, capture
 from companion.checkpoints import WEIGHTS, CheckpointError
+from companion.models.bert import FAMILIES, Bert, BertConfig, BertForPreTraining, segments_of
+from companion.nn.capture import ablate, capture
 
 TINY = {"vocab_size": 31, "context_length": 16, "n_layers": 2, "n_heads": 2, "d_model": 12}
 MAKE = {

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from companion.attention import MultiHeadAttention
-from companion.cache import DecoderCache, KVCache
+from companion.nn.attention import MultiHeadAttention
+from companion.nn.kv_cache import DecoderCache, KVCache
 
 
 def filled(rows=3, length=4):

@@ -5,8 +5,8 @@ import torch
 from models import random_ids, tiny_gpt
 from torch import nn
 
-from companion.capture import ablate, attention_layers, capture
-from companion.transformer import EncoderBlock, Transformer, TransformerConfig
+from companion.models.transformer import EncoderBlock, Transformer, TransformerConfig
+from companion.nn.capture import ablate, attention_layers, capture
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import symbol_index as index
 import yaml
 from small_sphinx import build, write
 
-from companion.equations import Equation, Symbol, equation, labels
+from companion.lessons import Equation, Symbol, equation, labels
 
 LABEL = re.compile(r"^:label: (eq-[\w-]+)$", re.MULTILINE)
 PAGE = """\
@@ -126,7 +126,7 @@ def test_symbols_can_be_pointed_at_in_html_and_nothing_else_sees_how(tmp_path: P
 @pytest.mark.slow
 def test_an_equation_without_a_check_is_a_warning_that_names_it(tmp_path: Path):
     warnings = small_book(tmp_path, {"page": PAGE.replace("LABEL", "eq-nobody-knows")})
-    assert "page.md:3: WARNING: the equation eq-nobody-knows has no check in companion.equations" in warnings
+    assert "page.md:3: WARNING: the equation eq-nobody-knows has no check in companion.lessons" in warnings
 
 
 @pytest.mark.slow
@@ -134,13 +134,13 @@ def test_a_check_without_an_equation_is_a_warning_that_names_it(tmp_path: Path):
     pages = {"page": PAGE.replace("LABEL", "eq-attention-softmax")}
     warnings = small_book(tmp_path, pages, checked_equations_complete=True)
     assert warnings.count("WARNING") == len(labels()) - 1
-    assert "companion.equations checks eq-attention-mask, and no page has that equation" in warnings
+    assert "companion.lessons checks eq-attention-mask, and no page has that equation" in warnings
 
 
 @pytest.mark.slow
 def test_a_check_that_disagrees_is_a_warning_that_says_by_how_much(tmp_path: Path, monkeypatch):
     wrong = Equation("eq-wrong", (Symbol("x", "it"),), lambda g: {}, lambda: 1.0, lambda: 1.0, lambda: 1.5)
-    monkeypatch.setattr("companion.equations._all", lambda: {"eq-wrong": wrong})
+    monkeypatch.setattr("companion.lessons._all", lambda: {"eq-wrong": wrong})
     warnings = small_book(tmp_path, {"page": PAGE.replace("LABEL", "eq-wrong")})
     assert "the equation eq-wrong is not as its check computes it" in warnings
     assert "DISAGREE on 5 random inputs; largest difference 5.0e-01" in warnings

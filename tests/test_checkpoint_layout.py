@@ -5,12 +5,12 @@ import dataclasses
 import pytest
 import torch
 
-from companion.bert import Bert, BertConfig
 from companion.checkpoints import CheckpointError
 from companion.checkpoints.bert_names import BLOCK, FIELDS, NAMES
 from companion.checkpoints.layout import Layout, Rule
 from companion.checkpoints.pretrained import Pretrained
-from companion.gpt import GPT, GPTConfig
+from companion.models.bert import Bert, BertConfig
+from companion.models.gpt import GPT, GPTConfig
 
 
 @pytest.mark.parametrize(

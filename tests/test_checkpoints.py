@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel, GPT2LMHeadModel
 
 from companion.checkpoints import INDEX, WEIGHTS, CheckpointError
-from companion.gpt import GPT
+from companion.models.gpt import GPT
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 import yaml
 
-from companion.exercises import names
+from companion.lessons import names
 
 ROOT = Path(__file__).resolve().parents[1]
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from models import PATIENT
 
-from companion.classification import Scores, accuracy, calibration, confusion, report
-from companion.objectives import IGNORED
+from companion.data.batch import IGNORED
+from companion.metrics.classification import Scores, accuracy, calibration, confusion, report
 
 LABELS = torch.tensor([0, 0, 1, 2, 2, 2, 0, 1])
 PREDICTED = torch.tensor([0, 1, 1, 2, 0, 2, 0, 2])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from companion.comparison import error_cut, interval, t_quantile
+from companion.metrics.confidence import error_cut, interval, t_quantile
 
 
 @pytest.mark.parametrize(

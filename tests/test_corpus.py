@@ -12,7 +12,7 @@ from datasets import Dataset, Features, Sequence, Value
 from huggingface_hub import constants
 
 from companion.data import corpus, prose
-from companion.tokenization import train_byte_bpe
+from companion.data.tokenization import train_byte_bpe
 
 STORIES = ["The cat sat on the mat.", "The dog ran home.\nIt was late.", "Anna found a key."]
 

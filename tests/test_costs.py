@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from companion.costs import (
+from companion.models.gpt import GPT, GPTConfig
+from companion.training.flops import (
     best_split,
     doubling_time,
     forward_flops,
@@ -15,7 +16,6 @@ from companion.costs import (
     parameters_in_products,
     training_flops,
 )
-from companion.gpt import GPT, GPTConfig
 
 positive = st.floats(min_value=1.0, max_value=1e20)
 

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from models import random_ids, tiny_bert
 
-from companion.capture import capture
-from companion.distillation import (
+from companion.data.batch import IGNORED
+from companion.distillation.losses import (
     centred_scores,
     distilbert_loss,
     hinton_loss,
@@ -17,8 +17,8 @@ from companion.distillation import (
     tinybert_loss,
     tinybert_losses,
 )
-from companion.objectives import IGNORED
-from companion.students import Seen, last_layers, skip_layers
+from companion.distillation.student import Seen, last_layers, skip_layers
+from companion.nn.capture import capture
 
 METHODS = {
     hinton_loss: {},

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from models import TINY, random_ids, stir, tiny_bert, tiny_gpt
 
-from companion.bert import BertConfig, BertForPreTraining
+from companion.data.batch import IGNORED
 from companion.data.labelled import Labelled, Tagged
-from companion.distillation import (
+from companion.distillation.losses import (
     Distiller,
     distilbert_loss,
     hinton_loss,
@@ -18,11 +18,11 @@ from companion.distillation import (
     tinybert_loss,
     tinybert_losses,
 )
-from companion.finetuning import SequenceClassifier, TokenClassifier
-from companion.objectives import IGNORED
-from companion.objectives.causal import answered, causal_loss
-from companion.objectives.masked import mask_tokens
-from companion.students import Student, look
+from companion.distillation.student import Student, look
+from companion.finetuning.heads import SequenceClassifier, TokenClassifier
+from companion.losses.causal import answered, causal_loss
+from companion.losses.masked import mask_tokens
+from companion.models.bert import BertConfig, BertForPreTraining
 from companion.training import fit
 
 NAMES = ("a", "b", "c")

@@ -4,8 +4,9 @@ import pytest
 import torch
 from models import stir
 
-from companion.bert import Bert, BertConfig
-from companion.embedding import SentenceEncoder, masked_mean, recall_at, retrieve, similarity
+from companion.losses.contrastive import similarity
+from companion.models.bert import Bert, BertConfig
+from companion.models.sentence_encoder import SentenceEncoder, masked_mean, recall_at, retrieve
 
 SIZES = {"vocab_size": 31, "context_length": 12, "n_layers": 2, "n_heads": 2, "d_model": 12}
 

@@ -6,10 +6,21 @@ import pytest
 import torch
 from torch import nn
 
-from companion.attention import MultiHeadAttention
-from companion.equations import byhand, bytorch, drawing, tables
-from companion.norms import RMSNorm
-from companion.transformer import FeedForward
+from companion.lessons import (
+    by_hand as byhand,
+)
+from companion.lessons import (
+    by_torch as bytorch,
+)
+from companion.lessons import (
+    random_inputs as drawing,
+)
+from companion.lessons import (
+    tiny_worlds as tables,
+)
+from companion.nn.attention import MultiHeadAttention
+from companion.nn.feed_forward import FeedForward
+from companion.nn.norms import RMSNorm
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from companion.equations import Checked, Equation, Symbol, equation, labels
+from companion.lessons import Checked, Equation, Symbol, equation, labels
 
 LABEL = re.compile(r"^:label: (eq-[\w-]+)$", re.MULTILINE)
 FORMS = ("hand", "ours", "torch")
@@ -47,7 +47,7 @@ def test_hand_companion_and_torch_agree(label: str, seed: int):
 
 
 def everything_called(form: FunctionType) -> set[FunctionType]:
-    """A form and the functions of ``companion.equations`` that it calls, directly or not."""
+    """A form and the functions of ``companion.lessons`` that it calls, directly or not."""
     found, new = set(), [form]
     while new:
         function = new.pop()
@@ -56,7 +56,7 @@ def everything_called(form: FunctionType) -> set[FunctionType]:
         new += [
             f
             for f in named
-            if inspect.isfunction(f) and f.__module__.startswith("companion.equations") and f not in found
+            if inspect.isfunction(f) and f.__module__.startswith("companion.lessons") and f not in found
         ]
     return found
 
@@ -85,7 +85,7 @@ def test_the_hand_names_nothing_of_companion_but_the_parts_made_by_hand(label: s
         for name in all_names(function):
             thing = function.__globals__.get(name)
             module = getattr(thing, "__module__", None) or getattr(thing, "__name__", "")
-            assert not module.startswith("companion") or module.startswith("companion.equations"), name
+            assert not module.startswith("companion") or module.startswith("companion.lessons"), name
             assert not module.endswith(("bytorch", "torch.nn.functional")), name
 
 

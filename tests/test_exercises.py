@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from companion.exercises import Exercise, checking, exercise, names
-from companion.exercises.running import run
+from companion.lessons import Exercise, exercise, names
+from companion.lessons import exercise_check as checking
+from companion.lessons.sandbox import run
 
 ALL = [exercise(name) for name in names()]
 MISTAKES = [(e, n) for e in ALL for n in range(len(e.mistakes))]
@@ -240,7 +241,7 @@ def test_a_loop_that_catches_every_exception_is_stopped():
 
 
 def test_a_function_that_cannot_be_interrupted_is_left_behind(monkeypatch):
-    monkeypatch.setattr("companion.exercises.running.ENDING", 0.05)
+    monkeypatch.setattr("companion.lessons.sandbox.ENDING", 0.05)
     ended = threading.Event()
     outcome = run(lambda: ended.wait(60), [()], 0.05)
     ended.set()

@@ -6,10 +6,10 @@ import pytest
 import torch
 from onnx.reference import ReferenceEvaluator
 
-from companion.bert import BertConfig, BertForPreTraining, segments_of
-from companion.capture import capture
-from companion.export import export_onnx
-from companion.gpt import GPT, GPTConfig
+from companion.models.bert import BertConfig, BertForPreTraining, segments_of
+from companion.models.gpt import GPT, GPTConfig
+from companion.nn.capture import capture
+from companion.widgets.browser.onnx import export_onnx
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import PATIENT, TINY, random_ids, tiny_bert, tiny_gpt
 
-from companion.bert import Bert, BertConfig, BertForPreTraining
 from companion.checkpoints import CheckpointError
+from companion.data.batch import IGNORED
 from companion.data.labelled import Asked, Labelled, Tagged, asked, labelled, minibatches, tagged
-from companion.data.storyworld import World
-from companion.finetuning import (
+from companion.data.tokenization import train_wordpiece
+from companion.finetuning.heads import (
     SequenceClassifier,
     SpanAnswerer,
     TokenClassifier,
@@ -22,10 +22,10 @@ from companion.finetuning import (
     predicted_spans,
     predicted_tags,
 )
-from companion.objectives import IGNORED
-from companion.objectives.causal import answer_loss, answered, causal_loss
-from companion.objectives.labels import classification_loss, span_loss, tagging_loss
-from companion.tokenization import train_wordpiece
+from companion.losses.causal import answer_loss, answered, causal_loss
+from companion.losses.classification import classification_loss, span_loss, tagging_loss
+from companion.models.bert import Bert, BertConfig, BertForPreTraining
+from companion.storyworld import World
 from companion.training import fit
 
 NAMES = ("none", "anger", "joy")

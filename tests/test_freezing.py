@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from models import PATIENT, random_ids, tiny_bert, tiny_gpt, tiny_transformer
 from torch import nn
 
-from companion.finetuning import SequenceClassifier
-from companion.freezing import (
+from companion.finetuning.heads import SequenceClassifier
+from companion.finetuning.layer_rates import (
     combined,
     discriminative_rates,
     frozen_features,
@@ -18,8 +18,8 @@ from companion.freezing import (
     layers,
     unfreezing,
 )
-from companion.optimizers import NAMES
 from companion.training import fit
+from companion.training.optimizers import NAMES
 
 QUICK = {"device": "cpu", "progress": False, "schedule": "constant", "warmup": 0, "learning_rate": 1e-2}
 

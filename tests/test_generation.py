@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import PATIENT, random_ids, tiny_gpt, tiny_transformer
 
-from companion.data.vocabulary import padded
-from companion.generation import generate, left_padded, next_token_probabilities
-from companion.objectives import causal_loss
+from companion.data.batch import padded
+from companion.generation import generate
+from companion.generation.sampling import left_padded, next_token_probabilities
+from companion.losses import causal_loss
 
 
 @pytest.fixture(scope="module")

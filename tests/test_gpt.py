@@ -4,10 +4,10 @@ import pytest
 import torch
 from models import gpt2, random_ids, tiny_gpt
 
-from companion.capture import capture
 from companion.checkpoints.gpt2 import layout
-from companion.gpt import GPT, GPTConfig
-from companion.objectives import causal_loss
+from companion.losses import causal_loss
+from companion.models.gpt import GPT, GPTConfig
+from companion.nn.capture import capture
 
 SHAPES = {
     "three heads": {},

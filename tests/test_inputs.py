@@ -5,8 +5,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from companion.baselines import checks
-from companion.inputs import check_attention, check_heads, check_ids, check_mask, check_segments, check_sizes
+from companion.models.baselines import checks
+from companion.nn.checks import (
+    check_attention,
+    check_heads,
+    check_ids,
+    check_mask,
+    check_segments,
+    check_sizes,
+)
 
 IDS = torch.tensor([[0, 1, 2], [2, 1, 0]])
 

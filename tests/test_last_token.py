@@ -5,7 +5,7 @@ import torch
 from models import tiny_gpt
 
 from companion.checkpoints import CheckpointError
-from companion.last_token import LastTokenClassifier
+from companion.finetuning.gpt_classifier import LastTokenClassifier
 
 LABELS = ("no", "yes", "maybe")
 

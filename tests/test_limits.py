@@ -9,11 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from companion.data.storyworld import World
-from companion.data.storyworld.alterations import misspellings, renamed, unanswerable, with_moods
-from companion.data.storyworld.views import told
-from companion.gpt import GPT, GPTConfig
-from companion.limits import exposure, next_token, secret_log_probs, separation
+from companion.metrics.limits import exposure, next_token, secret_log_probs, separation
+from companion.models.gpt import GPT, GPTConfig
+from companion.storyworld import World
+from companion.storyworld.alterations import misspellings, renamed, unanswerable, with_moods
+from companion.storyworld.views import told
 
 WORLD = World()
 STORIES = WORLD.stories(60, seed=4)

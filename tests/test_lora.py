@@ -6,13 +6,22 @@ from models import random_ids, stir, tiny_bert, tiny_gpt
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from companion.bert import Bert
-from companion.capture import capture
 from companion.checkpoints import CheckpointError
-from companion.finetuning import SequenceClassifier
-from companion.gpt import GPT
-from companion.lora import LoRALinear, adapters, add_lora, load_adapters, merge, remove_lora, save_adapters, unmerge
-from companion.objectives import causal_loss
+from companion.finetuning.heads import SequenceClassifier
+from companion.finetuning.lora import (
+    LoRALinear,
+    adapters,
+    add_lora,
+    load_adapters,
+    merge,
+    remove_lora,
+    save_adapters,
+    unmerge,
+)
+from companion.losses import causal_loss
+from companion.models.bert import Bert
+from companion.models.gpt import GPT
+from companion.nn.capture import capture
 from companion.training import fit
 
 QUERY_VALUE = r"attention\.(query|value)$"

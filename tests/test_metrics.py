@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from models import PATIENT, random_ids, tiny_gpt
 from torch import nn
 
-from companion.baselines import NGram, NGramConfig
-from companion.metrics import (
+from companion.data.batch import IGNORED
+from companion.losses import causal_loss
+from companion.metrics.language_model import (
     Estimate,
     bits_per_character,
     cross_entropy,
@@ -21,7 +22,7 @@ from companion.metrics import (
     story_cross_entropy,
     surprisals,
 )
-from companion.objectives import IGNORED, causal_loss
+from companion.models.baselines import NGram, NGramConfig
 
 
 def surprisals_by_hand(model, stream, window):

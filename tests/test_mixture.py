@@ -6,10 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from models import PATIENT, random_ids, stir
 
-from companion.mixture import MixtureOfExperts, SwiGLU, active_parameters, balance_loss, record_routing, routed
-from companion.modern import ModernConfig, ModernDecoder
-from companion.objectives import IGNORED, causal_loss
-from companion.objectives.balanced import balanced_loss
+from companion.data.batch import IGNORED
+from companion.losses import causal_loss
+from companion.losses.mixture_of_experts import balanced_loss
+from companion.models.modern_decoder import ModernConfig, ModernDecoder
+from companion.nn.feed_forward import SwiGLU
+from companion.nn.mixture_of_experts import (
+    MixtureOfExperts,
+    active_parameters,
+    balance_loss,
+    record_routing,
+    routed,
+)
 from companion.training import fit
 
 SIZES = {"vocab_size": 31, "context_length": 16, "n_layers": 2, "n_heads": 2, "d_model": 12, "d_ff": 8}

@@ -7,14 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from models import PATIENT, random_ids, stir
 
-from companion.attention import MultiHeadAttention
-from companion.capture import ablate, capture
-from companion.generation import generate, left_padded
-from companion.grouped_attention import GroupedQueryAttention, window_mask
-from companion.mixture import SwiGLU
-from companion.modern import ModernConfig, ModernDecoder
-from companion.objectives import causal_loss
-from companion.positions import RopeScaling, rotary, rotary_frequencies, rotate
+from companion.generation import generate
+from companion.generation.sampling import left_padded
+from companion.losses import causal_loss
+from companion.models.modern_decoder import ModernConfig, ModernDecoder
+from companion.nn.attention import MultiHeadAttention
+from companion.nn.capture import ablate, capture
+from companion.nn.feed_forward import SwiGLU
+from companion.nn.grouped_query_attention import GroupedQueryAttention
+from companion.nn.masks import window_mask
+from companion.nn.positions import RopeScaling, rotary, rotary_frequencies, rotate
 
 TINY = {"vocab_size": 31, "context_length": 16, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "d_model": 16}
 KINDS = {

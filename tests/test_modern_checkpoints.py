@@ -8,9 +8,9 @@ from models import random_ids, stir
 from safetensors.torch import load_file, save_file
 
 from companion.checkpoints import WEIGHTS, CheckpointError
-from companion.gpt import GPT, GPTConfig
-from companion.modern import ModernConfig, ModernDecoder
-from companion.positions import RopeScaling
+from companion.models.gpt import GPT, GPTConfig
+from companion.models.modern_decoder import ModernConfig, ModernDecoder
+from companion.nn.positions import RopeScaling
 
 SIZES = {"vocab_size": 31, "context_length": 16, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "d_model": 16}
 KINDS = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from companion.baselines.naive_bayes import NaiveBayes
+from companion.models.baselines.naive_bayes import NaiveBayes
 
 TEXTS = [["sun", "warm"], ["sun", "bright", "sun"], ["rain", "cold"]]
 LABELS = ["good", "good", "bad"]

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from companion.baselines.neighbours import Neighbours
-from companion.objectives.permutation import Permuted, permutation_loss, permute
-from companion.positions import order_mask
+from companion.losses.permutation import Permuted, permutation_loss, permute
+from companion.models.baselines.neighbours import Neighbours
+from companion.nn.masks import order_mask
 
 TEXT = torch.tensor([[0, 1, 2, 0, 3, 2]])  # between 0 and 2 stand a 1 and a 3
 

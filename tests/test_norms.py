@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from models import PATIENT
 
-from companion.norms import RMSNorm
+from companion.nn.norms import RMSNorm
 
 
 def stirred(d: int, eps: float = 1e-6) -> RMSNorm:

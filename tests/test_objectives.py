@@ -7,7 +7,8 @@ import torch
 from models import random_ids, tiny_gpt
 from torch import nn
 
-from companion.objectives import IGNORED, causal_loss
+from companion.data.batch import IGNORED
+from companion.losses import causal_loss
 
 
 class Fixed(nn.Module):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from companion.objectives.contrastive import Views, contrastive_loss, views_loss
+from companion.losses.contrastive import Views, contrastive_loss, views_loss
 
 
 def test_two_pairs_by_hand():

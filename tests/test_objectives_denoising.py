@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from models import PATIENT
 
-from companion.objectives import IGNORED
-from companion.objectives.denoising import NOISES, delete, infill, mask, noise, permute_sentences, rotate
+from companion.data.batch import IGNORED
+from companion.losses.denoising import NOISES, delete, infill, mask, noise, permute_sentences, rotate
 
 MASK, STOP, START, END = 900, 901, 902, 903
 

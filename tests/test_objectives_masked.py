@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from companion.objectives import IGNORED
-from companion.objectives.masked import Masked, mask_tokens, masked_loss
+from companion.data.batch import IGNORED
+from companion.losses.masked import Masked, mask_tokens, masked_loss
 
 CLS, SEP, MASK, VOCAB = 40, 41, 42, 43
 SPECIAL = (0, CLS, SEP)

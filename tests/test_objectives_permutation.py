@@ -5,9 +5,9 @@ import torch
 from models import stir
 from torch import nn
 
-from companion.objectives import IGNORED
-from companion.objectives.permutation import permutation_loss, permute
-from companion.positions import order_mask
+from companion.data.batch import IGNORED
+from companion.losses.permutation import permutation_loss, permute
+from companion.nn.masks import order_mask
 
 
 def texts(batch=200, length=24, seed=0):
@@ -125,7 +125,7 @@ def test_a_text_of_padding_alone_is_refused():
 
 
 def test_padding_changes_no_loss_of_a_real_model():
-    from companion.xlnet import XLNet, XLNetConfig
+    from companion.models.xlnet import XLNet, XLNetConfig
 
     torch.manual_seed(0)
     model = XLNet(XLNetConfig(40, n_layers=2, n_heads=2, d_model=8)).eval()

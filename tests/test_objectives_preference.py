@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from companion.objectives.preference import dpo_loss
+from companion.losses.preference import dpo_loss
 
 NAMES = ("policy_chosen", "policy_rejected", "reference_chosen", "reference_rejected")
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from models import PATIENT
 from torch import nn
 
-from companion.objectives import IGNORED
-from companion.objectives.masked import masked_loss
-from companion.objectives.sentences import (
+from companion.data.batch import IGNORED
+from companion.losses.masked import masked_loss
+from companion.losses.sentences import (
     Pairs,
     next_sentence_pairs,
     pretraining_batch,
@@ -191,7 +191,7 @@ def test_pairs_are_a_named_tuple_of_tensors():
 
 
 def test_a_real_model_is_taught_by_both_objectives():
-    from companion.bert import BertConfig, BertForPreTraining
+    from companion.models.bert import BertConfig, BertForPreTraining
 
     torch.manual_seed(0)
     model = BertForPreTraining(BertConfig(VOCAB, 32, n_layers=1, n_heads=2, d_model=8))

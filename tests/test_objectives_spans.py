@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from models import PATIENT
 from torch import nn
 
-from companion.objectives import IGNORED
-from companion.objectives.spans import Seq2Seq, corrupt, pairs, sequence_loss
+from companion.data.batch import IGNORED
+from companion.losses.spans import Seq2Seq, corrupt, pairs, sequence_loss
 
 SENTINELS = list(range(1000, 1100))
 END, START = 998, 999
@@ -185,7 +185,7 @@ def test_the_loss_is_the_mean_over_the_tokens_of_the_targets():
 
 
 def test_padding_of_source_and_target_changes_no_loss():
-    from companion.transformer import Transformer, TransformerConfig
+    from companion.models.transformer import Transformer, TransformerConfig
 
     torch.manual_seed(0)
     model = Transformer(TransformerConfig(12, 8, 1, 2, 8)).eval()

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from models import PATIENT, tiny_gpt
 from torch import optim
 
-from companion.optimizers import NAMES, SGD, Adam, AdamW, Muon, make_optimizers, orthogonalised
-from companion.transformer import Transformer, TransformerConfig
+from companion.models.transformer import Transformer, TransformerConfig
+from companion.training.optimizers import NAMES, SGD, Adam, AdamW, Muon, make_optimizers, orthogonalised
 
 # The same steps as torch
 

@@ -4,8 +4,8 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from companion import plots
-from companion.run import History
+from companion.plots import figures as plots
+from companion.training.run_state import History
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
-from companion.attention import causal_mask
-from companion.gpt import GPT, GPTConfig
-from companion.positions import order_mask, sinusoidal_positions, sinusoidal_start
+from companion.models.gpt import GPT, GPTConfig
+from companion.nn.initialization import sinusoidal_start
+from companion.nn.masks import causal_mask, order_mask
+from companion.nn.positions import sinusoidal_positions
 
 
 def test_the_waves_are_those_of_the_paper():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from companion.data import prose
-from companion.tokenization import train_byte_bpe, train_wordpiece
+from companion.data.tokenization import train_byte_bpe, train_wordpiece
 
 
 @pytest.fixture(scope="module")

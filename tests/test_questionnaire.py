@@ -6,8 +6,9 @@ import random
 import pytest
 import torch
 
-from companion.data.storyworld import QUESTIONS, World
-from companion.data.storyworld.questionnaire import (
+from companion.data.batch import IGNORED
+from companion.storyworld import QUESTIONS, World
+from companion.storyworld.questionnaire import (
     FACT,
     SPECIALS,
     hide,
@@ -16,8 +17,7 @@ from companion.data.storyworld.questionnaire import (
     questionnaire_batches,
     vocabulary_of,
 )
-from companion.data.storyworld.views import questions, summary, told
-from companion.objectives import IGNORED
+from companion.storyworld.views import questions, summary, told
 
 WORLD = World()
 STORIES = WORLD.stories(40, seed=5)

@@ -4,11 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from companion import quiz
-from companion.attention import MultiHeadAttention
-from companion.data.storyworld import QUESTIONS, World
-from companion.data.storyworld.language import LANGUAGES, say, tagged
-from companion.gpt import GPT, GPTConfig
+from companion.models.gpt import GPT, GPTConfig
+from companion.nn.attention import MultiHeadAttention
+from companion.storyworld import QUESTIONS, World, quiz
+from companion.storyworld.language import LANGUAGES, say, tagged
 
 
 class Oracle(nn.Module):

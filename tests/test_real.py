@@ -13,15 +13,17 @@ import torch
 from datasets import ClassLabel, Dataset, Features, List, Value
 from huggingface_hub import constants
 
-from companion import real
-from companion.bert import Bert, BertConfig
+from companion import finetuning as real
 from companion.checkpoints import CheckpointError
 from companion.data import hub
-from companion.finetuning import SequenceClassifier, TokenClassifier, predict
-from companion.objectives import IGNORED
-from companion.real import TASKS, Settings, runs
-from companion.real.__main__ import main
-from companion.tokenization import train_wordpiece
+from companion.data.batch import IGNORED
+from companion.data.tokenization import train_wordpiece
+from companion.finetuning import run as runs
+from companion.finetuning.__main__ import main
+from companion.finetuning.heads import SequenceClassifier, TokenClassifier, predict
+from companion.finetuning.run import Settings
+from companion.finetuning.tasks import TASKS
+from companion.models.bert import Bert, BertConfig
 from companion.training import fit
 
 SST2, CONLL = TASKS["sst2"], TASKS["conll2003"]
@@ -390,7 +392,7 @@ def test_a_run_with_other_settings_is_not_gone_on_with(tuned, bert, sst2):
 def test_the_package_runs_as_a_program(bert, sst2, tmp_path):
     words = ["finetune", "--task", "sst2", "--data", sst2, "--model", bert, "--out", tmp_path / "out", "--epochs", "1"]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(tmp_path / "cache")}
-    program = [sys.executable, "-m", "companion.real", *map(str, words)]
+    program = [sys.executable, "-m", "companion.finetuning", *map(str, words)]
     done = subprocess.run(program, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert "accuracy" in done.stdout

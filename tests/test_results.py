@@ -2,7 +2,7 @@
 
 import pytest
 
-from companion import results
+from companion.plots import results
 
 
 def test_a_table_tells_how_it_was_measured():

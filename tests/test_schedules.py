@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from models import PATIENT
 
-from companion.schedules import SCHEDULES, shares
+from companion.training.schedules import SCHEDULES, shares
 
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
 

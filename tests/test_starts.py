@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from companion.bert import BertConfig, BertForPreTraining
-from companion.capture import capture
-from companion.starts import matching_start, neighbour_start
+from companion.models.bert import BertConfig, BertForPreTraining
+from companion.nn.capture import capture
+from companion.nn.initialization import matching_start, neighbour_start
 
 
 def started(seed=0, **sizes):

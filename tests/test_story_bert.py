@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from companion import zoo
-from companion.bert import BertConfig, BertForPreTraining
-from companion.data.storyworld import QUESTIONS, World
-from companion.data.storyworld.questionnaire import SPECIALS, vocabulary_of
-from companion.zoo import bert_recipes, student_recipes
+from companion.models.bert import BertConfig, BertForPreTraining
+from companion.storyworld import QUESTIONS, World
+from companion.storyworld.questionnaire import SPECIALS, vocabulary_of
 from companion.zoo.__main__ import main
+from companion.zoo.recipes import storyworld_bert as bert_recipes
+from companion.zoo.recipes import storyworld_bert_small as student_recipes
 
 NAME, STUDENT = "storyworld-bert", "storyworld-bert-small"
 NAMES = (NAME, STUDENT)

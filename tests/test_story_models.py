@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from companion import quiz, zoo
-from companion.data.storyworld import QUESTIONS, World, rows
-from companion.gpt import GPT, GPTConfig
-from companion.metrics import gap_to_floor
-from companion.zoo import story_recipes
+from companion import zoo
+from companion.metrics.language_model import gap_to_floor
+from companion.models.gpt import GPT, GPTConfig
+from companion.storyworld import QUESTIONS, World, quiz, rows
 from companion.zoo.__main__ import main
+from companion.zoo.recipes import storyworld_gpt as story_recipes
 
 HELD_OUT = 500
 

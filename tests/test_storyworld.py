@@ -11,14 +11,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from companion.data import storyworld
-from companion.data.storyworld import QUESTIONS, Event, State, World, corpus, rows, story_batches
-from companion.data.storyworld.language import LANGUAGES, say
-from companion.data.storyworld.lexicon import SIZES
-from companion.data.storyworld.process import Process
-from companion.data.storyworld.reader import Reader
-from companion.objectives import IGNORED
-from companion.tokenization import END_OF_TEXT
+from companion import storyworld
+from companion.data.batch import IGNORED
+from companion.data.tokenization import END_OF_TEXT
+from companion.storyworld import QUESTIONS, Event, State, World, corpus, rows, story_batches
+from companion.storyworld.language import LANGUAGES, say
+from companion.storyworld.lexicon import SIZES
+from companion.storyworld.process import Process
+from companion.storyworld.reader import Reader
 
 every_language = pytest.mark.parametrize("language", LANGUAGES)
 every_size = pytest.mark.parametrize("size", list(SIZES))

@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 
-from companion.data.storyworld import World
-from companion.data.storyworld.search import inquiry, mirrored
-from companion.data.storyworld.views import facts, summary, told
+from companion.storyworld import World
+from companion.storyworld.search import inquiry, mirrored
+from companion.storyworld.views import facts, summary, told
 
 every_language = pytest.mark.parametrize("language", ["en", "zh"])
 

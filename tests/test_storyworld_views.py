@@ -5,12 +5,12 @@ from collections import Counter
 
 import pytest
 
-from companion.baselines.naive_bayes import NaiveBayes
-from companion.data.storyworld import World
-from companion.data.storyworld.language import LANGUAGES
-from companion.data.storyworld.optimum import best_label, fill_in
-from companion.data.storyworld.tasks import SEPARATOR, TASKS, Example, meeting, sentiment, split
-from companion.data.storyworld.views import facts, questions, summary, tags, told, translations
+from companion.models.baselines.naive_bayes import NaiveBayes
+from companion.storyworld import World
+from companion.storyworld.language import LANGUAGES
+from companion.storyworld.optimum import best_label, fill_in
+from companion.storyworld.tasks import SEPARATOR, TASKS, Example, meeting, sentiment, split
+from companion.storyworld.views import facts, questions, summary, tags, told, translations
 
 every_language = pytest.mark.parametrize("language", LANGUAGES)
 every_task = pytest.mark.parametrize("task", list(TASKS))

@@ -4,9 +4,9 @@ import pytest
 import torch
 from models import random_ids, tiny_bert
 
-from companion.capture import capture
-from companion.finetuning import SequenceClassifier
-from companion.students import Student, every_second, initialise_from, last_layers, skip_layers
+from companion.distillation.student import Student, every_second, initialise_from, last_layers, skip_layers
+from companion.finetuning.heads import SequenceClassifier
+from companion.nn.capture import capture
 
 NAMES = ("a", "b", "c")
 

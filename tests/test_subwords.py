@@ -15,7 +15,7 @@ from tokenizers import models as library
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from tokenizers.trainers import BpeTrainer, WordPieceTrainer
 
-from companion.subwords import (
+from companion.data.subwords import (
     backward,
     decode_wordpiece,
     em_step,

@@ -8,7 +8,7 @@ from equation_sources import sources
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from companion.equations import Symbol, equation, labels
+from companion.lessons import Symbol, equation, labels
 
 OPENING = re.compile(r"(?:(\{)\\class |\\class)\{llm-symbol llm-symbol-\d+\}\{")
 TOKEN = re.compile(r"\\[A-Za-z]+|\\.|.", re.DOTALL)

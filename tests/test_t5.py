@@ -11,8 +11,8 @@ from models import PATIENT, random_ids, stir
 from safetensors.torch import load_file, save_file
 
 from companion.checkpoints import WEIGHTS, CheckpointError
-from companion.relative_bias import RelativeBias, relative_bucket
-from companion.t5 import T5, T5Config
+from companion.models.t5 import T5, T5Config
+from companion.nn.relative_bias import RelativeBias, relative_bucket
 
 TINY = {"vocab_size": 31, "n_layers": 2, "n_heads": 2, "d_model": 12, "context_length": 16}
 T5_1_1 = {"gated": True, "tied": False, "d_head": 5, "n_decoder_layers": 1}

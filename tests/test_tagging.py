@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from models import PATIENT
 
-from companion.classification import Scores
-from companion.tagging import Entity, entities, entity_report
+from companion.metrics.classification import Scores
+from companion.metrics.entities import Entity, entities, entity_report
 
 # What get_entities of seqeval 1.2.2 says; its ends are the last word, ours the word after it.
 READ = {

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from models import PATIENT
 
-from companion.text_metrics import bleu, exact_match, longest_common_subsequence, ngrams, rouge_l, rouge_n
+from companion.metrics.text import bleu, exact_match, longest_common_subsequence, ngrams, rouge_l, rouge_n
 
 TEXT = st.lists(st.sampled_from("abcd"), max_size=12)
 CORPUS = st.lists(st.tuples(TEXT, TEXT.filter(bool)), min_size=1, max_size=6)

@@ -6,12 +6,11 @@ import random
 import pytest
 import torch
 
-from companion.data.storyworld import QUESTIONS, World
-from companion.data.storyworld.language import CHINESE as CHINESE_WORDS
-from companion.data.storyworld.views import summary, told
-from companion.objectives import IGNORED
-from companion.t5 import T5, T5Config
-from companion.text_to_text import (
+from companion.data.batch import IGNORED
+from companion.models.t5 import T5, T5Config
+from companion.storyworld import QUESTIONS, World
+from companion.storyworld.language import CHINESE as CHINESE_WORDS
+from companion.storyworld.text_to_text import (
     CHINESE,
     END,
     END_ID,
@@ -33,6 +32,7 @@ from companion.text_to_text import (
     with_gaps,
     write,
 )
+from companion.storyworld.views import summary, told
 
 STORIES = ENGLISH.stories(60, seed=3)
 EVEN = dict.fromkeys(TASKS, 1.0)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from companion.data import timeline
-from companion.timeline_figure import OwnModel, TimelineFigure
+from companion.plots import timeline
+from companion.plots.timeline_figure import OwnModel, TimelineFigure
 
 MODELS = timeline.load()
 OWN = OwnModel("prose", 1_983_744, 4.9e13)

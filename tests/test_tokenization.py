@@ -10,8 +10,8 @@ from tokenizers import pre_tokenizers
 from transformers.models.gpt2.tokenization_gpt2 import GPT2Tokenizer
 from transformers.models.t5.tokenization_t5 import T5Tokenizer
 
-from companion.subwords import encode_unigram
-from companion.tokenization import (
+from companion.data.subwords import encode_unigram
+from companion.data.tokenization import (
     END_OF_TEXT,
     SPACE,
     load_tokenizer,

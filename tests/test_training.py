@@ -14,11 +14,12 @@ from models import random_ids, tiny_gpt
 from torch import nn
 
 from companion.data.prose import random_windows
-from companion.metrics import cross_entropy
-from companion.objectives import causal_loss
-from companion.optimizers import NAMES
-from companion.schedules import SCHEDULES, shares
-from companion.training import fit, pick_device
+from companion.losses import causal_loss
+from companion.metrics.language_model import cross_entropy
+from companion.training import fit
+from companion.training.loop import pick_device
+from companion.training.optimizers import NAMES
+from companion.training.schedules import SCHEDULES, shares
 
 STREAM = torch.randint(31, (200,), generator=torch.Generator().manual_seed(0))
 STEPS = 9
@@ -155,7 +156,7 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(tmp_path):
 
 
 def test_a_run_that_died_while_it_was_saved_goes_on_from_the_save_before(tmp_path, monkeypatch):
-    import companion.run as run
+    import companion.training.run_state as run
 
     saves = itertools.count(1)
     save = run.save_file

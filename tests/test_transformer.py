@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from models import PATIENT, random_ids, stir, tiny_transformer
 from torch import nn
 
-from companion.attention import MultiHeadAttention
-from companion.capture import capture
-from companion.positions import sinusoidal_positions
-from companion.transformer import DecoderBlock, EncoderBlock, FeedForward, Transformer, TransformerConfig
+from companion.models.transformer import DecoderBlock, EncoderBlock, Transformer, TransformerConfig
+from companion.nn.attention import MultiHeadAttention
+from companion.nn.capture import capture
+from companion.nn.feed_forward import FeedForward
+from companion.nn.positions import sinusoidal_positions
 
 SHAPES = {
     "three heads, relu": {"n_heads": 3, "n_layers": 2},

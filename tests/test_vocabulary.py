@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from companion.data.storyworld import World
-from companion.data.vocabulary import Vocabulary, padded
+from companion.data.batch import padded
+from companion.data.vocabulary import Vocabulary
+from companion.storyworld import World
 
 SPECIALS = ("[CLS]", "[SEP]", "[MASK]")
 

@@ -14,17 +14,17 @@ from models import stir
 from tokenizers import Tokenizer
 
 from companion import zoo
-from companion.bert import BertConfig, BertForPreTraining
-from companion.capture import capture
-from companion.data.storyworld import World
-from companion.data.storyworld.questionnaire import SPECIALS
-from companion.gpt import GPT, GPTConfig
-from companion.tokenization import token_labels, train_byte_bpe
+from companion.data.tokenization import token_labels, train_byte_bpe
+from companion.models.bert import BertConfig, BertForPreTraining
+from companion.models.gpt import GPT, GPTConfig
+from companion.models.xlnet import XLNet, XLNetConfig
+from companion.nn.capture import capture
+from companion.storyworld import World
+from companion.storyworld.questionnaire import SPECIALS
 from companion.widgets import AttentionView
 from companion.widgets.attention_view import front_end, styles
 from companion.widgets.encoding import EXACT_VALUES, check_weights, coarsen, deflate, encode
 from companion.widgets.page import HOST, weights
-from companion.xlnet import XLNet, XLNetConfig
 
 TOKENS = ["a", "b", "c"]
 

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from models import PATIENT, random_ids, stir
 from safetensors.torch import load_file, save_file
 
-from companion.capture import ablate, capture
 from companion.checkpoints import WEIGHTS, CheckpointError
-from companion.data.storyworld import World, rows
-from companion.metrics import gap_to_floor
-from companion.optimizers import make_optimizers
-from companion.positions import order_mask
-from companion.two_stream import TwoStreamAttention, relate, relative_sinusoids
-from companion.xlnet import LeftToRight, XLNet, XLNetConfig
+from companion.metrics.language_model import gap_to_floor
+from companion.models.xlnet import LeftToRight, XLNet, XLNetConfig
+from companion.nn.capture import ablate, capture
+from companion.nn.masks import order_mask
+from companion.nn.two_stream_attention import TwoStreamAttention, relate, relative_sinusoids
+from companion.storyworld import World, rows
+from companion.training.optimizers import make_optimizers
 
 LENGTH = 7
 TINY = {"vocab_size": 31, "n_layers": 2, "n_heads": 2, "d_model": 12}

@@ -10,11 +10,19 @@ from safetensors.torch import load_file
 
 from companion import zoo
 from companion.data import prose
-from companion.gpt import GPT, GPTConfig
-from companion.metrics import cross_entropy
-from companion.tokenization import load_tokenizer
-from companion.zoo import bert_recipes, recipes, story_recipes
+from companion.data.tokenization import load_tokenizer
+from companion.metrics.language_model import cross_entropy
+from companion.models.gpt import GPT, GPTConfig
 from companion.zoo.__main__ import main
+from companion.zoo.recipes import (
+    prose as recipes,
+)
+from companion.zoo.recipes import (
+    storyworld_bert as bert_recipes,
+)
+from companion.zoo.recipes import (
+    storyworld_gpt as story_recipes,
+)
 
 FILES = {"config.json", "model.safetensors", "tokenizer.json", "README.md"}
 

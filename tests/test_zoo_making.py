@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from companion.gpt import GPT, GPTConfig
-from companion.run import History
-from companion.zoo.making import begin, facts, finish
+from companion.models.gpt import GPT, GPTConfig
+from companion.training.run_state import History
+from companion.zoo.recipes.common import begin, facts, finish
 
 
 def test_an_unknown_recipe_is_refused_before_anything_is_made(tmp_path):

@@ -1,6 +1,6 @@
 """Sphinx extension: below each numbered equation stands that it was checked, with its symbols and the code that did it.
 
-Every labelled equation of the book must have an entry in ``companion.equations``, and its three computations must
+Every labelled equation of the book must have an entry in ``companion.lessons``, and its three computations must
 agree; every entry must have its equation. What is missing or disagrees is a warning, and so fails the build. The
 directive ``symbol-index`` lists the symbols of all equations. Words that are added to the pages pass through the
 message catalogue of :mod:`words`; :func:`messages` lists them for translators. On pages in HTML the symbols of an equation
@@ -23,7 +23,7 @@ from symbol_hover import hoverable
 from symbol_index import SymbolIndex, parts, shape
 from words import word
 
-from companion.equations import Checked, Equation, equation, labels
+from companion.lessons import Checked, Equation, equation, labels
 
 KEYS = "Equation; the arrow keys lead through its symbols"
 SUMMARY = "Checked: by hand, {companion} and {library} agree to {size} on {inputs} random inputs"
@@ -67,7 +67,7 @@ def add_folds(app: Sphinx, doctree: nodes.document) -> None:
             fold = checked_equation(label=label, difference=found.difference, inputs=found.inputs)
             block.parent.insert(block.parent.index(block) + 1, fold)
             continue
-        what = "has no check in companion.equations" if found is None else f"is not as its check computes it: {found}"
+        what = "has no check in companion.lessons" if found is None else f"is not as its check computes it: {found}"
         logger.warning("the equation %s %s", label, what, location=block, type=KIND)
 
 
@@ -75,7 +75,7 @@ def check_completeness(app: Sphinx, env: BuildEnvironment) -> None:
     """Warn of checks whose equation is not in the book."""
     if app.config.checked_equations_complete:
         for label in sorted(set(labels()) - set(env.get_domain("math").equations)):  # type: ignore[attr-defined]
-            logger.warning("companion.equations checks %s, and no page has that equation", label, type=KIND)
+            logger.warning("companion.lessons checks %s, and no page has that equation", label, type=KIND)
 
 
 def visit_equation(self: HTML5Translator, node: nodes.math_block) -> None:
@@ -96,7 +96,7 @@ def visit_fold(self: HTML5Translator, node: checked_equation) -> None:
     for form, title in titles:
         self.body.append(f'<p class="checked-form">{title}</p>\n')
         self.body.append(self.highlighter.highlight_block(source(getattr(one, form)), "python", location=node))
-    call = f'from companion.equations import equation\n\nequation("{one.label}").check()'
+    call = f'from companion.lessons import equation\n\nequation("{one.label}").check()'
     self.body.append(f'<p class="checked-form">{escape(word("In a notebook:"))}</p>\n')
     self.body.append(self.highlighter.highlight_block(call, "python", location=node) + "</details>\n")
     raise nodes.SkipNode

@@ -110,7 +110,7 @@ def install_models(target: Path, cache: Path) -> None:
 def export_model(name: str, folder: Path) -> None:
     """Write ``model.onnx``, ``tokenizer.json`` and ``limits.json`` of one model of the zoo."""
     from companion import zoo
-    from companion.export import export_onnx
+    from companion.widgets.browser.onnx import export_onnx
     from companion.widgets.live import MASK
 
     model, tokenizer = zoo.load(name)

@@ -2,7 +2,7 @@
 
 A page uses a module when a code cell imports it or something that is defined there, when its text says
 ``python -m`` before its name, or when it numbers an equation that the module checks. A name that a package passes on
-(``from companion.objectives.causal import causal_loss`` in its ``__init__.py``) counts for the module that defines it.
+(``from companion.losses.causal import causal_loss`` in its ``__init__.py``) counts for the module that defines it.
 """
 
 import ast

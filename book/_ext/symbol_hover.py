@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from latex_items import BARRIERS, Item, Items, parse
 
-from companion.equations import Symbol
+from companion.lessons import Symbol
 
 NAME = "llm-symbol"
 OPEN, CLOSE = {"(", "[", "\\{", "\\langle", "\\lfloor"}, {")", "]", "\\}", "\\rangle", "\\rfloor"}

@@ -10,7 +10,7 @@ from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 from words import word
 
-from companion.equations import Symbol, equation, labels
+from companion.lessons import Symbol, equation, labels
 
 INLINE = re.compile(r"\$(?P<math>[^$]+)\$|`(?P<code>[^`]+)`")
 GREEK = {

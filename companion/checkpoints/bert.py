@@ -13,7 +13,7 @@ from companion.checkpoints.bert_names import BLOCK, EMBEDDINGS, FIELDS, NAMES
 from companion.checkpoints.layout import NOTHING, Layout, Rule
 
 if TYPE_CHECKING:
-    from companion.bert import BertConfig
+    from companion.models.bert import BertConfig
 
 HEADS = r"^(cls|lm_head|predictions|sop_classifier|vocab_\w+|pre_classifier|classifier|qa_outputs)\."
 BUFFERS = r"^(\w+\.)?embeddings\.position_ids$"  # 0, 1, 2 …, in files of earlier versions
@@ -58,7 +58,7 @@ class BertFamily:
         return Layout(rules, f"{config.family}.", names.heads, ignored, optional, LEGACY)
 
     def read_fields(self, folder: Path) -> dict[str, Any]:
-        """Return the fields of a :class:`companion.bert.BertConfig` from a ``config.json``.
+        """Return the fields of a :class:`companion.models.bert.BertConfig` from a ``config.json``.
 
         Raises:
             CheckpointError: when a field is missing, or asks for a variant that this package does not have.

@@ -14,7 +14,7 @@ from companion.checkpoints.bert_names import NAMES
 from companion.checkpoints.layout import Layout, Rule
 
 if TYPE_CHECKING:
-    from companion.bert import BertConfig
+    from companion.models.bert import BertConfig
 
 CLASSES = {"bert": "Bert", "roberta": "Roberta", "albert": "Albert", "distilbert": "DistilBert"}
 TASKS = {"sequence": "ForSequenceClassification", "token": "ForTokenClassification", "span": "ForQuestionAnswering"}
@@ -48,7 +48,7 @@ class HeadFamily:
         return Layout(rules, f"{config.family}.", heads, ignored, renamed=LEGACY)
 
     def read_fields(self, folder: Path) -> dict[str, Any]:
-        """Return the fields of a :class:`companion.bert.BertConfig` from a ``config.json``.
+        """Return the fields of a :class:`companion.models.bert.BertConfig` from a ``config.json``.
 
         Raises:
             CheckpointError: when it is of another head, or asks for a variant that this package does not have.

@@ -10,7 +10,7 @@ from companion.checkpoints import CheckpointError, read_config
 from companion.checkpoints.layout import Layout, Rule
 
 if TYPE_CHECKING:
-    from companion.gpt import GPTConfig
+    from companion.models.gpt import GPTConfig
 
 SIZES = {
     "vocab_size": "vocab_size",
@@ -51,7 +51,7 @@ def layout(config: "GPTConfig") -> Layout:
 
 
 def read_fields(folder: Path) -> dict[str, Any]:
-    """Return the fields of a :class:`companion.gpt.GPTConfig` from a GPT-2 ``config.json``.
+    """Return the fields of a :class:`companion.models.gpt.GPTConfig` from a GPT-2 ``config.json``.
 
     Raises:
         CheckpointError: when a field is missing, or asks for a variant of GPT-2 that this package does not have.

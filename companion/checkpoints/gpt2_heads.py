@@ -12,7 +12,7 @@ from companion.checkpoints.bert_heads import written_labels
 from companion.checkpoints.layout import Layout, Rule
 
 if TYPE_CHECKING:
-    from companion.gpt import GPTConfig
+    from companion.models.gpt import GPTConfig
 
 ARCHITECTURE = "GPT2ForSequenceClassification"
 
@@ -35,7 +35,7 @@ class ClassifierFamily:
         return Layout(rules, body.prefix, ("score.",), rf"{body.ignored}|^gpt\.unembedding\.")
 
     def read_fields(self, folder: Path) -> dict[str, Any]:
-        """Return the fields of a :class:`companion.gpt.GPTConfig` from a ``config.json``.
+        """Return the fields of a :class:`companion.models.gpt.GPTConfig` from a ``config.json``.
 
         Raises:
             CheckpointError: when it is of another head, or asks for a variant that this package does not have.

@@ -10,7 +10,7 @@ from companion.checkpoints import CheckpointError, read_config
 from companion.checkpoints.layout import Layout, Rule
 
 if TYPE_CHECKING:
-    from companion.t5 import T5Config
+    from companion.models.t5 import T5Config
 
 SIZES = {
     "vocab_size": "vocab_size",
@@ -45,7 +45,7 @@ def layout(config: "T5Config") -> Layout:
 
 
 def read_fields(folder: Path) -> dict[str, Any]:
-    """Return the fields of a :class:`companion.t5.T5Config` from a T5 ``config.json``.
+    """Return the fields of a :class:`companion.models.t5.T5Config` from a T5 ``config.json``.
 
     Raises:
         CheckpointError: when a field is missing, or asks for a variant of T5 that this package does not have.

@@ -10,7 +10,7 @@ from companion.checkpoints import CheckpointError, read_config
 from companion.checkpoints.layout import NOTHING, Layout, Rule
 
 if TYPE_CHECKING:
-    from companion.xlnet import XLNetConfig
+    from companion.models.xlnet import XLNetConfig
 
 SIZES = {"vocab_size": "vocab_size", "n_layer": "n_layers", "n_head": "n_heads", "d_model": "d_model"}
 # What the model is; a configuration that asks for something else is refused.
@@ -52,7 +52,7 @@ def layout(config: "XLNetConfig") -> Layout:
 
 
 def read_fields(folder: Path) -> dict[str, Any]:
-    """Return the fields of a :class:`companion.xlnet.XLNetConfig` from an XLNet ``config.json``.
+    """Return the fields of a :class:`companion.models.xlnet.XLNetConfig` from an XLNet ``config.json``.
 
     Raises:
         CheckpointError: when a field is missing, or asks for a variant of XLNet that this package does not have.

@@ -11,9 +11,8 @@ import torch
 from tokenizers import Encoding
 from torch import Tensor
 
+from companion.data.batch import IGNORED, padded
 from companion.data.batching import length_buckets
-from companion.data.vocabulary import padded
-from companion.objectives.batches import IGNORED
 
 
 class Labelled(NamedTuple):

@@ -16,7 +16,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from companion.tokenization import END_OF_TEXT
+from companion.data.tokenization import END_OF_TEXT
 
 SOURCES = ("primer", "topics", "docstrings")
 SHORTEST_DOCSTRING = 80  # characters; shorter ones are labels, not prose

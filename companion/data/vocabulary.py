@@ -3,9 +3,8 @@
 Chapter: ``book/algorithms/bert.ipynb``.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-import torch
 from torch import Tensor
 
 
@@ -45,23 +44,3 @@ class Vocabulary:
     def decode(self, numbers: Iterable[int] | Tensor) -> list[str]:
         """Return the tokens of numbers."""
         return [self.tokens[int(i)] for i in numbers]
-
-
-def padded(rows: Sequence[Sequence[int]], value: int = 0) -> tuple[Tensor, Tensor]:
-    """Lay rows of numbers out as one tensor, filled up at the end.
-
-    Args:
-        rows: one list of numbers each, none of them empty.
-        value: what stands after a row's end.
-
-    Returns:
-        numbers (rows, longest) and a boolean mask of the same shape, True = a real one.
-
-    Raises:
-        ValueError: when there is no row, or an empty one.
-    """
-    if not rows or not all(rows):
-        raise ValueError("there must be at least one row, and none of them empty")
-    lengths = torch.tensor([len(row) for row in rows])
-    laid = torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=value)
-    return laid, torch.arange(laid.size(1))[None] < lengths[:, None]

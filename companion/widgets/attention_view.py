@@ -105,7 +105,7 @@ class AttentionView(anywidget.AnyWidget):
         the page itself. A text that the model cannot read sets ``error`` and leaves the picture as it was.
 
         Args:
-            model: a model of this package; see :func:`companion.capture.capture`.
+            model: a model of this package; see :func:`companion.nn.capture.capture`.
             tokenizer: a ``tokenizers.Tokenizer``.
             text: read first.
             layer: shown first.

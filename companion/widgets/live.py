@@ -12,9 +12,9 @@ import torch
 from tokenizers.decoders import ByteLevel
 from torch import Tensor
 
-from companion.bert import segments_of
-from companion.capture import capture
-from companion.tokenization import token_labels
+from companion.data.tokenization import token_labels
+from companion.models.bert import segments_of
+from companion.nn.capture import capture
 from companion.widgets.encoding import as_array
 
 CANDIDATES = 5
@@ -47,7 +47,7 @@ class Asker:
     """Run a model over a text, on the model's own device, and keep what a picture needs."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
-        """Keep the two; the model must be one that :func:`companion.capture.capture` can look into."""
+        """Keep the two; the model must be one that :func:`companion.nn.capture.capture` can look into."""
         self.model = model
         self.tokenizer = tokenizer
 

@@ -12,11 +12,11 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-from companion.bert import BertForPreTraining
 from companion.checkpoints import read_config
 from companion.checkpoints.pretrained import Pretrained
-from companion.gpt import GPT
-from companion.tokenization import load_tokenizer
+from companion.data.tokenization import load_tokenizer
+from companion.models.bert import BertForPreTraining
+from companion.models.gpt import GPT
 
 KINDS: dict[str, type[Pretrained]] = {"gpt2": GPT, "bert": BertForPreTraining}
 
@@ -40,7 +40,7 @@ def names() -> list[str]:
 def load(name: str) -> tuple[Any, Tokenizer]:
     """Return a shipped model in evaluation mode, on the CPU, and its tokenizer.
 
-    The model is a :class:`companion.gpt.GPT`, or a :class:`companion.bert.BertForPreTraining`: its config.json says so.
+    The model is a :class:`companion.models.gpt.GPT`, or a :class:`companion.models.bert.BertForPreTraining`: its config.json says so.
 
     Raises:
         ValueError: when the package ships no model of that name.

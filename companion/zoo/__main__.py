@@ -8,8 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from companion import zoo
-from companion.run import History
-from companion.zoo import bert_recipes, recipes, story_recipes, student_recipes
+from companion.training.run_state import History
+from companion.zoo.recipes import (
+    prose as recipes,
+)
+from companion.zoo.recipes import (
+    storyworld_bert as bert_recipes,
+)
+from companion.zoo.recipes import (
+    storyworld_bert_small as student_recipes,
+)
+from companion.zoo.recipes import (
+    storyworld_gpt as story_recipes,
+)
 
 
 def makers() -> dict[str, tuple[Callable[[str, Path, int], History], str]]:

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from companion import zoo
-from companion.bert import segments_of
-from companion.capture import capture
-from companion.tokenization import token_labels
+from companion.data.tokenization import token_labels
+from companion.models.bert import segments_of
+from companion.nn.capture import capture
 
 pytestmark = pytest.mark.browser
 

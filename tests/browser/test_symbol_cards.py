@@ -9,7 +9,7 @@ from equation_sources import sources
 from playwright.sync_api import Page
 from sphinx.util.math import wrap_displaymath
 
-from companion.equations import equation
+from companion.lessons import equation
 
 pytestmark = pytest.mark.browser
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from companion.bert import BertForPreTraining
-from companion.capture import capture
 from companion.checkpoints.bert import FULL
-from companion.objectives import IGNORED
+from companion.data.batch import IGNORED
+from companion.models.bert import BertForPreTraining
+from companion.nn.capture import capture
 from families import Case, Outputs, maps_on_real, on_real, real_tokens, saved, stir
 
 VOCABULARY, LENGTH = 41, 11

@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from companion.capture import capture
 from companion.checkpoints.bert_heads import CLASSES, TASKS, HeadFamily
+from companion.data.batch import IGNORED
 from companion.data.labelled import Asked, Labelled, Tagged
-from companion.finetuning import SequenceClassifier, SpanAnswerer, TokenClassifier
-from companion.objectives import IGNORED
-from companion.objectives.labels import classification_loss, span_loss, tagging_loss
+from companion.finetuning.heads import SequenceClassifier, SpanAnswerer, TokenClassifier
+from companion.losses.classification import classification_loss, span_loss, tagging_loss
+from companion.nn.capture import capture
 from families import Case, Outputs, maps_on_real, on_real, real_tokens, saved, stir
 from families.bert import COMMON, DISTILBERT, LENGTH, NARROW, SHAPES, VOCABULARY
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from companion.capture import capture
 from companion.checkpoints import gpt2 as family
 from companion.checkpoints.gpt2_heads import ClassifierFamily
+from companion.data.batch import IGNORED
 from companion.data.labelled import Labelled
-from companion.gpt import GPT
-from companion.last_token import LastTokenClassifier
-from companion.objectives import IGNORED
-from companion.objectives.labels import classification_loss
+from companion.finetuning.gpt_classifier import LastTokenClassifier
+from companion.losses.classification import classification_loss
+from companion.models.gpt import GPT
+from companion.nn.capture import capture
 from families import Case, Outputs, maps_on_real, on_real, real_tokens, saved, stir
 
 SHAPES = [

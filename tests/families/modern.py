@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from companion.capture import capture
-from companion.checkpoints import modern as family
-from companion.mixture import balance_loss, record_routing
-from companion.modern import ModernDecoder
-from companion.objectives import IGNORED
+from companion.checkpoints import modern_decoder as family
+from companion.data.batch import IGNORED
+from companion.models.modern_decoder import ModernDecoder
+from companion.nn.capture import capture
+from companion.nn.mixture_of_experts import balance_loss, record_routing
 from families import Case, Outputs, maps_on_real, on_real, real_tokens, saved, stir
 
 COMMON = {"vocab_size": 41, "max_position_embeddings": 24, "bos_token_id": None, "eos_token_id": None}

@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from companion.capture import capture
 from companion.checkpoints import t5 as family
-from companion.objectives import IGNORED
-from companion.t5 import T5
+from companion.data.batch import IGNORED
+from companion.models.t5 import T5
+from companion.nn.capture import capture
 from families import Case, Outputs, maps_on_real, on_real, real_tokens, saved, stir
 
 V1 = [

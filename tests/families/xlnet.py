@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from companion.capture import capture
 from companion.checkpoints import xlnet as family
-from companion.objectives import IGNORED
-from companion.positions import order_mask
-from companion.xlnet import XLNet
+from companion.data.batch import IGNORED
+from companion.models.xlnet import XLNet
+from companion.nn.capture import capture
+from companion.nn.masks import order_mask
 from families import Case, Outputs, maps_on_real, on_real, real_tokens, saved, stir
 
 BATCH, LENGTH, VOCAB = 3, 11, 41

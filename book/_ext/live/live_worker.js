@@ -3,7 +3,7 @@
 const CANDIDATES = 5;
 const opened = new Map();
 
-/** GPT-2's visible stand-in of each byte, as in companion.tokenization. */
+/** GPT-2's visible stand-in of each byte, as in companion.data.tokenization. */
 const BYTE_OF = new Map();
 for (let byte = 0, other = 0; byte < 256; byte += 1) {
   const printable = (byte > 32 && byte < 127) || (byte > 160 && byte < 173) || byte > 173;
@@ -55,7 +55,7 @@ function open(name, webgpu) {
   return opened.get(key);
 }
 
-/** A token's name as companion.tokenization.token_labels gives it. */
+/** A token's name as companion.data.tokenization.token_labels gives it. */
 function label({ tokenizer, byteLevel }, id) {
   const token = tokenizer.id_to_token(id);
   if (!byteLevel || tokenizer.get_added_tokens_decoder().has(id)) return token;

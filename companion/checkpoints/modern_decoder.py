@@ -1,0 +1,185 @@
+"""Checkpoints of Llama, Qwen2, Qwen3, Mistral and Mixtral: one set of names, and the few that differ.
+
+Chapter: ``book/algorithms/modern_decoder.ipynb``.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from companion.checkpoints import CheckpointError, read_config
+from companion.checkpoints.layout import Layout, Rule
+from companion.nn.positions import RopeScaling
+
+if TYPE_CHECKING:
+    from companion.models.modern_decoder import ModernConfig
+
+SIZES = {
+    "vocab_size": "vocab_size",
+    "max_position_embeddings": "context_length",
+    "num_hidden_layers": "n_layers",
+    "num_attention_heads": "n_heads",
+    "hidden_size": "d_model",
+    "intermediate_size": "d_ff",
+}
+ARCHITECTURES = {
+    "llama": "LlamaForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "mistral": "MistralForCausalLM",
+    "mixtral": "MixtralForCausalLM",
+}
+PROJECTIONS = {"q": "query", "k": "key", "v": "value", "o": "output"}
+SWIGLU = {"gate": "gate", "up": "expand", "down": "contract"}
+EXPERT = {"w1": "gate", "w3": "expand", "w2": "contract"}
+REFUSED = ("attention_bias", "mlp_bias", "router_jitter_noise", "quantization_config")
+KV_HEADS = {"llama": None, "qwen2": 32, "qwen3": 32, "mistral": 8, "mixtral": 8}  # where config.json says nothing
+FULL, SLIDING = "full_attention", "sliding_attention"
+
+
+def layout(config: "ModernConfig") -> Layout:
+    """Name the tensors of a checkpoint; old ones carry the rotary frequencies too, which are ignored."""
+    rules = [
+        Rule("embed_tokens.weight", ("token_embedding.weight",)),
+        Rule("norm.weight", ("final_norm.weight",)),
+    ]
+    parts = {
+        "input_layernorm.weight": "attention_norm.weight",
+        **{f"self_attn.{p}_proj.weight": f"attention.{name}.weight" for p, name in PROJECTIONS.items()},
+        "post_attention_layernorm.weight": "feed_forward_norm.weight",
+    }
+    if config.family == "qwen2":
+        parts |= {f"self_attn.{p}_proj.bias": f"attention.{PROJECTIONS[p]}.bias" for p in "qkv"}
+    if config.family == "qwen3":
+        parts |= {f"self_attn.{p}_norm.weight": f"attention.{PROJECTIONS[p]}_norm.weight" for p in "qk"}
+    if config.n_experts is None:
+        parts |= {f"mlp.{theirs}_proj.weight": f"feed_forward.{ours}.weight" for theirs, ours in SWIGLU.items()}
+    else:
+        parts["block_sparse_moe.gate.weight"] = "feed_forward.router.weight"
+        for expert in range(config.n_experts):
+            for theirs, ours in EXPERT.items():
+                name = f"block_sparse_moe.experts.{expert}.{theirs}.weight"
+                parts[name] = f"feed_forward.experts.{expert}.{ours}.weight"
+    for i in range(config.n_layers):
+        rules += [Rule(f"layers.{i}.{theirs}", (f"blocks.{i}.{ours}",)) for theirs, ours in parts.items()]
+    ignored = r"rotary_emb\.inv_freq$"
+    if config.tied:
+        ignored += r"|^lm_head\.weight$"
+    else:
+        rules.append(Rule("lm_head.weight", ("unembedding.weight",)))
+    return Layout(rules, "model.", ("lm_head.",), ignored)
+
+
+def read_fields(folder: Path) -> dict[str, Any]:
+    """Return the fields of a :class:`companion.models.modern_decoder.ModernConfig` from a ``config.json``.
+
+    Raises:
+        CheckpointError: when a field is missing, or asks for a variant that this package does not have.
+    """
+    config = read_config(folder, *ARCHITECTURES)
+    family = config["model_type"]
+    for name in REFUSED:
+        if config.get(name):
+            raise CheckpointError(f"{folder}/config.json sets {name}, which this decoder does not have")
+    if config.get("hidden_act", "silu") not in ("silu", "swish"):
+        raise CheckpointError(f"{folder}/config.json: hidden_act must be silu; got {config['hidden_act']!r}")
+    try:
+        fields = {ours: config[theirs] for theirs, ours in SIZES.items()}
+    except KeyError as error:
+        raise CheckpointError(f"{folder}/config.json lacks the field {error}") from error
+    if family == "mixtral":
+        fields |= {"n_experts": config.get("num_local_experts", 8)}
+        fields |= {"experts_per_token": config.get("num_experts_per_tok", 2)}
+    return (
+        fields
+        | _rope(config, folder)
+        | _window(config, folder)
+        | {
+            "family": family,
+            "n_kv_heads": config.get("num_key_value_heads", KV_HEADS[family]),
+            "d_head": config.get("head_dim", 128 if family == "qwen3" else None),
+            "dropout": config.get("attention_dropout", 0.0),
+            "norm_eps": config.get("rms_norm_eps", 1e-5 if family == "mixtral" else 1e-6),
+            "tied": config.get("tie_word_embeddings", False),
+        }
+    )
+
+
+def _rope(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The base and the stretching, from ``rope_parameters`` or from where they stood before ``transformers`` 5."""
+    given = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    default = 1e6 if config["model_type"] == "mixtral" else 10_000.0
+    base = given.get("rope_theta", config.get("rope_theta", default))
+    kind = given.get("rope_type", given.get("type", "default"))
+    partial = given.get("partial_rotary_factor", config.get("partial_rotary_factor", 1.0))
+    if kind not in ("default", "linear", "llama3") or partial != 1:
+        raise CheckpointError(
+            f"{folder}/config.json: rotary positions may be default, linear or llama3, of the whole head; "
+            f"got {kind!r}, of {partial} of it"
+        )
+    scaling = None
+    try:
+        if kind == "linear":
+            scaling = RopeScaling(given["factor"])
+        if kind == "llama3":
+            length = config.get("original_max_position_embeddings") or given.get(
+                "original_max_position_embeddings", config["max_position_embeddings"]
+            )
+            scaling = RopeScaling(given["factor"], length, given["low_freq_factor"], given["high_freq_factor"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder}/config.json describes no {kind} stretching: {error!r}") from error
+    return {"rope_base": float(base), "rope_scaling": scaling}
+
+
+def _window(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The window and the layers without it; Qwen's is used only where ``use_sliding_window`` says so."""
+    family = config["model_type"]
+    if family in ("mistral", "mixtral"):
+        return {"window": config.get("sliding_window", 4096 if family == "mistral" else None)}
+    window = config.get("sliding_window", 4096)
+    if family == "llama" or window is None or not config.get("use_sliding_window", False):
+        return {}
+    n_layers, first = config["num_hidden_layers"], config.get("max_window_layers", 28)
+    kinds = config.get("layer_types") or [SLIDING if i >= first else FULL for i in range(n_layers)]
+    if len(kinds) != n_layers or not {FULL, SLIDING} >= set(kinds):
+        raise CheckpointError(
+            f"{folder}/config.json: layer_types must be {n_layers} times {FULL!r} or {SLIDING!r}; got {kinds}"
+        )
+    full = tuple(i for i, kind in enumerate(kinds) if kind == FULL)
+    return {"window": window, "full_layers": full} if len(full) < n_layers else {}
+
+
+def config_json(config: "ModernConfig") -> dict[str, Any]:
+    """Return the ``config.json`` of the configuration's family, in the form that old and new ``transformers`` read."""
+    content = {
+        "model_type": config.family,
+        "architectures": [ARCHITECTURES[config.family]],
+        **{theirs: getattr(config, ours) for theirs, ours in SIZES.items()},
+        "num_key_value_heads": config.n_kv_heads,
+        "head_dim": config.d_head,
+        "hidden_act": "silu",
+        "rms_norm_eps": config.norm_eps,
+        "rope_theta": config.rope_base,
+        "rope_scaling": None,
+        "attention_dropout": config.dropout,
+        "tie_word_embeddings": config.tied,
+        "bos_token_id": None,
+        "eos_token_id": None,
+    }
+    scaling = config.rope_scaling
+    if scaling is not None:
+        content["rope_scaling"] = {"rope_type": "linear", "factor": scaling.factor}
+        if scaling.original_length is not None:
+            content["rope_scaling"] |= {
+                "rope_type": "llama3",
+                "original_max_position_embeddings": scaling.original_length,
+                "low_freq_factor": scaling.low,
+                "high_freq_factor": scaling.high,
+            }
+    if config.family != "llama":
+        content["sliding_window"] = config.window
+    if config.family.startswith("qwen"):
+        types = [FULL if config.window is None or i in config.full_layers else SLIDING for i in range(config.n_layers)]
+        content |= {"use_sliding_window": config.window is not None, "layer_types": types}
+    if config.n_experts is not None:
+        content |= {"num_local_experts": config.n_experts, "num_experts_per_tok": config.experts_per_token}
+    return content

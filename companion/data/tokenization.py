@@ -1,0 +1,196 @@
+"""From text to token numbers and back: byte-level BPE, WordPiece and unigram, over Hugging Face ``tokenizers``.
+
+Chapter: ``book/concepts/tokenization.ipynb``; :mod:`companion.data.subwords` builds the three by hand. Sources: Sennrich et
+al. 2016 (BPE); Radford et al. 2019, section 2.2 (bytes); Devlin et al. 2019, section 3 (WordPiece with [CLS] and
+[SEP]); Kudo 2018 and Kudo & Richardson 2018 (unigram over text whose spaces are symbols); Raffel et al. 2020 (</s>).
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+END_OF_TEXT = "<|endoftext|>"
+WORDPIECE_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+UNIGRAM_SPECIALS = ("<pad>", "</s>", "<unk>")
+SPACE = "▁"  # how a unigram vocabulary writes a space
+
+
+def train_byte_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
+    """Learn GPT-2's kind of vocabulary: the 256 bytes, and the merges that shorten ``texts`` most.
+
+    Any text can be encoded, and decoding gives it back unchanged (``skip_special_tokens=False`` where it may hold one);
+    id 0 is ``<|endoftext|>``.
+
+    Args:
+        texts: documents to learn from.
+        vocab_size: tokens in all, bytes and ``<|endoftext|>`` included.
+
+    Raises:
+        ValueError: when there is no room for the bytes.
+    """
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    if vocab_size <= len(alphabet):
+        raise ValueError(f"a byte-level vocabulary needs more than {len(alphabet)} tokens; got {vocab_size}")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=[END_OF_TEXT], initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def train_wordpiece(texts: Iterable[str], vocab_size: int, lowercase: bool = True) -> Tokenizer:
+    """Learn BERT's kind of vocabulary: words, and pieces of words marked by ``##``.
+
+    The library learns by merging the most frequent pair, as BPE does, and encodes by the longest match, as BERT does.
+    Each Chinese character is a word of its own. Encoding puts [CLS] first and [SEP] last; a pair of texts becomes
+    ``[CLS] A [SEP] B [SEP]``.
+
+    Args:
+        texts: documents to learn from.
+        vocab_size: tokens in all, the five special ones and every character of the texts included.
+        lowercase: fold case and strip accents, as BERT's "uncased" checkpoints do.
+
+    Raises:
+        ValueError: when there is no room beside the special tokens, or none for the characters.
+    """
+    if vocab_size <= len(WORDPIECE_SPECIALS):
+        raise ValueError(f"a WordPiece vocabulary needs more than {len(WORDPIECE_SPECIALS)} tokens; got {vocab_size}")
+    texts = list(texts)
+    characters = _wordpiece_vocabulary(texts, 0, (), lowercase)  # no room for merges: the characters alone
+    inside = sorted(piece for piece in characters if piece.startswith("##"))  # else numbered at random, and so are ties
+    vocabulary = _wordpiece_vocabulary(texts, vocab_size, (*WORDPIECE_SPECIALS, *inside), lowercase)
+    if len(vocabulary) > vocab_size:
+        raise ValueError(f"the special tokens and characters alone need {len(vocabulary)} tokens; got {vocab_size}")
+    tokenizer = _bert(models.WordPiece(vocabulary, unk_token="[UNK]"), lowercase)
+    tokenizer.add_special_tokens(list(WORDPIECE_SPECIALS))
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")],
+    )
+    return tokenizer
+
+
+def _bert(model: models.WordPiece, lowercase: bool) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return tokenizer
+
+
+def _wordpiece_vocabulary(texts: Sequence[str], size: int, first: Sequence[str], lowercase: bool) -> dict[str, int]:
+    tokenizer = _bert(models.WordPiece(unk_token="[UNK]"), lowercase)
+    every = sys.maxsize  # by default only 1000 characters are kept, and chance decides among equally frequent ones
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=size, special_tokens=list(first), limit_alphabet=every, show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer.get_vocab()
+
+
+def train_unigram(texts: Iterable[str], vocab_size: int) -> Tokenizer:
+    """Learn T5's kind of vocabulary: pieces with probabilities, in a text whose spaces are written as ``▁``.
+
+    Encoding finds the likeliest segmentation and puts </s> last; a pair of texts becomes ``A </s> B </s>``. Decoding
+    gives back a text of known characters, but for a space at its start.
+
+    Args:
+        texts: documents to learn from.
+        vocab_size: tokens at most, the three special ones and every character of the texts included.
+
+    Raises:
+        ValueError: when there is no room for the characters.
+    """
+    texts = list(texts)
+    least = len({SPACE, *"".join(texts).replace(" ", SPACE)}) + len(UNIGRAM_SPECIALS)
+    if vocab_size < least:
+        raise ValueError(f"the special tokens and characters alone need {least} tokens; got {vocab_size}")
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE)
+    tokenizer.decoder = decoders.Metaspace(replacement=SPACE)
+    trainer = trainers.UnigramTrainer(
+        vocab_size=vocab_size, special_tokens=list(UNIGRAM_SPECIALS), unk_token="<unk>", show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.model = models.Unigram(_settled(tokenizer), unk_id=UNIGRAM_SPECIALS.index("<unk>"))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", tokenizer.token_to_id("</s>"))]
+    )
+    return tokenizer
+
+
+def _settled(tokenizer: Tokenizer) -> list[tuple[str, float]]:
+    """Return a unigram vocabulary in an order of its own, because the library's changes from run to run.
+
+    Its sums differ in the last digits, and the characters that its pruning dropped come back in any order, each a
+    ten-thousandth above the one before, from the lowest score on.
+    """
+    vocabulary = dict(json.loads(tokenizer.to_str())["model"]["vocab"])
+    special = [(name, vocabulary.pop(name)) for name in UNIGRAM_SPECIALS]
+    characters = {piece for piece in vocabulary if len(piece) == 1}
+    lowest = min(vocabulary.values(), default=0.0)
+    dropped = {piece for piece in characters if vocabulary[piece] < lowest + 1e-4 * len(characters)}
+    scores = {piece: round(lowest if piece in dropped else score, 6) for piece, score in vocabulary.items()}
+    return [*special, *sorted(scores.items(), key=lambda entry: (-entry[1], entry[0]))]
+
+
+def load_tokenizer(folder: str | Path) -> Tokenizer:
+    """Read ``tokenizer.json`` from a checkpoint's folder.
+
+    Raises:
+        FileNotFoundError: when the folder has none.
+        ValueError: when the file is not a tokenizer.
+    """
+    path = Path(folder) / "tokenizer.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} has no tokenizer.json")
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception
+        raise ValueError(f"{path} is not a tokenizer of the `tokenizers` library: {error}") from error
+
+
+def token_labels(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
+    """Name each token so that a reader can tell it apart in a picture.
+
+    A space is shown as ␣, a line break as ⏎, a tab as ⇥; other control characters, and bytes that are only a part of
+    a character, as ⟨hex⟩. The pieces of a WordPiece vocabulary and special tokens stay as they are.
+
+    Raises:
+        ValueError: on an id outside the vocabulary.
+    """
+    byte_level = isinstance(tokenizer.decoder, decoders.ByteLevel)
+    special = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    labels = []
+    for i in ids:
+        token = tokenizer.id_to_token(i) if i >= 0 else None
+        if token is None:
+            raise ValueError(f"token id {i} is outside the vocabulary, 0 to {tokenizer.get_vocab_size() - 1}")
+        labels.append(_show(bytes(_BYTE_OF[c] for c in token)) if byte_level and token not in special else token)
+    return labels
+
+
+def _show(raw: bytes) -> str:
+    try:
+        text = raw.decode("utf8")
+    except UnicodeDecodeError:
+        return "".join(f"⟨{byte:02X}⟩" for byte in raw)
+    visible = {" ": "␣", "\n": "⏎", "\t": "⇥"}
+    return "".join(visible.get(c) or (f"⟨{ord(c):02X}⟩" if ord(c) < 32 or ord(c) == 127 else c) for c in text)
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """Map GPT-2's visible stand-in of each byte to the byte: printable Latin-1 as itself, the rest from U+0100 on."""
+    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    others = (byte for byte in range(256) if byte not in printable)
+    return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}
+
+
+_BYTE_OF = _byte_alphabet()

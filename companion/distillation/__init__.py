@@ -1,0 +1,4 @@
+"""Knowledge distillation: the student, the losses, and whole runs on public datasets.
+
+``python -m companion.distillation`` distils a fine-tuned checkpoint. Chapter: ``book/algorithms/distillation.ipynb``.
+"""

@@ -1,0 +1,411 @@
+"""The equations of ``book/formulas/metrics.ipynb`` about labels and entities."""
+
+import math
+import re
+from collections import Counter
+from itertools import combinations
+from typing import Any
+
+import sacrebleu
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from companion.lessons.equation_check import Equation, Symbol
+from companion.lessons.random_inputs import normal, shares, tokens, whole
+from companion.metrics.classification import accuracy, calibration, report
+from companion.metrics.confidence import interval
+from companion.metrics.entities import entity_report
+from companion.metrics.text import bleu, longest_common_subsequence, rouge_l, rouge_n
+
+NAMES = ("a", "b", "c")
+SAID = Symbol(r"\hat y_i", "predicted label of text $i$, of $n$")
+TRUE = Symbol("y_i", "its right label")
+
+
+def _judged(g: Generator) -> dict[str, Tensor]:
+    once = torch.arange(len(NAMES))  # each label is found at least once
+    return {"said": torch.cat([tokens(g, 3, 30), once]), "true": torch.cat([tokens(g, 3, 30), once])}
+
+
+def _accuracy_hand(said: Tensor, true: Tensor) -> float:
+    n = len(true)
+    return sum(1 for i in range(n) if said[i] == true[i]) / n
+
+
+def _accuracy_ours(said: Tensor, true: Tensor) -> float:
+    return accuracy(said, true)
+
+
+def _accuracy_torch(said: Tensor, true: Tensor) -> Tensor:
+    return said.eq(true).double().mean()
+
+
+def _f1_hand(said: Tensor, true: Tensor) -> tuple[float, float, float]:
+    pairs = list(zip(said.tolist(), true.tolist(), strict=True))
+    tp = sum(a == 0 and b == 0 for a, b in pairs)  # of label 0
+    fp = sum(a == 0 and b != 0 for a, b in pairs)
+    fn = sum(a != 0 and b == 0 for a, b in pairs)
+    precision, recall = tp / (tp + fp), tp / (tp + fn)
+    return precision, recall, 2 * precision * recall / (precision + recall)
+
+
+def _f1_ours(said: Tensor, true: Tensor) -> tuple[float, float, float]:
+    one = report(said, true, NAMES).labels["a"]
+    return one.precision, one.recall, one.f1
+
+
+def _f1_torch(said: Tensor, true: Tensor) -> tuple[Tensor, ...]:
+    given, right = said == 0, true == 0
+    both = torch.stack([right[given].double().mean(), given[right].double().mean()])
+    return both[0], both[1], both.reciprocal().mean().reciprocal()
+
+
+def _macro_hand(said: Tensor, true: Tensor) -> tuple[float, float]:
+    pairs = list(zip(said.tolist(), true.tolist(), strict=True))
+    scores, all_tp, all_fp, all_fn = [], 0, 0, 0
+    for k in range(3):
+        tp = sum(a == k and b == k for a, b in pairs)
+        fp = sum(a == k and b != k for a, b in pairs)
+        fn = sum(a != k and b == k for a, b in pairs)
+        scores.append(2 * tp / (2 * tp + fp + fn))
+        all_tp, all_fp, all_fn = all_tp + tp, all_fp + fp, all_fn + fn
+    return sum(scores) / 3, 2 * all_tp / (2 * all_tp + all_fp + all_fn)
+
+
+def _macro_ours(said: Tensor, true: Tensor) -> tuple[float, float]:
+    summed = report(said, true, NAMES)
+    return summed.macro.f1, summed.micro.f1
+
+
+def _macro_torch(said: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
+    given, right = F.one_hot(said, 3).double(), F.one_hot(true, 3).double()
+    each = 2 * (given * right).sum(0) / (given + right).sum(0)
+    return each.mean(), said.eq(true).double().mean()  # with one label a text, micro F1 is the accuracy
+
+
+def _tags(g: Generator) -> dict[str, Any]:
+    def sentence() -> list[str]:
+        written = ""  # a letter a word: P and L begin an entity, p and l go on, o is outside
+        for choice in tokens(g, 4, 12).tolist():
+            goes_on = written and written[-1] != "o"
+            written += "oPL"[choice] if choice < 3 else (written[-1].lower() if goes_on else "o")
+        return ["O" if letter == "o" else ("B-" if letter.isupper() else "I-") + letter.upper() for letter in written]
+
+    same = ["B-P", "I-P", "O"]  # so that something is found
+    true = [sentence(), sentence(), same]
+    said = [true[0][:7] + ["O"] * 5, sentence(), same]
+    return {"said": said, "true": true}
+
+
+def _entity_hand(said: list[list[str]], true: list[list[str]]) -> tuple[float, float, float]:
+    sets: list[set[tuple[int, str, int, int]]] = []
+    for side in (said, true):
+        found = set()
+        for row, tags in enumerate(side):
+            for begin, tag in enumerate(tags):
+                if tag.startswith("B-"):
+                    end = begin + 1
+                    while end < len(tags) and tags[end].startswith("I-"):
+                        end += 1
+                    found.add((row, tag[2:], begin, end))
+        sets.append(found)
+    right = len(sets[0] & sets[1])
+    precision, recall = right / len(sets[0]), right / len(sets[1])
+    return precision, recall, 2 * right / (len(sets[0]) + len(sets[1]))
+
+
+def _entity_ours(said: list[list[str]], true: list[list[str]]) -> tuple[float, float, float]:
+    one = entity_report(said, true).micro
+    return one.precision, one.recall, one.f1
+
+
+def _entity_torch(said: list[list[str]], true: list[list[str]]) -> tuple[float, float, float]:
+    def marks(side: list[list[str]]) -> list[str]:
+        found = []
+        for row, tags in enumerate(side):
+            text = "".join("o" if tag == "O" else tag[2:] if tag[0] == "B" else tag[2:].lower() for tag in tags)
+            found += [f"{row} {m.group()} {m.span()}" for m in re.finditer("Pp*|Ll*", text)]
+        return found
+
+    given, wanted = marks(said), marks(true)
+    precision = sum(mark in wanted for mark in given) / len(given)
+    recall = sum(mark in given for mark in wanted) / len(wanted)
+    return precision, recall, 2 / (1 / precision + 1 / recall)
+
+
+Texts = list[list[str]]
+
+
+def _translations(g: Generator) -> dict[str, Any]:
+    wanted = [[str(word) for word in tokens(g, 6, whole(g, 8, 12)).tolist()] for _ in range(3)]
+    kept = [text[: whole(g, 5, 9)] for text in wanted]  # so that each has runs of four in common
+    ends = [[str(word) for word in tokens(g, 6, whole(g, 0, 5)).tolist()] for _ in wanted]
+    return {"written": [a + b for a, b in zip(kept, ends, strict=True)], "wanted": wanted}
+
+
+def _of_sacrebleu(written: Texts, wanted: Texts) -> Any:
+    sides = [[" ".join(text) for text in side] for side in (written, wanted)]
+    return sacrebleu.corpus_bleu(sides[0], [sides[1]], tokenize="none", smooth_method="none", force=True)
+
+
+def _clipped_hand(written: Texts, wanted: Texts) -> Tensor:
+    precisions = []
+    for n in (1, 2, 3, 4):
+        matched = asked = 0
+        for candidate, reference in zip(written, wanted, strict=True):
+            places = range(len(candidate) - n + 1)
+            found = Counter(tuple(candidate[i : i + n]) for i in places)
+            there = Counter(tuple(reference[i : i + n]) for i in range(len(reference) - n + 1))
+            matched += sum(min(times, there[gram]) for gram, times in found.items())
+            asked += len(places)
+        precisions.append(matched / asked)
+    return torch.tensor(precisions)
+
+
+def _clipped_ours(written: Texts, wanted: Texts) -> Tensor:
+    return torch.tensor(bleu(written, wanted).precisions)
+
+
+def _clipped_torch(written: Texts, wanted: Texts) -> Tensor:
+    return torch.tensor(_of_sacrebleu(written, wanted).precisions) / 100
+
+
+def _brevity_hand(written: Texts, wanted: Texts) -> float:
+    c, r = sum(map(len, written)), sum(map(len, wanted))
+    return 1.0 if c >= r else math.exp(1 - r / c)
+
+
+def _brevity_ours(written: Texts, wanted: Texts) -> float:
+    return bleu(written, wanted).brevity_penalty
+
+
+def _brevity_torch(written: Texts, wanted: Texts) -> float:
+    return float(_of_sacrebleu(written, wanted).bp)
+
+
+def _two_texts(g: Generator) -> dict[str, list[int]]:
+    return {"a": tokens(g, 3, whole(g, 3, 8)).tolist(), "b": tokens(g, 3, whole(g, 3, 8)).tolist()}
+
+
+def _rouge_hand(a: list[int], b: list[int]) -> float:
+    found = Counter(tuple(a[i : i + 2]) for i in range(len(a) - 1))
+    there = Counter(tuple(b[i : i + 2]) for i in range(len(b) - 1))
+    matched = sum(min(times, there[gram]) for gram, times in found.items())
+    if not matched:
+        return 0.0
+    precision, recall = matched / (len(a) - 1), matched / (len(b) - 1)
+    return 2 * precision * recall / (precision + recall)
+
+
+def _rouge_ours(a: list[int], b: list[int]) -> float:
+    return rouge_n(a, b, n=2)
+
+
+def _rouge_torch(a: list[int], b: list[int]) -> Tensor:
+    counts = []
+    for text in (torch.tensor(a), torch.tensor(b)):
+        counts.append(torch.bincount(3 * text[:-1] + text[1:], minlength=9))  # each pair of three words has a number
+    return 2 * torch.minimum(*counts).sum() / torch.stack(counts).sum()
+
+
+def _rouge_l_hand(a: list[int], b: list[int]) -> tuple[int, float]:
+    table = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
+    for i in range(1, len(a) + 1):
+        for j in range(1, len(b) + 1):
+            same = a[i - 1] == b[j - 1]  # words are counted from 1 on the page, from 0 here
+            table[i][j] = table[i - 1][j - 1] + 1 if same else max(table[i - 1][j], table[i][j - 1])
+    longest = table[len(a)][len(b)]
+    return longest, 2 * longest / (len(a) + len(b))
+
+
+def _rouge_l_ours(a: list[int], b: list[int]) -> tuple[int, float]:
+    return longest_common_subsequence(a, b), rouge_l(a, b)
+
+
+def _rouge_l_torch(a: list[int], b: list[int]) -> tuple[int, float]:
+    ours, theirs = ({s for n in range(len(text) + 1) for s in combinations(text, n)} for text in (a, b))
+    longest = max(map(len, ours & theirs))
+    if not longest:
+        return 0, 0.0
+    return longest, 2 / (len(a) / longest + len(b) / longest)
+
+
+def _sure(g: Generator) -> dict[str, Any]:
+    return {"p": shares(g, 40, 3), "y": tokens(g, 3, 40), "bins": whole(g, 2, 10)}
+
+
+def _ece_hand(p: Tensor, y: Tensor, bins: int) -> float:
+    total = 0.0
+    for b in range(1, bins + 1):
+        surplus = 0.0
+        for i in range(len(p)):
+            sure = float(max(p[i]))
+            if (b - 1) / bins < sure <= b / bins:
+                surplus += float(p[i, y[i]] == max(p[i])) - sure
+        total += abs(surplus)
+    return total / len(p)
+
+
+def _ece_ours(p: Tensor, y: Tensor, bins: int) -> float:
+    return calibration(p, y, bins).error
+
+
+def _ece_torch(p: Tensor, y: Tensor, bins: int) -> Tensor:
+    sure, said = p.max(-1)
+    inside = F.one_hot(torch.bucketize(sure, torch.linspace(0, 1, bins + 1)[1:-1]), bins).double()  # (n, bins)
+    counts = inside.sum(0).clamp(min=1)
+    gaps = (said.eq(y).double() @ inside - sure @ inside) / counts  # accuracy less confidence, bin by bin
+    return (inside.mean(0) * gaps.abs()).sum()
+
+
+def _interval_hand(a: Tensor) -> tuple[float, float]:
+    n = 5
+    mean = sum(float(a_k) for a_k in a) / n
+    s = math.sqrt(sum((float(a_k) - mean) ** 2 for a_k in a) / (n - 1))
+    x = 2 * math.cos((2 * math.pi - math.acos(-0.95)) / 3)  # solves x^3 - 3 x + 1.9 = 0
+    t = 2 * x / math.sqrt(1 - x**2)
+    return mean - t * s / math.sqrt(n), mean + t * s / math.sqrt(n)
+
+
+def _interval_ours(a: Tensor) -> tuple[float, float]:
+    found = interval(a.tolist())
+    return found.low, found.high
+
+
+def _interval_torch(a: Tensor) -> tuple[Tensor, Tensor]:
+    t = torch.tensor(2.0)
+    for _ in range(8):  # Newton's method on the area under the density, which Simpson's rule measures
+        x = torch.linspace(0, 1, 2001) * t
+        density = 0.375 * (1 + x.square() / 4) ** -2.5
+        area = t / 6000 * (density[:-1:2].sum() + 4 * density[1::2].sum() + density[2::2].sum())  # h / 3
+        t = t - (area - 0.475) / density[-1]
+    half = t * a.std() / 5**0.5
+    return a.mean() - half, a.mean() + half
+
+
+EQUATIONS = (
+    Equation(
+        "eq-metrics-accuracy",
+        (Symbol("n", "texts that are judged"), SAID, TRUE),
+        _judged,
+        _accuracy_hand,
+        _accuracy_ours,
+        _accuracy_torch,
+    ),
+    Equation(
+        "eq-metrics-f1",
+        (
+            Symbol(r"\mathrm{TP}", "texts that were given the label and have it"),
+            Symbol(r"\mathrm{FP}", "texts that were given it and do not have it"),
+            Symbol(r"\mathrm{FN}", "texts that have it and were not given it"),
+            Symbol("P, R", "precision and recall"),
+        ),
+        _judged,
+        _f1_hand,
+        _f1_ours,
+        _f1_torch,
+    ),
+    Equation(
+        "eq-metrics-macro",
+        (
+            Symbol("K", "labels"),
+            Symbol("F_k", "F1 of label $k$"),
+            Symbol(r"\mathrm{TP}_k, \mathrm{FP}_k, \mathrm{FN}_k", "the three counts of label $k$"),
+        ),
+        _judged,
+        _macro_hand,
+        _macro_ours,
+        _macro_torch,
+    ),
+    Equation(
+        "eq-metrics-entity",
+        (
+            Symbol(r"\hat E", "entities that were predicted: sentence, kind, first word, end"),
+            Symbol("E", "entities that are there"),
+        ),
+        _tags,
+        _entity_hand,
+        _entity_ours,
+        _entity_torch,
+        library="a regular expression",
+    ),
+    Equation(
+        "eq-metrics-clipped",
+        (
+            Symbol("p_n", "clipped precision of $n$-grams, runs of $n$ tokens"),
+            Symbol("C", "a candidate: a text that was written"),
+            Symbol("h", "an $n$-gram"),
+            Symbol(r"\#_C(h), \#_R(h)", "how often it stands in the candidate, and in its reference"),
+        ),
+        _translations,
+        _clipped_hand,
+        _clipped_ours,
+        _clipped_torch,
+        library="sacrebleu",
+    ),
+    Equation(
+        "eq-metrics-brevity",
+        (
+            Symbol(r"\mathrm{BP}", "brevity penalty"),
+            Symbol("c", "tokens in all candidates"),
+            Symbol("r", "tokens in all references"),
+        ),
+        _translations,
+        _brevity_hand,
+        _brevity_ours,
+        _brevity_torch,
+        library="sacrebleu",
+    ),
+    Equation(
+        "eq-metrics-rouge",
+        (
+            Symbol("M_n", "clipped matches: $n$-grams that both texts have, each as often as in both"),
+            Symbol("c_n, r_n", "$n$-grams in the candidate, and in the reference"),
+        ),
+        _two_texts,
+        _rouge_hand,
+        _rouge_ours,
+        _rouge_torch,
+    ),
+    Equation(
+        "eq-metrics-rouge-l",
+        (
+            Symbol(r"\ell_{ij}", r"longest subsequence that $a_1 \dots a_i$ and $b_1 \dots b_j$ share; its length"),
+            Symbol("a_i, b_j", "token $i$ of the candidate, token $j$ of the reference"),
+            Symbol("c, r", "tokens of the candidate, and of the reference"),
+        ),
+        _two_texts,
+        _rouge_l_hand,
+        _rouge_l_ours,
+        _rouge_l_torch,
+        library="a list of all subsequences",
+    ),
+    Equation(
+        "eq-metrics-ece",
+        (
+            Symbol("n", "predictions"),
+            Symbol("B", "bins of equal width"),
+            Symbol("c_i", "confidence of prediction $i$: the largest of its probabilities"),
+            Symbol("z_i", "1 if prediction $i$ is right, else 0"),
+        ),
+        _sure,
+        _ece_hand,
+        _ece_ours,
+        _ece_torch,
+    ),
+    Equation(
+        "eq-metrics-interval",
+        (
+            Symbol(r"\bar a", "mean of the five scores"),
+            Symbol("s", "their standard deviation, with $n - 1$ in the denominator"),
+            Symbol("n", "seeds; here five"),
+            Symbol("t", "between $-t$ and $t$ lie 95 % of Student's distribution with 4 degrees of freedom"),
+        ),
+        lambda g: {"a": normal(g, 5)},
+        _interval_hand,
+        _interval_ours,
+        _interval_torch,
+        library="numerical integration",
+    ),
+)

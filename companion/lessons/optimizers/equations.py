@@ -1,0 +1,392 @@
+"""The equations of ``book/formulas/optimizers.ipynb`` about steps: momentum, Adam, decay, Muon, schedules."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR
+
+from companion.finetuning.lora import LoRALinear, merge, unmerge
+from companion.lessons.equation_check import Equation, Symbol
+from companion.lessons.random_inputs import between, normal, randomised, whole
+from companion.losses.preference import dpo_loss
+from companion.training.optimizers import SGD, Adam, AdamW, orthogonalised
+from companion.training.schedules import shares
+
+GRADIENT = Symbol("g_s", r"gradient at step $s$; of the size of $\theta$")
+RATE = Symbol(r"\eta", "learning rate")
+WEIGHTS = Symbol(r"\theta_t", "all weights after step $t$")
+
+
+def _run(make: Callable[[list[Tensor]], Any], theta: Tensor, gradients: Tensor) -> tuple[Tensor, Any]:
+    """Return the weights after a step with each gradient, and what the optimizer keeps of them."""
+    weight = theta.clone().requires_grad_()
+    optimizer = make([weight])
+    for g in gradients:
+        weight.grad = g.clone()
+        optimizer.step()
+    return weight.detach(), optimizer.state[weight]
+
+
+def _unrolled_hand(theta: Tensor, gradients: Tensor, eta: float, mu: float) -> Tensor:
+    t = len(gradients)
+    for s in range(1, t + 1):
+        theta = theta - eta * (1 - mu ** (t - s + 1)) / (1 - mu) * gradients[s - 1]
+    return theta
+
+
+def _unrolled_ours(theta: Tensor, gradients: Tensor, eta: float, mu: float) -> Tensor:
+    return _run(lambda weights: SGD(weights, lr=eta, momentum=mu), theta, gradients)[0]
+
+
+def _unrolled_torch(theta: Tensor, gradients: Tensor, eta: float, mu: float) -> Tensor:
+    return _run(lambda weights: torch.optim.SGD(weights, lr=eta, momentum=mu), theta, gradients)[0]
+
+
+def _correction_hand(gradients: Tensor, beta: float) -> Tensor:
+    t = len(gradients)
+    mean = torch.zeros_like(gradients[0])
+    for s in range(1, t + 1):
+        mean = mean + (1 - beta) * beta ** (t - s) / (1 - beta**t) * gradients[s - 1]
+    return mean
+
+
+def _correction_ours(gradients: Tensor, beta: float) -> Tensor:
+    _, state = _run(lambda w: Adam(w, lr=0.1, betas=(beta, 0.9)), torch.zeros(gradients.size(1)), gradients)
+    mean: Tensor = state["m"] / (1 - beta ** state["t"])
+    return mean
+
+
+def _correction_torch(gradients: Tensor, beta: float) -> Tensor:
+    nothing = torch.zeros(gradients.size(1))
+    _, state = _run(lambda w: torch.optim.Adam(w, lr=0.1, betas=(beta, 0.9)), nothing, gradients)
+    mean: Tensor = state["exp_avg"] / (1 - beta ** state["step"])
+    return mean
+
+
+def _first_hand(theta: Tensor, g: Tensor, eta: float, lam: float, eps: float) -> tuple[Tensor, Tensor]:
+    pulled = g + lam * theta
+    penalty = theta - eta * pulled / (abs(pulled) + eps)
+    decoupled = (1 - eta * lam) * theta - eta * g / (abs(g) + eps)
+    return penalty, decoupled
+
+
+def _first_ours(theta: Tensor, g: Tensor, eta: float, lam: float, eps: float) -> tuple[Tensor, Tensor]:
+    penalty, _ = _run(lambda w: Adam(w, lr=eta, weight_decay=lam, eps=eps), theta, g[None])
+    decoupled, _ = _run(lambda w: AdamW(w, lr=eta, weight_decay=lam, eps=eps), theta, g[None])
+    return penalty, decoupled
+
+
+def _first_torch(theta: Tensor, g: Tensor, eta: float, lam: float, eps: float) -> tuple[Tensor, Tensor]:
+    penalty, _ = _run(lambda w: torch.optim.Adam(w, lr=eta, weight_decay=lam, eps=eps), theta, g[None])
+    decoupled, _ = _run(lambda w: torch.optim.AdamW(w, lr=eta, weight_decay=lam, eps=eps), theta, g[None])
+    return penalty, decoupled
+
+
+def _schulz_hand(m: Tensor) -> Tensor:
+    (p, q), (u, v) = m.tolist()
+    square, area = p**2 + q**2 + u**2 + v**2, abs(p * v - q * u)  # s_1^2 + s_2^2, and s_1 s_2
+    total, gap = math.sqrt(square + 2 * area), math.sqrt(square - 2 * area)  # s_1 + s_2, and s_1 - s_2
+    ends = []
+    for sigma in ((total - gap) / 2, (total + gap) / 2):
+        s = sigma / math.sqrt(square)
+        for _ in range(5):
+            s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+        ends.append(s)
+    return torch.tensor(sorted(ends))
+
+
+def _schulz_ours(m: Tensor) -> Tensor:
+    return torch.linalg.svdvals(orthogonalised(m, steps=5, dtype=torch.float64)).flip(0)
+
+
+def _schulz_torch(m: Tensor) -> Tensor:
+    left, sigma, right = torch.linalg.svd(m)
+    s = sigma / torch.linalg.matrix_norm(m)
+    for _ in range(5):
+        s = s * (3.4445 + s.square() * (-4.7750 + 2.0315 * s.square()))
+    return torch.linalg.svdvals(left @ s.diag() @ right).flip(0)
+
+
+def _schedule_hand(steps: int, warmup: int) -> tuple[Tensor, Tensor]:
+    straight, cosine = [], []
+    for t in range(1, steps + 1):
+        if t <= warmup:
+            straight.append(t / warmup)
+            cosine.append(t / warmup)
+        else:
+            u = (t - warmup) / (steps - warmup)
+            straight.append(1 - u)
+            cosine.append((1 + math.cos(math.pi * u)) / 2)
+    return torch.tensor(straight), torch.tensor(cosine)
+
+
+def _schedule_ours(steps: int, warmup: int) -> tuple[Tensor, ...]:
+    return tuple(torch.tensor(shares(name, steps, warmup)) for name in ("linear", "cosine"))
+
+
+def _schedule_torch(steps: int, warmup: int) -> tuple[Tensor, ...]:
+    falls = steps - warmup
+    curves = []
+    for kind in ("linear", "cosine"):
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+        falling = LinearLR(optimizer, 1.0, 0.0, falls) if kind == "linear" else CosineAnnealingLR(optimizer, falls)
+        rates = []
+        for _ in range(falls):
+            optimizer.step()
+            falling.step()
+            rates.append(float(optimizer.param_groups[0]["lr"]))
+        curves.append(torch.cat([torch.linspace(0, 1, warmup + 1)[1:], torch.tensor(rates)]))
+    return tuple(curves)
+
+
+NARROW = Symbol("A", "narrowing matrix of the adapter; learned", r"r \times n")
+WIDE = Symbol("B", "widening matrix of the adapter; learned, zero at first", r"m \times r")
+RANK = Symbol("r", "rank of the adapter")
+SCALE = Symbol(r"\alpha", r"the adapter's product is scaled by $\alpha / r$")
+LEAD = Symbol("h", "how much the chosen answer has gained on the other, against the reference")
+PRICE = Symbol(r"\beta", "price of moving away from the reference")
+
+
+def _adapted(g: Generator) -> dict[str, Any]:
+    layer = LoRALinear(nn.Linear(4, 3, bias=False), 2, between(g, 1, 20))
+    return {"x": normal(g, 5, 4), "y": normal(g, 5, 3), "layer": randomised(layer, g)}
+
+
+def _lora_hand(x: Tensor, y: Tensor, layer: Any) -> Tensor:
+    a, b, r = layer.lora_a, layer.lora_b, len(layer.lora_a)
+    rows = []
+    for x_i in x:
+        narrow = [sum(float(a[k, j] * x_i[j]) for j in range(4)) for k in range(r)]
+        plain = [sum(float(layer.weight[c, j] * x_i[j]) for j in range(4)) for c in range(3)]
+        added = [sum(float(b[c, k]) * narrow[k] for k in range(r)) for c in range(3)]
+        rows.append([plain[c] + layer.alpha / r * added[c] for c in range(3)])
+    return torch.tensor(rows)
+
+
+def _lora_ours(x: Tensor, y: Tensor, layer: Any) -> Tensor:
+    model = nn.Sequential(layer)
+    merge(model)
+    merged: Tensor = model(x)
+    unmerge(model)
+    return merged
+
+
+def _lora_torch(x: Tensor, y: Tensor, layer: Any) -> Tensor:
+    scale = layer.alpha / layer.lora_a.size(0)
+    return F.linear(x, torch.addmm(layer.weight, layer.lora_b, layer.lora_a, alpha=scale))
+
+
+def _pull_hand(x: Tensor, y: Tensor, layer: Any) -> tuple[Tensor, Tensor]:
+    a, b, scale = layer.lora_a, layer.lora_b, layer.alpha / len(layer.lora_a)
+    w = layer.weight + scale * b @ a
+    g = torch.zeros(3, 4)  # of the loss, half the summed squares, with respect to the merged matrix
+    for x_i, y_i in zip(x, y, strict=True):
+        miss = w @ x_i - y_i
+        g += torch.stack([miss[c] * x_i for c in range(3)])
+    return scale * b.T @ g, scale * g @ a.T
+
+
+def _pull_ours(x: Tensor, y: Tensor, layer: Any) -> tuple[Tensor, ...]:
+    layer.lora_a.requires_grad_(True)
+    layer.lora_b.requires_grad_(True)
+    loss = 0.5 * (layer(x) - y).square().sum()
+    found = torch.autograd.grad(loss, (layer.lora_a, layer.lora_b))
+    layer.requires_grad_(False)
+    return found
+
+
+def _pull_torch(x: Tensor, y: Tensor, layer: Any) -> tuple[Tensor, ...]:
+    a, b = (part.detach().clone().requires_grad_() for part in (layer.lora_a, layer.lora_b))
+    merged = torch.addmm(layer.weight.detach(), b, a, alpha=layer.alpha / len(a))
+    loss = F.mse_loss(F.linear(x, merged), y, reduction="sum") / 2
+    return torch.autograd.grad(loss, (a, b))
+
+
+def _pairs(g: Generator) -> dict[str, Any]:
+    """Two models' scores of three questions' four answers; of each the first was chosen, the second rejected."""
+    return {"z": normal(g, 3, 4), "z_ref": normal(g, 3, 4), "beta": between(g, 0.1, 2.0)}
+
+
+def _dpo_hand(z: Tensor, z_ref: Tensor, beta: float) -> float:
+    total = 0.0
+    for ours, theirs in zip(z, z_ref, strict=True):
+        pi = ours.exp() / ours.exp().sum()
+        ref = theirs.exp() / theirs.exp().sum()
+        h = math.log(pi[0] / ref[0]) - math.log(pi[1] / ref[1])
+        total += math.log(1 / (1 + math.exp(-beta * h)))
+    return -total / len(z)
+
+
+def _dpo_ours(z: Tensor, z_ref: Tensor, beta: float) -> Tensor:
+    pi, ref = z.log_softmax(-1), z_ref.log_softmax(-1)
+    return dpo_loss(pi[:, 0], pi[:, 1], ref[:, 0], ref[:, 1], beta)
+
+
+def _dpo_torch(z: Tensor, z_ref: Tensor, beta: float) -> Tensor:
+    lead = (z - z_ref)[:, :2] @ torch.tensor([1.0, -1.0])  # each row's normaliser cancels
+    return F.binary_cross_entropy_with_logits(beta * lead, torch.ones(len(z)))
+
+
+def _dpo_gradient_hand(z: Tensor, z_ref: Tensor, beta: float) -> Tensor:
+    gradient = torch.zeros_like(z)
+    for i in range(len(z)):
+        h = float(z[i, 0] - z[i, 1]) - float(z_ref[i, 0] - z_ref[i, 1])
+        doubt = 1 / (1 + math.exp(beta * h))
+        gradient[i, 0] = -beta * doubt / len(z)
+        gradient[i, 1] = beta * doubt / len(z)
+    return gradient
+
+
+def _dpo_gradient_ours(z: Tensor, z_ref: Tensor, beta: float) -> Tensor:
+    z = z.clone().requires_grad_()
+    pi, ref = z.log_softmax(-1), z_ref.log_softmax(-1)
+    return torch.autograd.grad(dpo_loss(pi[:, 0], pi[:, 1], ref[:, 0], ref[:, 1], beta), z)[0]
+
+
+def _dpo_gradient_torch(z: Tensor, z_ref: Tensor, beta: float) -> Tensor:
+    def loss(scores: Tensor) -> Tensor:
+        pi, ref = F.log_softmax(scores, -1), F.log_softmax(z_ref, -1)
+        return F.softplus(-beta * ((pi - ref)[:, 0] - (pi - ref)[:, 1])).mean()
+
+    found: Tensor = torch.func.grad(loss)(z)
+    return found
+
+
+EQUATIONS = (
+    Equation(
+        "eq-optimizers-unrolled",
+        (WEIGHTS, RATE, Symbol(r"\mu", "momentum: what is left of the velocity at the next step"), GRADIENT),
+        lambda g: {
+            "theta": normal(g, 4),
+            "gradients": normal(g, whole(g, 1, 6), 4),
+            "eta": between(g, 0.01, 0.5),
+            "mu": between(g, 0.1, 0.95),
+        },
+        _unrolled_hand,
+        _unrolled_ours,
+        _unrolled_torch,
+    ),
+    Equation(
+        "eq-optimizers-correction",
+        (
+            Symbol(r"\hat m_t", r"corrected mean of the gradients so far; of the size of $\theta$"),
+            Symbol(r"\beta", "what is left of the mean at the next step"),
+            GRADIENT,
+        ),
+        lambda g: {"gradients": normal(g, whole(g, 2, 6), 4), "beta": between(g, 0.5, 0.99)},
+        _correction_hand,
+        _correction_ours,
+        _correction_torch,
+    ),
+    Equation(
+        "eq-optimizers-first",
+        (
+            Symbol(r"\theta_0, \theta_1", "a weight before and after its first step"),
+            Symbol("g", "its gradient"),
+            RATE,
+            Symbol(r"\lambda", "weight decay"),
+            Symbol(r"\varepsilon", "small number that keeps the division from zero"),
+        ),
+        lambda g: {
+            "theta": normal(g, 5),
+            "g": normal(g, 5),
+            "eta": between(g, 0.01, 0.5),
+            "lam": between(g, 0.1, 1.0),
+            "eps": 0.1,
+        },
+        _first_hand,
+        _first_ours,
+        _first_torch,
+    ),
+    Equation(
+        "eq-optimizers-schulz",
+        (
+            Symbol("s_k", "a singular value after $k$ rounds"),
+            Symbol(r"\sigma", "singular value of the matrix, before"),
+            Symbol("M", "the matrix that is made orthogonal", r"m \times n"),
+            Symbol("a, b, c", "three chosen numbers: $3.4445$, $-4.7750$, $2.0315$"),
+        ),
+        lambda g: {"m": normal(g, 2, 2)},
+        _schulz_hand,
+        _schulz_ours,
+        _schulz_torch,
+    ),
+    Equation(
+        "eq-optimizers-schedule",
+        (
+            Symbol(r"\rho_t", "share of the peak rate at step $t$, counted from 1"),
+            Symbol("W", "steps of warm-up"),
+            Symbol("T", "steps of the whole run"),
+            Symbol("u", "share of the way from the end of the warm-up to the last step"),
+        ),
+        lambda g: {"steps": whole(g, 10, 30), "warmup": whole(g, 1, 8)},
+        _schedule_hand,
+        _schedule_ours,
+        _schedule_torch,
+    ),
+    Equation(
+        "eq-optimizers-lora",
+        (
+            Symbol("x, y", "vector that goes in, and that comes out", r"n,\; m"),
+            Symbol("W", "the frozen matrix", r"m \times n"),
+            WIDE,
+            NARROW,
+            RANK,
+            SCALE,
+        ),
+        _adapted,
+        _lora_hand,
+        _lora_ours,
+        _lora_torch,
+    ),
+    Equation(
+        "eq-optimizers-lora-gradient",
+        (
+            Symbol(r"\mathcal{L}", "loss"),
+            Symbol("G", "gradient of the loss with respect to the merged matrix", r"m \times n"),
+            WIDE,
+            NARROW,
+            RANK,
+            SCALE,
+        ),
+        _adapted,
+        _pull_hand,
+        _pull_ours,
+        _pull_torch,
+    ),
+    Equation(
+        "eq-optimizers-dpo",
+        (
+            Symbol(r"\mathcal{L}", "loss, in nats, a mean over pairs of answers"),
+            Symbol(r"\pi_\theta, \pi_{\mathrm{ref}}", "probability of a whole answer: of the policy, of the reference"),
+            Symbol("y_w, y_l", "answer that was chosen (won), and rejected (lost)"),
+            Symbol("x", "the question"),
+            Symbol(r"\sigma", r"logistic function, $1 / (1 + e^{-h})$ of a number $h$"),
+            PRICE,
+            LEAD,
+        ),
+        _pairs,
+        _dpo_hand,
+        _dpo_ours,
+        _dpo_torch,
+    ),
+    Equation(
+        "eq-optimizers-dpo-gradient",
+        (
+            Symbol(r"\nabla_\theta \mathcal{L}", r"gradient of the loss of one pair; of the size of $\theta$"),
+            Symbol(r"\sigma(-\beta h)", "how wrong the policy still is about the pair, between 0 and 1"),
+            Symbol(r"\pi_\theta", "the policy's probability of a whole answer"),
+            Symbol("y_w, y_l, x", "chosen answer, rejected answer, question"),
+            PRICE,
+            LEAD,
+        ),
+        _pairs,
+        _dpo_gradient_hand,
+        _dpo_gradient_ours,
+        _dpo_gradient_torch,
+    ),
+)

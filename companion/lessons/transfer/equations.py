@@ -1,0 +1,128 @@
+"""The equations of ``book/concepts/transfer.ipynb``: what is trained, how sure a mean is, what error is gone."""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from companion.data.labelled import Labelled
+from companion.finetuning.heads import SequenceClassifier
+from companion.lessons.equation_check import Equation, Symbol
+from companion.lessons.random_inputs import between, normal, randomised, tokens
+from companion.losses.classification import classification_loss
+from companion.metrics.confidence import error_cut, interval
+from companion.models.bert import Bert, BertConfig
+
+SEEDS = 5
+
+
+def _task(g: Generator) -> dict[str, Any]:
+    body = Bert(BertConfig(6, context_length=8, n_layers=1, n_heads=2, d_model=4))
+    model = randomised(SequenceClassifier(body, ("no", "perhaps", "yes"), "cls"), g)
+    x = tokens(g, 6, 4, 5)
+    h = torch.stack([model.bert(text[None])[0, 0] for text in x])  # of [CLS]
+    return {"x": x, "y": tokens(g, 3, 4), "h": h, "model": model}
+
+
+def _loss_hand(x: Tensor, y: Tensor, h: Tensor, model: Any) -> float:
+    w, b = model.classifier.weight, model.classifier.bias
+    total = 0.0
+    for h_i, label in zip(h, y, strict=True):
+        powers = [math.exp(sum(w[k] * h_i) + b[k]) for k in range(len(b))]
+        total += math.log(powers[int(label)] / sum(powers))
+    return -total / len(x)
+
+
+def _loss_ours(x: Tensor, y: Tensor, h: Tensor, model: Any) -> Tensor:
+    mask = torch.ones_like(x, dtype=torch.bool)
+    return classification_loss(model, Labelled(x, torch.zeros_like(x), mask, y))
+
+
+def _loss_torch(x: Tensor, y: Tensor, h: Tensor, model: Any) -> Tensor:
+    logits = F.linear(h, model.classifier.weight, model.classifier.bias)
+    return -torch.distributions.Categorical(logits=logits).log_prob(y).mean()
+
+
+def _interval_hand(a: Tensor) -> tuple[float, float]:
+    mean = float(sum(a)) / SEEDS
+    s = math.sqrt(sum((float(one) - mean) ** 2 for one in a) / (SEEDS - 1))
+    sine = 2 * math.sin(math.asin(0.95) / 3)  # with 4 degrees of freedom the quantile solves 3 x - x^3 = 1.9
+    t = 2 * sine / math.sqrt(1 - sine**2)
+    return mean - t * s / math.sqrt(SEEDS), mean + t * s / math.sqrt(SEEDS)
+
+
+def _interval_ours(a: Tensor) -> tuple[float, float]:
+    found = interval(a.tolist())
+    return found.low, found.high
+
+
+def _interval_torch(a: Tensor) -> tuple[Tensor, Tensor]:
+    student = torch.distributions.StudentT(torch.tensor(float(SEEDS - 1)))
+    places, weights = map(torch.as_tensor, np.polynomial.legendre.leggauss(60))
+    t = torch.tensor(2.0)
+    for _ in range(20):  # Newton: the integral of the density from -t to t is to be 0.95
+        inside = t * (weights * student.log_prob(t * places).exp()).sum()
+        t = t - (inside - 0.95) / (2 * student.log_prob(t).exp())
+    half = t * a.std() / SEEDS**0.5
+    return a.mean() - half, a.mean() + half
+
+
+def _cut_hand(f: float, f_0: float) -> float:
+    return 1 - (1 - f) / (1 - f_0)
+
+
+def _cut_ours(f: float, f_0: float) -> float:
+    return error_cut(f, f_0)
+
+
+def _cut_torch(f: float, f_0: float) -> Tensor:
+    return torch.tensor(f - f_0) / torch.tensor(1 - f_0)  # the gain, as a share of what was missing
+
+
+EQUATIONS = (
+    Equation(
+        "eq-transfer-loss",
+        (
+            Symbol(r"\mathcal{L}(\theta, W, b)", "loss on the labelled texts, in nats"),
+            Symbol("n", "labelled texts"),
+            Symbol("x_i, y_i", "a text and its label"),
+            Symbol(r"\theta", "parameters of the body"),
+            Symbol("h(x_i)", "the body's last vector of the first token, `[CLS]`", "d"),
+            Symbol("W, b", "the new head, for $K$ labels", r"K \times d,\; K"),
+        ),
+        _task,
+        _loss_hand,
+        _loss_ours,
+        _loss_torch,
+    ),
+    Equation(
+        "eq-transfer-interval",
+        (
+            Symbol(r"\bar{a}", "mean of the scores of all seeds"),
+            Symbol("S", "seeds; the check has five"),
+            Symbol("s", "standard deviation of the scores, with $S - 1$ in the denominator"),
+            Symbol(
+                "t_{S-1}", "between $-t$ and $t$ lie 95 % of Student's distribution with $S - 1$ degrees of freedom"
+            ),
+        ),
+        lambda g: {"a": normal(g, SEEDS)},
+        _interval_hand,
+        _interval_ours,
+        _interval_torch,
+    ),
+    Equation(
+        "eq-transfer-cut",
+        (
+            Symbol(r"\mathrm{cut}", "share of the baseline's error that is gone; below 0, it makes more errors"),
+            Symbol("F", "score of the model, at most 1"),
+            Symbol("F_0", "score of the baseline, below 1"),
+        ),
+        lambda g: {"f": between(g, 0.0, 1.0), "f_0": between(g, 0.0, 0.9)},
+        _cut_hand,
+        _cut_ours,
+        _cut_torch,
+    ),
+)

@@ -1,0 +1,366 @@
+"""The equations of ``book/concepts/transformer.ipynb`` about the parts of the model."""
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from companion.lessons.by_hand import attended, normed, rectified
+from companion.lessons.by_torch import attend, linear, norm, relu_network
+from companion.lessons.equation_check import Equation, Symbol
+from companion.lessons.random_inputs import normal, randomised, tokens, whole
+from companion.losses.cross_entropy import cross_entropy
+from companion.models.gpt import Block, GPTConfig
+from companion.models.transformer import EncoderBlock, Transformer, TransformerConfig
+from companion.nn.feed_forward import FeedForward
+from companion.nn.positions import sinusoidal_positions
+
+WIDTH = Symbol("d", "width of the stream, `d_model`")
+STREAM = Symbol("h", "the stream: one vector for each position", r"n \times d")
+NORM = Symbol(r"\mathrm{LN}", "layer norm of each position")
+SIZES = {"vocab_size": 7, "context_length": 6, "n_layers": 2, "n_heads": 2, "d_model": 4}
+
+
+def _positions_hand(n: int, d: int) -> Tensor:
+    table = torch.zeros(n, d)
+    for p in range(n):
+        for i in range(d // 2):
+            table[p, 2 * i] = math.sin(p / 10000 ** (2 * i / d))
+            table[p, 2 * i + 1] = math.cos(p / 10000 ** (2 * i / d))
+    return table
+
+
+def _positions_ours(n: int, d: int) -> Tensor:
+    return sinusoidal_positions(n, d)
+
+
+def _positions_torch(n: int, d: int) -> Tensor:
+    speed = torch.exp(torch.arange(0, d, 2) * (-math.log(10000) / d))
+    hands = torch.polar(torch.ones(n, d // 2), torch.outer(torch.arange(n).double(), speed))  # each a turning hand
+    return torch.view_as_real(hands).flip(-1).flatten(1)
+
+
+def _embed_hand(x: Tensor, model: Transformer) -> Tensor:
+    table, d = model.token_embedding.weight, model.config.d_model
+    return torch.stack([math.sqrt(d) * table[x[t]] + model.positions[t] for t in range(len(x))])  # t counts from 0
+
+
+def _embed_ours(x: Tensor, model: Transformer) -> Tensor:
+    heard: list[Tensor] = []
+    handle = model.encoder.register_forward_pre_hook(lambda _, arguments: heard.append(arguments[0]))
+    model.encode(x[None])
+    handle.remove()
+    return heard[0][0]
+
+
+def _embed_torch(x: Tensor, model: Transformer) -> Tensor:
+    looked_up = F.embedding(x, model.token_embedding.weight)
+    return torch.add(model.positions[: len(x)], looked_up, alpha=model.config.d_model**0.5)
+
+
+def _residual_hand(h: Tensor, block: EncoderBlock) -> Tensor:
+    return h + attended(h, h, block.attention)
+
+
+def _residual_ours(h: Tensor, block: EncoderBlock) -> Tensor:
+    return h + block.attention(h[None])[0]
+
+
+def _residual_torch(h: Tensor, block: EncoderBlock) -> Tensor:
+    return h + attend(h, h, block.attention)
+
+
+def _norm_hand(h: Tensor, layer: nn.LayerNorm) -> Tensor:
+    d = len(h)
+    mu = sum(float(h[c]) for c in range(d)) / d
+    variance = sum((float(h[c]) - mu) ** 2 for c in range(d)) / d
+    return layer.weight * (h - mu) / math.sqrt(variance + layer.eps) + layer.bias
+
+
+def _norm_ours(h: Tensor, layer: nn.LayerNorm) -> Tensor:
+    result: Tensor = layer(h)  # companion takes PyTorch's layer
+    return result
+
+
+def _norm_torch(h: Tensor, layer: nn.LayerNorm) -> Tensor:
+    return F.group_norm(h[None], 1, layer.weight, layer.bias, layer.eps)[0]  # one group of all numbers
+
+
+def _ffn_hand(h: Tensor, layer: FeedForward) -> Tensor:
+    w_1, w_2 = layer.expand.weight.T, layer.contract.weight.T
+    wide = h @ w_1 + layer.expand.bias
+    for c in range(len(wide)):
+        wide[c] = max(0.0, float(wide[c]))
+    return wide @ w_2 + layer.contract.bias
+
+
+def _ffn_ours(h: Tensor, layer: FeedForward) -> Tensor:
+    result: Tensor = layer(h)
+    return result
+
+
+def _ffn_torch(h: Tensor, layer: FeedForward) -> Tensor:
+    return linear(F.relu(linear(h, layer.expand)), layer.contract)
+
+
+def _prepost_hand(h: Tensor, post: EncoderBlock, pre: Block) -> tuple[Tensor, Tensor]:
+    after = normed(h + attended(h, h, post.attention), post.attention_norm)
+    after = normed(after + rectified(after, post.feed_forward), post.feed_forward_norm)
+    read = normed(h, pre.attention_norm)
+    before = h + attended(read, read, pre.attention, causal=True)
+    return after, before + rectified(normed(before, pre.feed_forward_norm), pre.feed_forward)
+
+
+def _prepost_ours(h: Tensor, post: EncoderBlock, pre: Block) -> tuple[Tensor, Tensor]:
+    return post(h[None])[0], pre(h[None])[0]
+
+
+def _prepost_torch(h: Tensor, post: EncoderBlock, pre: Block) -> tuple[Tensor, Tensor]:
+    after = norm(h + attend(h, h, post.attention), post.attention_norm)
+    after = norm(after + relu_network(after, post.feed_forward), post.feed_forward_norm)
+    read = norm(h, pre.attention_norm)
+    before = h + attend(read, read, pre.attention, causal=True)
+    return after, before + relu_network(norm(before, pre.feed_forward_norm), pre.feed_forward)
+
+
+def _two_blocks(g: Generator) -> dict[str, Any]:
+    config = GPTConfig(vocab_size=7, context_length=6, n_layers=1, n_heads=2, d_model=4, activation="relu")
+    blocks = {"post": EncoderBlock(4, 2, 16, "relu"), "pre": Block(config)}
+    return {"h": normal(g, 5, 4)} | {name: randomised(block, g) for name, block in blocks.items()}
+
+
+LAYERS = Symbol("L", "blocks of the encoder, and as many of the decoder")
+
+
+def _model(g: Generator) -> Any:
+    config = TransformerConfig(vocab_size=7, context_length=6, n_layers=2, n_heads=2, d_model=4)
+    return randomised(Transformer(config), g)
+
+
+def _text(g: Generator) -> dict[str, Any]:
+    x, y, model = tokens(g, 7, 5), tokens(g, 7, 4), _model(g)
+    late = torch.cat([torch.tensor([model.config.start_id]), y[:-1]])
+    z = torch.stack([model(x[None], late[None, : t + 1])[0, -1] for t in range(len(y))])  # row t has seen x and y_<t
+    return {"x": x, "y": y, "late": late, "z": z, "model": model}
+
+
+def _encoder_hand(h: Tensor, model: Any) -> Tensor:
+    for block in model.encoder.blocks:
+        u = normed(h + attended(h, h, block.attention), block.attention_norm)
+        h = normed(u + rectified(u, block.feed_forward), block.feed_forward_norm)
+    return h
+
+
+def _encoder_ours(h: Tensor, model: Any) -> Tensor:
+    return model.encoder(h[None])[0]
+
+
+def _encoder_torch(h: Tensor, model: Any) -> Tensor:
+    for block in model.encoder.blocks:
+        h = _as_torch(block)(h[None])[0]
+    return h
+
+
+def _as_torch(block: Any) -> nn.TransformerEncoderLayer:
+    """PyTorch's own encoder block, with our weights."""
+    width, inner = block.attention_norm.weight.numel(), block.feed_forward.expand.weight.size(0)
+    layer = nn.TransformerEncoderLayer(width, block.attention.n_heads, inner, 0.0, "relu", batch_first=True)
+    projections = (block.attention.query, block.attention.key, block.attention.value)
+    pairs = {
+        "self_attn.out_proj": block.attention.output,
+        "linear1": block.feed_forward.expand,
+        "linear2": block.feed_forward.contract,
+        "norm1": block.attention_norm,
+        "norm2": block.feed_forward_norm,
+    }
+    weights = {f"{name}.{part}": getattr(ours, part) for name, ours in pairs.items() for part in ("weight", "bias")}
+    for part in ("weight", "bias"):
+        weights[f"self_attn.in_proj_{part}"] = torch.cat([getattr(one, part) for one in projections])
+    layer.load_state_dict(weights)
+    return layer.double()
+
+
+def _decoder_hand(g: Tensor, memory: Tensor, model: Any) -> Tensor:
+    for block in model.decoder.blocks:
+        a = normed(g + attended(g, g, block.attention, causal=True), block.attention_norm)
+        c = normed(a + attended(a, memory, block.cross_attention), block.cross_attention_norm)
+        g = normed(c + rectified(c, block.feed_forward), block.feed_forward_norm)
+    return g @ model.token_embedding.weight.T
+
+
+def _decoder_ours(g: Tensor, memory: Tensor, model: Any) -> Tensor:
+    return F.linear(model.decoder(g[None], memory[None], None), model.token_embedding.weight)[0]
+
+
+def _decoder_torch(g: Tensor, memory: Tensor, model: Any) -> Tensor:
+    for block in model.decoder.blocks:
+        a = norm(g + attend(g, g, block.attention, causal=True), block.attention_norm)
+        c = norm(a + attend(a, memory, block.cross_attention), block.cross_attention_norm)
+        g = norm(c + relu_network(c, block.feed_forward), block.feed_forward_norm)
+    return torch.einsum("td,vd->tv", g, model.token_embedding.weight)
+
+
+def _parameters_hand(v: int, d: int, layers: int) -> tuple[int, int]:
+    taken_apart = v * d + layers * ((4 * d**2 + 8 * d**2) + (4 * d**2 + 4 * d**2 + 8 * d**2))
+    return taken_apart, v * d + 28 * layers * d**2
+
+
+def _parameters_ours(v: int, d: int, layers: int) -> tuple[int, int]:
+    config = TransformerConfig(vocab_size=v, context_length=2, n_layers=layers, n_heads=1, d_model=d)
+    matrices = sum(p.numel() for p in Transformer(config).parameters() if p.dim() == 2)  # no biases, no norms
+    return matrices, matrices
+
+
+def _parameters_torch(v: int, d: int, layers: int) -> tuple[int, int]:
+    blocks = (nn.TransformerEncoderLayer(d, 1, 4 * d), nn.TransformerDecoderLayer(d, 1, 4 * d))
+    in_blocks = sum(p.numel() for block in blocks for p in block.parameters() if p.dim() == 2)
+    matrices = nn.Embedding(v, d).weight.numel() + layers * in_blocks
+    return matrices, matrices
+
+
+def _loss_hand(x: Tensor, y: Tensor, late: Tensor, z: Tensor, model: Any) -> float:
+    m, vocab_size = z.shape
+    total = 0.0
+    for t in range(m):
+        p = math.exp(z[t, y[t]]) / sum(math.exp(z[t, w]) for w in range(vocab_size))
+        total += math.log(p)
+    return -total / m
+
+
+def _loss_ours(x: Tensor, y: Tensor, late: Tensor, z: Tensor, model: Any) -> Tensor:
+    return cross_entropy(model(x[None], late[None]), y[None])  # all places in one pass
+
+
+def _loss_torch(x: Tensor, y: Tensor, late: Tensor, z: Tensor, model: Any) -> Tensor:
+    return -torch.distributions.Categorical(logits=z).log_prob(y).mean()
+
+
+EQUATIONS = (
+    Equation(
+        "eq-transformer-positions",
+        (
+            Symbol("P_p", "vector of position $p$, counted from 0", "d"),
+            Symbol("P_{p,c}", "its number at place $c$, counted from 0"),
+            WIDTH,
+            Symbol("i", "number of the pair of places, $0$ to $d/2 - 1$"),
+        ),
+        lambda g: {"n": whole(g, 1, 12), "d": 2 * whole(g, 1, 8)},
+        _positions_hand,
+        _positions_ours,
+        _positions_torch,
+    ),
+    Equation(
+        "eq-transformer-embed",
+        (
+            Symbol("h^0_t", "where the stream begins at token $t$, counted from 1", "d"),
+            WIDTH,
+            Symbol("E", "table of the words' vectors; $E_x$ is row $x$", r"V \times d"),
+            Symbol("x_t", "token $t$ of the source"),
+            Symbol("P_{t-1}", "vector of its position, counted from 0", "d"),
+        ),
+        lambda g: {"x": tokens(g, 7, 5), "model": randomised(Transformer(TransformerConfig(**SIZES)), g)},  # type: ignore[arg-type]
+        _embed_hand,
+        _embed_ours,
+        _embed_torch,
+    ),
+    Equation(
+        "eq-transformer-residual",
+        (STREAM,),
+        lambda g: {"h": normal(g, 5, 4), "block": randomised(EncoderBlock(4, 2, 16, "relu"), g)},
+        _residual_hand,
+        _residual_ours,
+        _residual_torch,
+    ),
+    Equation(
+        "eq-transformer-norm",
+        (
+            Symbol("h", "vector of one position", "d"),
+            Symbol(r"\gamma, \beta", "scale and shift of each number; learned", "d"),
+            Symbol(r"\mu, \sigma^2", "mean and variance of the numbers of $h$"),
+            Symbol(r"\varepsilon", "small number that keeps the root from zero"),
+            WIDTH,
+        ),
+        lambda g: {"h": normal(g, 6), "layer": randomised(nn.LayerNorm(6), g)},
+        _norm_hand,
+        _norm_ours,
+        _norm_torch,
+    ),
+    Equation(
+        "eq-transformer-ffn",
+        (
+            Symbol("h", "vector of one position", "d"),
+            Symbol("W_1, b_1", "matrix and vector that widen", r"d \times d_{\mathrm{ff}},\; d_{\mathrm{ff}}"),
+            Symbol("W_2, b_2", "matrix and vector that narrow again", r"d_{\mathrm{ff}} \times d,\; d"),
+        ),
+        lambda g: {"h": normal(g, 4), "layer": randomised(FeedForward(4, 16, "relu"), g)},
+        _ffn_hand,
+        _ffn_ours,
+        _ffn_torch,
+    ),
+    Equation(
+        "eq-transformer-prepost",
+        (STREAM, Symbol("f", "a sublayer: attention or the feed-forward network"), NORM),
+        _two_blocks,
+        _prepost_hand,
+        _prepost_ours,
+        _prepost_torch,
+    ),
+    Equation(
+        "eq-transformer-encoder",
+        (
+            Symbol(r"h^{\ell}", r"the stream after block $\ell$; $h^0$ is the embedding", r"n \times d"),
+            Symbol(r"u^{\ell}", "the stream between the two sublayers of the block", r"n \times d"),
+            NORM,
+            LAYERS,
+        ),
+        lambda g: {"h": normal(g, 5, 4), "model": _model(g)},
+        _encoder_hand,
+        _encoder_ours,
+        _encoder_torch,
+    ),
+    Equation(
+        "eq-transformer-decoder",
+        (
+            Symbol(r"g^{\ell}", r"the decoder's stream after block $\ell$", r"m \times d"),
+            Symbol(r"a^{\ell}, c^{\ell}", "the stream after self-attention and after cross-attention", r"m \times d"),
+            Symbol("M", "memory: the encoder's output", r"n \times d"),
+            NORM,
+            Symbol("z", "logits", r"m \times V"),
+            Symbol("E", "table of the words' vectors", r"V \times d"),
+        ),
+        lambda g: {"g": normal(g, 4, 4), "memory": normal(g, 5, 4), "model": _model(g)},
+        _decoder_hand,
+        _decoder_ours,
+        _decoder_torch,
+    ),
+    Equation(
+        "eq-transformer-parameters",
+        (
+            Symbol("N", "parameters, without biases and norms"),
+            Symbol("V", "words in the vocabulary"),
+            Symbol("d", "width of the streams, `d_model`"),
+            LAYERS,
+        ),
+        lambda g: {"v": whole(g, 1, 50), "d": 2 * whole(g, 1, 8), "layers": whole(g, 1, 3)},
+        _parameters_hand,
+        _parameters_ours,
+        _parameters_torch,
+    ),
+    Equation(
+        "eq-transformer-loss",
+        (
+            Symbol(r"\mathcal{L}(\theta)", "loss, in nats"),
+            Symbol("m", "tokens of the target"),
+            Symbol(r"p_\theta", r"the model's probability; $\theta$ are its parameters"),
+            Symbol("y_t", "token $t$ of the target, counted from 1"),
+            Symbol("y_{<t}", "the tokens before it"),
+            Symbol("x", "the source"),
+        ),
+        _text,
+        _loss_hand,
+        _loss_ours,
+        _loss_torch,
+    ),
+)

@@ -1,0 +1,68 @@
+"""The contrastive objective: two views of one thing belong together, and apart from all else in the batch.
+
+Chapter: ``book/algorithms/denoising.ipynb``. Sources: van den Oord et al. 2018, "Representation Learning with
+Contrastive Predictive Coding", section 2.3 (InfoNCE); Gao et al. 2021, "SimCSE", section 2.1.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from companion.data.batch import precise
+
+
+class Views(NamedTuple):
+    """Two views of each text: row i of one belongs to row i of the other.
+
+    Attributes:
+        inputs: (batch, length), the first views.
+        attention_mask: boolean (batch, length), True = a real token.
+        other_inputs: (batch, other length), the second views; the first once more for twins that only dropout parts.
+        other_attention_mask: boolean (batch, other length).
+    """
+
+    inputs: Tensor
+    attention_mask: Tensor
+    other_inputs: Tensor
+    other_attention_mask: Tensor
+
+
+def similarity(a: Tensor, b: Tensor) -> Tensor:
+    """Return the cosine between each vector of ``a`` (n, d) and each of ``b`` (m, d): (n, m)."""
+    return F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T
+
+
+def contrastive_loss(a: Tensor, b: Tensor, temperature: float = 0.05) -> Tensor:
+    """Return InfoNCE: the mean surprisal of picking each a's own b among all of the batch, in nats.
+
+    ``L = -1/n sum_i log( exp(cos(a_i, b_i) / T) / sum_j exp(cos(a_i, b_j) / T) )`` (Gao et al. 2021, eq. 1): a
+    classification with n classes, whose negatives are the other rows' partners and cost nothing more.
+
+    Args:
+        a: (n, d), n >= 2.
+        b: (n, d), row i belonging to row i of ``a``.
+        temperature: T; the smaller, the more the nearest negatives count.
+
+    Raises:
+        ValueError: when the shapes differ, there is no negative, or the temperature is not above 0.
+    """
+    if a.dim() != 2 or a.shape != b.shape or len(a) < 2:
+        raise ValueError(f"a and b must both be (n >= 2, d); got {tuple(a.shape)} and {tuple(b.shape)}")
+    if not temperature > 0:
+        raise ValueError(f"temperature must be above 0; got {temperature}")
+    return F.cross_entropy(precise(similarity(a, b)) / temperature, torch.arange(len(a), device=a.device))
+
+
+def views_loss(model: nn.Module, batch: Views) -> Tensor:
+    """Return the contrastive loss of a batch of views, each of them read once.
+
+    Twins need dropout in the model: without it both views are the same vector.
+
+    Args:
+        model: (ids, attention_mask) -> vectors (batch, d), such as :class:`companion.models.sentence_encoder.SentenceEncoder`.
+        batch: two views of each text.
+    """
+    first = model(batch.inputs, batch.attention_mask)
+    return contrastive_loss(first, model(batch.other_inputs, batch.other_attention_mask))

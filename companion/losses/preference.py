@@ -1,0 +1,57 @@
+"""Direct preference optimisation (DPO): of two answers, the one that people liked better gains on the other.
+
+Chapter: ``book/formulas/optimizers.ipynb``. Source: Rafailov et al. 2023, "Direct Preference Optimization: Your
+Language Model is Secretly a Reward Model", section 4.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from companion.data.batch import precise
+
+
+def dpo_loss(
+    policy_chosen: Tensor,
+    policy_rejected: Tensor,
+    reference_chosen: Tensor,
+    reference_rejected: Tensor,
+    beta: float = 0.1,
+) -> Tensor:
+    """Return the mean surprisal, in nats, of the choices that people made between two answers.
+
+    ``L = -mean log sigmoid(beta ((pi_w - ref_w) - (pi_l - ref_l)))``, where w was chosen and l rejected (Rafailov et
+    al. 2023, eq. 7). It is log 2 while the policy is the reference.
+
+    Args:
+        policy_chosen: (batch,), log-probability of each whole answer that was chosen, its tokens' summed, not averaged.
+        policy_rejected: (batch,), the same of the answers that were rejected.
+        reference_chosen: (batch,), the chosen answers under the model that the policy began as; no gradient goes here.
+        reference_rejected: (batch,), the rejected ones under it.
+        beta: how dear it is to move away from the reference, above 0.
+
+    Raises:
+        ValueError: when the batch is empty, the shapes differ, a number is not a finite log-probability, or beta is not
+            positive and finite.
+    """
+    given = {
+        "policy_chosen": policy_chosen,
+        "policy_rejected": policy_rejected,
+        "reference_chosen": reference_chosen,
+        "reference_rejected": reference_rejected,
+    }
+    for name, values in given.items():
+        if values.dim() != 1 or not len(values) or values.shape != policy_chosen.shape:
+            raise ValueError(f"all must be (batch,), not empty, and alike; {name} is {tuple(values.shape)}")
+        if not bool((torch.isfinite(values) & (values <= 0)).all()):
+            raise ValueError(f"log-probabilities are finite and at most 0; {name} has {_worst(values)}")
+    if not 0 < beta < float("inf"):
+        raise ValueError(f"beta must be positive and finite; got {beta}")
+    moved = precise(policy_chosen) - precise(policy_rejected)
+    at_first = precise(reference_chosen) - precise(reference_rejected)
+    return -F.logsigmoid(beta * (moved - at_first.detach())).mean()
+
+
+def _worst(values: Tensor) -> float:
+    """The first number that is no log-probability."""
+    return float(values[~(torch.isfinite(values) & (values <= 0))][0])

@@ -1,0 +1,85 @@
+"""Random selection of tokens in each row of a batch, as masking, spans and noise need it.
+
+Chapter: ``book/algorithms/denoising.ipynb``.
+"""
+
+import torch
+from torch import Tensor
+
+from companion.nn.checks import check_mask
+
+
+def real_tokens(ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+    """Check texts (batch, length), and return where their real tokens are; everywhere when no mask is given.
+
+    Raises:
+        ValueError: on another rank, an empty batch, a mask of another shape, or a row without a real token.
+        TypeError: on ids that are no whole numbers, or a mask that is not boolean.
+    """
+    if ids.dim() != 2 or ids.numel() == 0:
+        raise ValueError(f"ids must be (batch, length), neither of them 0; got shape {tuple(ids.shape)}")
+    if ids.is_floating_point() or ids.dtype == torch.bool:
+        raise TypeError(f"ids must be whole numbers; got {ids.dtype}")
+    check_mask(attention_mask, *ids.shape)
+    if attention_mask is None:
+        return torch.ones_like(ids, dtype=torch.bool)
+    if not bool(attention_mask.any(1).all()):
+        row = int(attention_mask.any(1).logical_not().nonzero()[0])
+        raise ValueError(f"each row must have a real token; row {row} has none")
+    return attention_mask
+
+
+def check_share(share: float) -> None:
+    """Check a share of the tokens.
+
+    Raises:
+        ValueError: when it is not in (0, 1).
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"share must be in (0, 1); got {share}")
+
+
+def uniform(shape: tuple[int, ...], device: torch.device, generator: torch.Generator | None) -> Tensor:
+    """Draw numbers from [0, 1) where the generator is, and bring them to the device."""
+    where = device if generator is None else generator.device
+    return torch.rand(shape, generator=generator, device=where).to(device)
+
+
+def rounded(expected: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Round each number down or up at random, so that the mean over many draws is the number itself.
+
+    Thus 15 % of 30 tokens are 4 tokens as often as 5, and short texts keep their share.
+    """
+    return (expected + uniform(tuple(expected.shape), expected.device, generator)).floor().long()
+
+
+def ranks(keys: Tensor) -> Tensor:
+    """Return the place of each number in its sorted row (batch, n), from 0."""
+    return keys.argsort(dim=1).argsort(dim=1)
+
+
+def pick(candidates: Tensor, wanted: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Choose ``wanted`` (batch,) of each row's candidates (batch, length), any as likely as any other.
+
+    Returns:
+        boolean (batch, length), True = chosen.
+    """
+    keys = uniform(tuple(candidates.shape), candidates.device, generator).masked_fill(~candidates, 2.0)
+    return candidates & (ranks(keys) < wanted[:, None])
+
+
+def compact(values: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
+    """Move the values that are kept to the beginning of their rows, in order.
+
+    Args:
+        values: (batch, length).
+        keep: boolean (batch, length).
+
+    Returns:
+        values (batch, longest), 0 after a row's end, and a boolean mask of the same shape, True = a real one.
+    """
+    order = keep.logical_not().long().argsort(dim=1, stable=True)
+    lengths = keep.sum(1)
+    longest = int(lengths.max())
+    real = torch.arange(longest, device=values.device) < lengths[:, None]  # (batch, longest)
+    return values.gather(1, order)[:, :longest].masked_fill(~real, 0), real

@@ -1,0 +1,240 @@
+"""BERT reads a text in both directions at once and fills in what was masked; three later models change it a little.
+
+================  ===========  ===============  ============================  ============
+What differs      BERT         RoBERTa          ALBERT                        DistilBERT
+================  ===========  ===============  ============================  ============
+first position    0            pad_id + 1       0                             0
+segments          2            1, so no use     2                             none
+token embedding   d_model      d_model          d_embedding, then widened     d_model
+blocks            n_layers     n_layers         one, used n_layers times      n_layers
+sentence head     follows?     none             in order?                     none
+================  ===========  ===============  ============================  ============
+
+Chapters: ``book/algorithms/bert.ipynb``, ``book/algorithms/bert_family.ipynb``. Sources: Devlin et al. 2019, section 3;
+Liu et al. 2019 (RoBERTa); Lan et al. 2020 (ALBERT), section 3.1; Sanh et al. 2019 (DistilBERT), section 3.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from companion.checkpoints import bert as names
+from companion.checkpoints.pretrained import Pretrained
+from companion.models.transformer import EncoderBlock, Stack
+from companion.nn.checks import check_heads, check_ids, check_mask, check_segments, check_sizes
+from companion.nn.feed_forward import ACTIVATIONS
+from companion.nn.positions import real_positions
+
+FAMILIES = ("bert", "roberta", "albert", "distilbert")
+
+
+@dataclass(frozen=True)
+class BertConfig:
+    """The sizes of a BERT; BERT-base is 12 layers, 12 heads, d_model 768.
+
+    Attributes:
+        vocab_size: tokens in the vocabulary.
+        context_length: positions that a text may have.
+        n_layers: blocks that a text runs through.
+        n_heads: attention heads a block.
+        d_model: width of the residual stream.
+        d_ff: width inside the feed-forward network; 4 d_model when not given.
+        d_embedding: width of the embeddings; d_model when not given, and in all families but ALBERT.
+        n_segments: kinds of segment that a token may belong to; DistilBERT has 0.
+        dropout: probability of dropping an activation in training.
+        activation: "gelu", or another of ``ACTIVATIONS``.
+        norm_eps: added to the variance in LayerNorm.
+        tied: read the logits off the token embedding itself.
+        pad_id: the token that padding is written with; RoBERTa counts its positions from there.
+        family: "bert", "roberta", "albert" or "distilbert".
+    """
+
+    vocab_size: int
+    context_length: int
+    n_layers: int
+    n_heads: int
+    d_model: int
+    d_ff: int | None = None
+    d_embedding: int | None = None
+    n_segments: int = 2
+    dropout: float = 0.0
+    activation: str = "gelu"
+    norm_eps: float = 1e-12
+    tied: bool = True
+    pad_id: int = 0
+    family: str = "bert"
+
+    @classmethod
+    def roberta(cls, **sizes: Any) -> "BertConfig":
+        """RoBERTa: no sentence head, so no second segment; positions counted from pad_id + 1."""
+        return cls(**{"n_segments": 1, "pad_id": 1, "norm_eps": 1e-5, **sizes}, family="roberta")
+
+    @classmethod
+    def albert(cls, **sizes: Any) -> "BertConfig":
+        """ALBERT: narrow embeddings, one block for all layers, a sentence head that tells order."""
+        return cls(**{"activation": "gelu_new", **sizes}, family="albert")
+
+    @classmethod
+    def distilbert(cls, **sizes: Any) -> "BertConfig":
+        """DistilBERT: neither segments nor a sentence head; half of BERT's layers."""
+        return cls(**sizes, n_segments=0, family="distilbert")
+
+    def __post_init__(self) -> None:
+        """Raise ValueError on a size out of range, or on what the family does not have."""
+        check_sizes(self, ("vocab_size", "context_length", "n_layers", "n_heads", "d_model"))
+        check_heads(self.d_model, self.n_heads)
+        for name in ("d_ff", "d_embedding"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, or None; got {getattr(self, name)}")
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {self.activation!r}")
+        if self.family not in FAMILIES:
+            raise ValueError(f"family must be one of {', '.join(FAMILIES)}; got {self.family!r}")
+        if self.family != "albert" and self.d_embedding not in (None, self.d_model):
+            raise ValueError(f"only ALBERT has a d_embedding beside d_model; got {self.d_embedding} in {self.family!r}")
+        if (self.n_segments < 1) != (self.family == "distilbert"):
+            raise ValueError(f"n_segments must be 0 in DistilBERT and at least 1 elsewhere; got {self.n_segments}")
+        if not 0 <= self.pad_id < self.vocab_size:
+            raise ValueError(f"pad_id must be in the vocabulary, 0 to {self.vocab_size - 1}; got {self.pad_id}")
+
+    @property
+    def first_position(self) -> int:
+        """The number of the first position; what lies before it is never used."""
+        return self.pad_id + 1 if self.family == "roberta" else 0
+
+    @property
+    def sentence_head(self) -> bool:
+        """Whether the model judges pairs of sentences, and so has a pooler."""
+        return self.family in ("bert", "albert")
+
+
+class Bert(Pretrained):
+    """The body: embeddings, and a stack of post-LN encoder blocks in which every token may read every other."""
+
+    config_class = BertConfig
+    checkpoint_family = names.BODY
+
+    def __init__(self, config: BertConfig) -> None:
+        """Make a model with BERT's initial weights, N(0, 0.02)."""
+        super().__init__()
+        self.config = config
+        d_embedding = config.d_embedding or config.d_model
+        self.token_embedding = nn.Embedding(config.vocab_size, d_embedding)
+        self.position_embedding = nn.Embedding(config.first_position + config.context_length, d_embedding)
+        self.segment_embedding = nn.Embedding(config.n_segments, d_embedding) if config.n_segments else None
+        self.embedding_norm = nn.LayerNorm(d_embedding, eps=config.norm_eps)
+        self.dropout = nn.Dropout(config.dropout)
+        self.widen = nn.Linear(d_embedding, config.d_model) if config.family == "albert" else nn.Identity()
+        d_ff = config.d_ff or 4 * config.d_model
+        sizes = (config.d_model, config.n_heads, d_ff, config.activation, config.norm_eps, config.dropout)
+        if config.family == "albert":
+            self.encoder = Stack([EncoderBlock(*sizes)] * config.n_layers)  # the same block, again and again
+        else:
+            self.encoder = Stack([EncoderBlock(*sizes) for _ in range(config.n_layers)])
+        self.pooler = nn.Linear(config.d_model, config.d_model) if config.sentence_head else None
+        self.apply(_initialise)
+
+    def forward(
+        self, ids: Tensor, token_type_ids: Tensor | None = None, attention_mask: Tensor | None = None
+    ) -> Tensor:
+        """Return each token's vector in its context.
+
+        Args:
+            ids: (batch, length) token numbers.
+            token_type_ids: (batch, length), the segment that each token belongs to; all 0 when not given.
+            attention_mask: boolean (batch, length), True = a real token, False = padding that nobody reads;
+                positions are counted over the real tokens, so padding may stand before a text or after it.
+
+        Returns:
+            (batch, length, d_model).
+
+        Raises:
+            ValueError: on ids or segments of the wrong shape or out of range, an empty text, or one longer than
+                the context, segments for a model that has none, or a mask of another shape than the text's.
+            TypeError: on a mask that is not boolean.
+        """
+        check_ids(ids, self.config.vocab_size, self.config.context_length)
+        check_mask(attention_mask, *ids.shape)
+        check_segments(token_type_ids, ids, self.config.n_segments)
+        positions = real_positions(ids, attention_mask) + self.config.first_position
+        x = self.token_embedding(ids) + self.position_embedding(positions)  # (batch, length, d_embedding)
+        if self.segment_embedding is not None:
+            x = x + self.segment_embedding(torch.zeros_like(ids) if token_type_ids is None else token_type_ids)
+        x = self.widen(self.dropout(self.embedding_norm(x)))  # (batch, length, d_model)
+        mask = None if attention_mask is None else attention_mask[:, None, None, :]  # (batch, 1, 1, key)
+        return self.encoder(x, mask)
+
+    def pooled(self, hidden: Tensor) -> Tensor:
+        """The vector that stands for the whole text: ``tanh(W h_[CLS] + b)``, h_[CLS] being the first token's.
+
+        Families without a sentence head have no pooler either; theirs is the first token's vector itself.
+
+        Args:
+            hidden: (batch, length, d_model), of :meth:`forward`; padding, if any, at the end.
+
+        Returns:
+            (batch, d_model).
+        """
+        return hidden[:, 0] if self.pooler is None else self.pooler(hidden[:, 0]).tanh()
+
+
+class BertForPreTraining(Pretrained):
+    """BERT with the two heads that it is trained with: one fills in tokens, one judges the pair of sentences."""
+
+    config_class = BertConfig
+    checkpoint_family = names.FULL
+
+    def __init__(self, config: BertConfig) -> None:
+        """Make the body and its heads."""
+        super().__init__()
+        self.config = config
+        self.bert = Bert(config)
+        d_embedding = config.d_embedding or config.d_model
+        self.transform = nn.Linear(config.d_model, d_embedding)
+        # RoBERTa's head has the exact GELU, whatever bends the blocks
+        self.activation = ACTIVATIONS["gelu" if config.family == "roberta" else config.activation]
+        self.transform_norm = nn.LayerNorm(d_embedding, eps=config.norm_eps)
+        self.decoder = nn.Linear(d_embedding, config.vocab_size)
+        self.sentence_head = nn.Linear(config.d_model, 2) if config.sentence_head else None
+        self.apply(_initialise)
+        if config.tied:
+            self.decoder.weight = self.bert.token_embedding.weight
+
+    def forward(
+        self, ids: Tensor, token_type_ids: Tensor | None = None, attention_mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Score every token at each position, and whether the two segments belong together.
+
+        Arguments and errors are those of :meth:`Bert.forward`.
+
+        Returns:
+            logits (batch, length, vocab_size); and logits (batch, 2) of 0 "B follows A" or "in order" and 1 "B comes
+            from elsewhere" or "swapped", None in families without a sentence head.
+        """
+        hidden = self.bert(ids, token_type_ids, attention_mask)
+        logits = self.decoder(self.transform_norm(self.activation(self.transform(hidden))))
+        sentence = None if self.sentence_head is None else self.sentence_head(self.bert.pooled(hidden))
+        return logits, sentence
+
+
+def segments_of(ids: Tensor, sep_id: int) -> Tensor:
+    """Number the segment of each token: 0 up to and with the first ``[SEP]``, 1 after it.
+
+    Args:
+        ids: (batch, length).
+        sep_id: of ``[SEP]``.
+
+    Returns:
+        (batch, length).
+    """
+    ends = (ids == sep_id).long()
+    return (ends.cumsum(1) - ends).clamp(max=1)
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)

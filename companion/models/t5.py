@@ -1,0 +1,237 @@
+"""T5: an encoder that reads and a decoder that writes, told only how far apart two positions are.
+
+Chapter: ``book/algorithms/t5.ipynb``. Sources: Raffel et al. 2020, "Exploring the Limits of Transfer Learning with a
+Unified Text-to-Text Transformer", section 2.1; Shazeer 2020, "GLU Variants Improve Transformer", for T5 1.1.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from companion.checkpoints import t5
+from companion.checkpoints.pretrained import Pretrained
+from companion.models.transformer import Stack
+from companion.nn.attention import MultiHeadAttention
+from companion.nn.checks import check_heads, check_ids, check_mask, check_sizes
+from companion.nn.kv_cache import DecoderCache
+from companion.nn.norms import RMSNorm
+from companion.nn.relative_bias import RelativeBias, check_buckets
+
+
+@dataclass(frozen=True)
+class T5Config:
+    """The sizes of a T5.
+
+    Attributes:
+        vocab_size: tokens in the vocabulary that source and target share.
+        n_layers: blocks of the encoder.
+        n_heads: attention heads a block.
+        d_model: width of the residual stream.
+        n_decoder_layers: blocks of the decoder; as many as the encoder's when not given.
+        d_head: width of a head, whatever d_model is; d_model / n_heads when not given.
+        d_ff: width inside the feed-forward network; 4 d_model when not given.
+        n_buckets: of distances, each with one number a head.
+        max_distance: from here on all distances share a bucket.
+        gated: T5 1.1's gated GELU feed-forward network in the place of T5's ReLU.
+        tied: read the logits off the token embedding itself, as T5 does; T5 1.1 does not.
+        dropout: probability of dropping an activation in training.
+        norm_eps: added to the mean square in RMSNorm.
+        start_id: the token that the decoder begins with.
+        context_length: tokens that a cache has room for. Distances have no end, so the model reads longer texts too.
+    """
+
+    vocab_size: int
+    n_layers: int
+    n_heads: int
+    d_model: int
+    n_decoder_layers: int | None = None
+    d_head: int | None = None
+    d_ff: int | None = None
+    n_buckets: int = 32
+    max_distance: int = 128
+    gated: bool = False
+    tied: bool = True
+    dropout: float = 0.0
+    norm_eps: float = 1e-6
+    start_id: int = 0
+    context_length: int = 512
+
+    def __post_init__(self) -> None:
+        """Raise ValueError on a size below 1, sizes that do not fit together, or a start outside the vocabulary."""
+        optional = [name for name in ("n_decoder_layers", "d_head", "d_ff") if getattr(self, name) is not None]
+        check_sizes(self, ("vocab_size", "n_layers", "n_heads", "d_model", "context_length", *optional))
+        if self.d_head is None:
+            check_heads(self.d_model, self.n_heads)
+        check_buckets(self.n_buckets, self.max_distance)
+        if not 0 <= self.start_id < self.vocab_size:
+            raise ValueError(f"start_id must be in the vocabulary, 0 to {self.vocab_size - 1}; got {self.start_id}")
+
+
+class FeedForward(nn.Module):
+    """``ReLU(x W_1) W_2``, or gated, ``(GELU(x W_1) * x V) W_2`` (Shazeer 2020, eq. 6); no biases."""
+
+    def __init__(self, config: T5Config) -> None:
+        """Make the two projections, or three."""
+        super().__init__()
+        d_ff = config.d_ff or 4 * config.d_model
+        self.expand = nn.Linear(config.d_model, d_ff, bias=False)
+        self.gate = nn.Linear(config.d_model, d_ff, bias=False) if config.gated else None
+        self.contract = nn.Linear(d_ff, config.d_model, bias=False)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, d_model) -> (…, d_model), each position for itself."""
+        x = F.relu(self.expand(x)) if self.gate is None else F.gelu(self.expand(x), approximate="tanh") * self.gate(x)
+        return self.contract(self.dropout(x))
+
+
+class EncoderBlock(nn.Module):
+    """Normalise, attend, add; normalise, feed forward, add."""
+
+    def __init__(self, config: T5Config) -> None:
+        """Make the two sublayers and their norms."""
+        super().__init__()
+        self.attention_norm = RMSNorm(config.d_model, config.norm_eps)
+        self.attention = _attention(config)
+        self.feed_forward_norm = RMSNorm(config.d_model, config.norm_eps)
+        self.feed_forward = FeedForward(config)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None, bias: Tensor) -> Tensor:
+        """(batch, length, d_model) -> the same; mask and bias are broadcastable to (batch, heads, length, length)."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), mask=mask, bias=bias))
+        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+
+
+class DecoderBlock(EncoderBlock):
+    """An encoder block that looks at no later position, and between its two sublayers reads the encoder's output."""
+
+    def __init__(self, config: T5Config) -> None:
+        """Make the three sublayers and their norms."""
+        super().__init__(config)
+        self.cross_attention_norm = RMSNorm(config.d_model, config.norm_eps)
+        self.cross_attention = _attention(config)
+
+    def forward(  # type: ignore[override]
+        self, x: Tensor, memory: Tensor, mask: Tensor | None, bias: Tensor, cache: DecoderCache | None = None
+    ) -> Tensor:
+        """(batch, length, d_model) -> the same; ``mask`` is of the memory, (batch, source length, d_model)."""
+        own, read = (cache.own, cache.memory) if cache else (None, None)
+        x = x + self.dropout(self.attention(self.attention_norm(x), causal=True, cache=own, bias=bias))
+        x = x + self.dropout(self.cross_attention(self.cross_attention_norm(x), memory, mask, cache=read))
+        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+
+
+class T5Stack(Stack):
+    """Blocks, the bias of distances that all of them share, and a norm at the end."""
+
+    def __init__(self, config: T5Config, blocks: Sequence[EncoderBlock], *, both_ways: bool) -> None:
+        """Keep the blocks."""
+        super().__init__(blocks)
+        self.relative_bias = RelativeBias(config.n_heads, config.n_buckets, config.max_distance, both_ways=both_ways)
+        self.final_norm = RMSNorm(config.d_model, config.norm_eps)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, *arguments: Tensor | None, cache: Sequence[DecoderCache] | None = None) -> Tensor:
+        """(batch, length, d_model) -> the same; ``arguments`` are what the blocks take between x and the bias."""
+        past = cache[0].length if cache else 0
+        bias = self.relative_bias(x.size(1), past + x.size(1))
+        x = super().forward(self.dropout(x), *arguments, bias, cache=cache)
+        return self.dropout(self.final_norm(x))
+
+
+class T5(Pretrained):
+    """An encoder–decoder model that turns text into text, exact enough to load any T5 or T5 1.1 checkpoint."""
+
+    config_class = T5Config
+    checkpoint_family = t5
+
+    def __init__(self, config: T5Config) -> None:
+        """Make a model with the initial weights of T5's release; the query's make up for scores that are not scaled."""
+        super().__init__()
+        self.config = config
+        self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
+        depth = config.n_decoder_layers or config.n_layers
+        self.encoder = T5Stack(config, [EncoderBlock(config) for _ in range(config.n_layers)], both_ways=True)
+        self.decoder = T5Stack(config, [DecoderBlock(config) for _ in range(depth)], both_ways=False)
+        self.unembedding = None if config.tied else nn.Linear(config.d_model, config.vocab_size, bias=False)
+        for name, parameter in self.named_parameters():
+            if parameter.dim() == 2:
+                nn.init.normal_(parameter, std=_initial_std(name, parameter, config.d_model, config.n_heads))
+
+    def forward(self, ids: Tensor, decoder_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Score every token as the next one of the target, at each of its positions.
+
+        Args:
+            ids: (batch, source length), the text to read.
+            decoder_ids: (batch, length), the target so far; it begins with ``config.start_id``.
+            attention_mask: boolean (batch, source length), True = a real token, False = padding that nobody reads.
+
+        Returns:
+            logits (batch, length, vocab_size).
+
+        Raises:
+            ValueError: on ids of the wrong rank or outside the vocabulary, an empty text, another number of rows in
+                source and target, or a mask of another shape than the source's.
+            TypeError: on a mask that is not boolean.
+        """
+        return self.decode(decoder_ids, self.encode(ids, attention_mask), attention_mask)
+
+    def encode(self, ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Read the source (batch, source length); return (batch, source length, d_model)."""
+        check_ids(ids, self.config.vocab_size)
+        check_mask(attention_mask, *ids.shape)
+        return self.encoder(self.token_embedding(ids), _over_keys(attention_mask))
+
+    def decode(
+        self,
+        decoder_ids: Tensor,
+        memory: Tensor,
+        attention_mask: Tensor | None = None,
+        cache: Sequence[DecoderCache] | None = None,
+    ) -> Tensor:
+        """Score the next token of the target, given what :meth:`encode` returned.
+
+        Args:
+            decoder_ids: (batch, length); with a cache, only what is new.
+            memory: (batch, source length, d_model).
+            attention_mask: of the source.
+            cache: see :meth:`new_cache`.
+
+        Returns:
+            logits (batch, length, vocab_size).
+        """
+        check_ids(decoder_ids, self.config.vocab_size, name="decoder_ids")
+        if decoder_ids.size(0) != memory.size(0):
+            raise ValueError(f"source and target must have as many rows; got {memory.size(0)} and {len(decoder_ids)}")
+        check_mask(attention_mask, *memory.shape[:2])
+        x = self.decoder(self.token_embedding(decoder_ids), memory, _over_keys(attention_mask), cache=cache)
+        if self.unembedding is None:
+            return F.linear(x * self.config.d_model**-0.5, self.token_embedding.weight)
+        return self.unembedding(x)
+
+    def new_cache(self, memory_length: int) -> list[DecoderCache]:
+        """Make an empty cache for each block of the decoder, for a source of ``memory_length`` tokens."""
+        return [DecoderCache(self.config.context_length, memory_length) for _ in self.decoder.blocks]
+
+
+def _attention(config: T5Config) -> MultiHeadAttention:
+    """Attention as T5 has it: no biases of the projections, and scores that are not scaled."""
+    return MultiHeadAttention(
+        config.d_model, config.n_heads, d_head=config.d_head, bias=False, dropout=config.dropout, scale=1.0
+    )
+
+
+def _over_keys(attention_mask: Tensor | None) -> Tensor | None:
+    return None if attention_mask is None else attention_mask[:, None, None, :]  # (batch, 1, 1, key)
+
+
+def _initial_std(name: str, weight: Tensor, d_model: int, n_heads: int) -> float:
+    """1 / sqrt(inputs) for a matrix, less for a query; 1 for what tokens are looked up in and read off."""
+    if name in ("token_embedding.weight", "unembedding.weight"):
+        return 1.0
+    inputs = d_model if name.endswith("table.weight") else weight.size(1)
+    d_head = weight.size(0) // n_heads if name.endswith("query.weight") else 1
+    return (inputs * d_head) ** -0.5

@@ -1,0 +1,205 @@
+"""The Transformer of 2017: an encoder that reads, a decoder that writes, attention between them.
+
+The blocks are post-LN, as in the paper: normalise *after* adding. Chapter: ``book/concepts/transformer.ipynb``.
+Source: Vaswani et al. 2017, "Attention Is All You Need", section 3.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from companion.nn.attention import MultiHeadAttention
+from companion.nn.checks import check_heads, check_ids, check_mask, check_sizes
+from companion.nn.feed_forward import ACTIVATIONS, FeedForward
+from companion.nn.kv_cache import DecoderCache
+from companion.nn.positions import real_positions, sinusoidal_positions
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """The sizes of a Transformer; the paper's base model is 6 layers, 8 heads, d_model 512, d_ff 2048.
+
+    Attributes:
+        vocab_size: tokens in the vocabulary that source and target share.
+        context_length: positions, of the source and of the target.
+        n_layers: blocks of the encoder, and as many of the decoder.
+        n_heads: attention heads a block.
+        d_model: width of the residual stream.
+        d_ff: width inside the feed-forward network; 4 d_model when not given.
+        dropout: probability of dropping an activation in training.
+        activation: "relu", as in the paper, or another of ``ACTIVATIONS``.
+        norm_eps: added to the variance in LayerNorm.
+        start_id: the token that the decoder begins with.
+    """
+
+    vocab_size: int
+    context_length: int
+    n_layers: int
+    n_heads: int
+    d_model: int
+    d_ff: int | None = None
+    dropout: float = 0.0
+    activation: str = "relu"
+    norm_eps: float = 1e-5
+    start_id: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError on a size below 1, heads that do not divide d_model, or an unknown activation."""
+        check_sizes(self, ("vocab_size", "context_length", "n_layers", "n_heads", "d_model"))
+        check_heads(self.d_model, self.n_heads)
+        if self.d_ff is not None and self.d_ff < 1:
+            raise ValueError(f"d_ff must be at least 1, or None for 4 d_model; got {self.d_ff}")
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {self.activation!r}")
+        if not 0 <= self.start_id < self.vocab_size:
+            raise ValueError(f"start_id must be in the vocabulary, 0 to {self.vocab_size - 1}; got {self.start_id}")
+
+
+class EncoderBlock(nn.Module):
+    """Attend, add, normalise; feed forward, add, normalise: ``LayerNorm(x + Sublayer(x))`` (section 3.1)."""
+
+    def __init__(
+        self, d_model: int, n_heads: int, d_ff: int, activation: str, norm_eps: float = 1e-5, dropout: float = 0.0
+    ) -> None:
+        """Make the two sublayers and their norms; the arguments are fields of :class:`TransformerConfig`."""
+        super().__init__()
+        self.attention = MultiHeadAttention(d_model, n_heads, dropout=dropout)
+        self.attention_norm = nn.LayerNorm(d_model, eps=norm_eps)
+        self.feed_forward = FeedForward(d_model, d_ff, activation)
+        self.feed_forward_norm = nn.LayerNorm(d_model, eps=norm_eps)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(batch, length, d_model) -> the same; ``mask`` is broadcastable to (batch, heads, length, length)."""
+        x = self.attention_norm(x + self.dropout(self.attention(x, mask=mask)))
+        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
+
+
+class DecoderBlock(EncoderBlock):
+    """An encoder block that looks at no later position, and between its two sublayers reads the encoder's output."""
+
+    def __init__(
+        self, d_model: int, n_heads: int, d_ff: int, activation: str, norm_eps: float = 1e-5, dropout: float = 0.0
+    ) -> None:
+        """Make the three sublayers and their norms."""
+        super().__init__(d_model, n_heads, d_ff, activation, norm_eps, dropout)
+        self.cross_attention = MultiHeadAttention(d_model, n_heads, dropout=dropout)
+        self.cross_attention_norm = nn.LayerNorm(d_model, eps=norm_eps)
+
+    def forward(  # type: ignore[override]
+        self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None, cache: DecoderCache | None = None
+    ) -> Tensor:
+        """Go on writing.
+
+        Args:
+            x: (batch, length, d_model), of the target.
+            memory: (batch, source length, d_model), the encoder's output.
+            memory_mask: broadcastable to (batch, heads, length, source length); True = may attend.
+            cache: of earlier positions; x are the ones after them.
+
+        Returns:
+            (batch, length, d_model).
+        """
+        own, read = (cache.own, cache.memory) if cache else (None, None)
+        x = self.attention_norm(x + self.dropout(self.attention(x, causal=True, cache=own)))
+        attended = self.cross_attention(x, memory, memory_mask, cache=read)
+        x = self.cross_attention_norm(x + self.dropout(attended))
+        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
+
+
+class Stack(nn.Module):
+    """Blocks one after the other; what is given beside x is given to each of them."""
+
+    def __init__(self, blocks: Sequence[nn.Module]) -> None:
+        """Keep the blocks."""
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: Tensor, *arguments: Tensor | None, cache: Sequence[DecoderCache] | None = None) -> Tensor:
+        """(batch, length, d_model) -> the same."""
+        for layer, block in enumerate(self.blocks):
+            x = block(x, *arguments, cache=cache[layer]) if cache else block(x, *arguments)
+        return x
+
+
+class Transformer(nn.Module):
+    """The encoder–decoder model of the paper, with one embedding for source, target and output (section 3.4)."""
+
+    positions: Tensor  # (context_length, d_model), fixed
+
+    def __init__(self, config: TransformerConfig) -> None:
+        """Make a model with weights drawn as Glorot & Bengio 2010 propose, and embeddings N(0, 1 / d_model)."""
+        super().__init__()
+        self.config = config
+        d_ff = config.d_ff or 4 * config.d_model
+        sizes = (config.d_model, config.n_heads, d_ff, config.activation, config.norm_eps, config.dropout)
+        self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.encoder = Stack([EncoderBlock(*sizes) for _ in range(config.n_layers)])
+        self.decoder = Stack([DecoderBlock(*sizes) for _ in range(config.n_layers)])
+        self.dropout = nn.Dropout(config.dropout)
+        self.register_buffer("positions", sinusoidal_positions(config.context_length, config.d_model), persistent=False)
+        for name, parameter in self.named_parameters():
+            if name.endswith("weight") and parameter.dim() == 2:
+                nn.init.xavier_uniform_(parameter)
+        nn.init.normal_(self.token_embedding.weight, std=config.d_model**-0.5)
+
+    def forward(self, ids: Tensor, decoder_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Score every token as the next one of the target, at each of its positions.
+
+        Args:
+            ids: (batch, source length), the text to read.
+            decoder_ids: (batch, length), the target so far; it begins with ``config.start_id``.
+            attention_mask: boolean (batch, source length), True = a real token, False = padding that nobody reads.
+
+        Returns:
+            logits (batch, length, vocab_size).
+
+        Raises:
+            ValueError: on ids of the wrong rank or outside the vocabulary, an empty or too long text, another
+                number of rows in source and target, or a mask of another shape than the source's.
+            TypeError: on a mask that is not boolean.
+        """
+        return self.decode(decoder_ids, self.encode(ids, attention_mask), attention_mask)
+
+    def encode(self, ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Read the source (batch, source length); return (batch, source length, d_model)."""
+        check_ids(ids, self.config.vocab_size, self.config.context_length)
+        check_mask(attention_mask, *ids.shape)
+        mask = None if attention_mask is None else attention_mask[:, None, None, :]  # (batch, 1, 1, key)
+        return self.encoder(self._embed(ids, real_positions(ids, attention_mask)), mask)
+
+    def decode(
+        self,
+        decoder_ids: Tensor,
+        memory: Tensor,
+        attention_mask: Tensor | None = None,
+        cache: Sequence[DecoderCache] | None = None,
+    ) -> Tensor:
+        """Score the next token of the target, given what :meth:`encode` returned.
+
+        Args:
+            decoder_ids: (batch, length); with a cache, only what is new.
+            memory: (batch, source length, d_model).
+            attention_mask: of the source.
+            cache: see :meth:`new_cache`.
+
+        Returns:
+            logits (batch, length, vocab_size).
+        """
+        past = cache[0].length if cache else 0
+        check_ids(decoder_ids, self.config.vocab_size, self.config.context_length, past, "decoder_ids")
+        if decoder_ids.size(0) != memory.size(0):
+            raise ValueError(f"source and target must have as many rows; got {memory.size(0)} and {len(decoder_ids)}")
+        check_mask(attention_mask, *memory.shape[:2])
+        mask = None if attention_mask is None else attention_mask[:, None, None, :]  # (batch, 1, 1, key)
+        x = self._embed(decoder_ids, real_positions(decoder_ids, None, past))
+        return F.linear(self.decoder(x, memory, mask, cache=cache), self.token_embedding.weight)
+
+    def new_cache(self, memory_length: int) -> list[DecoderCache]:
+        """Make an empty cache for each block of the decoder, for a source of ``memory_length`` tokens."""
+        return [DecoderCache(self.config.context_length, memory_length) for _ in self.decoder.blocks]
+
+    def _embed(self, ids: Tensor, positions: Tensor) -> Tensor:
+        return self.dropout(self.token_embedding(ids) * self.config.d_model**0.5 + self.positions[positions])

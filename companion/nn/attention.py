@@ -1,0 +1,217 @@
+"""Scaled dot-product attention, and multi-head attention.
+
+Chapter: ``book/concepts/attention.ipynb``. Source: Vaswani et al. 2017, "Attention Is All You Need", section 3.2.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from companion.nn.checks import check_attention
+from companion.nn.kv_cache import KVCache
+from companion.nn.masks import causal_mask, combine_masks
+
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None = None,
+    *,
+    bias: Tensor | None = None,
+    scale: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Average the values, each weighted by how well its key matches the query.
+
+    ``weights = softmax(query @ key.T / sqrt(d_k))`` and ``output = weights @ value`` (Vaswani et al. 2017, eq. 1).
+
+    Args:
+        query: (…, n, d_k).
+        key: (…, m, d_k).
+        value: (…, m, d_v).
+        mask: boolean, broadcastable to (…, n, m); True = may attend. A row that may attend to nothing gets
+            weights of zero, and so an output of zero.
+        bias: added to the scores, broadcastable to (…, n, m); a model may say here how far apart two positions are.
+        scale: multiplies the scores; 1 / sqrt(d_k) when not given.
+
+    Returns:
+        output (…, n, d_v) and weights (…, n, m); each row of weights that may attend to something sums to 1.
+
+    Raises:
+        ValueError: on a tensor of rank below 2, sizes that do not fit, or a mask of the wrong shape.
+        TypeError: on a mask that is not boolean.
+    """
+    check_attention(query, key, value, mask)
+    scale = 1 / math.sqrt(query.size(-1)) if scale is None else scale
+    scores = query @ key.transpose(-2, -1) * scale  # (…, n, m)
+    if bias is not None:
+        scores = scores + bias
+    if mask is None:
+        weights = scores.softmax(dim=-1)
+    else:
+        weights = scores.masked_fill(~mask, -math.inf).softmax(dim=-1)
+        weights = weights.masked_fill(~mask, 0.0)  # the softmax of a row of -inf is NaN
+    return weights @ value, weights
+
+
+class Attention(nn.Module):
+    """The part of an attention layer that has no weights: queries meet keys, and values are averaged.
+
+    ``observers`` are functions ``weights -> weights`` over (batch, heads, query, key); see :mod:`companion.nn.capture`.
+    Without any, torch's fused kernel computes the same output and never stores the weights.
+    """
+
+    def __init__(self, n_heads: int, *, dropout: float = 0.0, scale: float | None = None) -> None:
+        """Remember the number of heads, the share of weights dropped in training, and the scale of the scores.
+
+        Args:
+            n_heads: heads.
+            dropout: probability.
+            scale: multiplies the scores; 1 / sqrt(d_k) when not given.
+        """
+        super().__init__()
+        self.n_heads = n_heads
+        self.dropout = dropout
+        self.scale = scale
+        self.observers: list[Callable[[Tensor], Tensor]] = []
+
+    def attend(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None = None,
+        *,
+        causal: bool = False,
+        bias: Tensor | None = None,
+    ) -> Tensor:
+        """Average ``value`` (batch, heads, m, d_v) for each query (batch, heads, n, d_k).
+
+        Args:
+            query: (batch, heads, n, d_k).
+            key: (batch, heads, m, d_k).
+            value: (batch, heads, m, d_v).
+            mask: see :func:`scaled_dot_product_attention`.
+            causal: allow no position to attend to a later one; the queries are the last n of the key positions.
+            bias: see :func:`scaled_dot_product_attention`.
+
+        Returns:
+            (batch, heads, n, d_v).
+        """
+        check_attention(query, key, value, mask)
+        causal = causal and query.size(-2) > 1  # one query, the last, may see all keys
+        dropout = self.dropout if self.training else 0.0
+        if not self.observers:
+            return _fused(query, key, value, mask, causal, bias, self.scale, dropout)
+        mask = _with_causal(mask, causal, query, key)
+        _, weights = scaled_dot_product_attention(query, key, value, mask, bias=bias, scale=self.scale)
+        for observer in self.observers:
+            weights = observer(weights)  # (batch, heads, query, key)
+        return F.dropout(weights, dropout) @ value
+
+
+class MultiHeadAttention(Attention):
+    """Attention in ``n_heads`` subspaces side by side, mixed by an output matrix.
+
+    ``head_i = Attention(Q W_i^Q, K W_i^K, V W_i^V)``; ``output = Concat(head_1 … head_h) W^O``
+    (Vaswani et al. 2017, section 3.2.2). The matrices of all heads are stored side by side in one ``nn.Linear`` each.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        *,
+        d_head: int | None = None,
+        bias: bool = True,
+        dropout: float = 0.0,
+        scale: float | None = None,
+    ) -> None:
+        """Make the four projections.
+
+        Args:
+            d_model: width of what comes in and goes out.
+            n_heads: heads.
+            d_head: width of a head; d_model / n_heads when not given.
+            bias: add a learned vector after each projection.
+            dropout: see :class:`Attention`.
+            scale: see :class:`Attention`.
+
+        Raises:
+            ValueError: when ``d_model`` is not a multiple of ``n_heads`` and no ``d_head`` is given.
+        """
+        super().__init__(n_heads, dropout=dropout, scale=scale)
+        if n_heads < 1 or (d_head is None and d_model % n_heads):
+            raise ValueError(f"d_model must be a multiple of n_heads >= 1; got d_model={d_model}, n_heads={n_heads}")
+        width = n_heads * (d_head or d_model // n_heads)
+        self.query = nn.Linear(d_model, width, bias=bias)
+        self.key = nn.Linear(d_model, width, bias=bias)
+        self.value = nn.Linear(d_model, width, bias=bias)
+        self.output = nn.Linear(width, d_model, bias=bias)
+
+    def forward(
+        self,
+        query: Tensor,
+        memory: Tensor | None = None,
+        mask: Tensor | None = None,
+        *,
+        causal: bool = False,
+        cache: KVCache | None = None,
+        bias: Tensor | None = None,
+    ) -> Tensor:
+        """Let each position of ``query`` (batch, n, d_model) read from ``memory`` (batch, m, d_model).
+
+        Args:
+            query: where the questions come from.
+            memory: where keys and values come from; ``query`` itself when not given (self-attention).
+            mask: boolean, broadcastable to (batch, heads, n, m); True = may attend.
+            causal: allow no position to attend to a later one.
+            cache: the keys and values of earlier positions, to which the new ones are added. Those of a ``memory``
+                are added at the first call and read at every later one.
+            bias: added to the scores before the softmax, broadcastable to (batch, heads, n, m).
+
+        Returns:
+            (batch, n, d_model).
+        """
+        q = self._split(self.query(query))
+        if memory is not None and cache is not None and cache.length:
+            k, v = cache.filled()
+        else:
+            source = query if memory is None else memory
+            k, v = self._split(self.key(source)), self._split(self.value(source))
+            if cache is not None:
+                k, v = cache.append(k, v)
+        heads = self.attend(q, k, v, mask, causal=causal, bias=bias)
+        return self.output(heads.transpose(1, 2).flatten(2))
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(batch, length, width) -> (batch, heads, length, d_head)."""
+        return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+
+
+def _fused(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None,
+    causal: bool,
+    bias: Tensor | None,
+    scale: float | None,
+    dropout: float,
+) -> Tensor:
+    if mask is None and bias is None and q.size(-2) == k.size(-2):
+        return F.scaled_dot_product_attention(q, k, v, is_causal=causal, dropout_p=dropout, scale=scale)
+    mask = _with_causal(mask, causal, q, k)
+    if mask is None:
+        return F.scaled_dot_product_attention(q, k, v, bias, dropout, scale=scale)
+    empty = ~mask.any(-1, keepdim=True)  # (…, n, 1); kernels disagree on a row that may attend to nothing
+    allowed = mask | empty
+    added = allowed if bias is None else bias.masked_fill(~allowed, -math.inf)
+    return F.scaled_dot_product_attention(q, k, v, added, dropout, scale=scale).masked_fill(empty, 0.0)
+
+
+def _with_causal(mask: Tensor | None, causal: bool, q: Tensor, k: Tensor) -> Tensor | None:
+    """The mask of those keys that ``mask`` and, where asked for, causality allow."""
+    return combine_masks(mask, causal_mask(q.size(-2), k.size(-2), q.device) if causal else None)

@@ -1,0 +1,125 @@
+"""What a model is given, checked before it computes: sizes, token ids, masks. Each error says what is allowed.
+
+Chapter: ``book/concepts/transformer.ipynb``.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def check_sizes(config: Any, names: Iterable[str]) -> None:
+    """Check that these fields of a model's configuration are at least 1, and its dropout a probability.
+
+    Raises:
+        ValueError: naming the field and its value.
+    """
+    for name in names:
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name} must be at least 1; got {getattr(config, name)}")
+    if not 0 <= config.dropout < 1:
+        raise ValueError(f"dropout must be in [0, 1); got {config.dropout}")
+
+
+def check_heads(d_model: int, n_heads: int) -> None:
+    """Check that the heads share the width evenly.
+
+    Raises:
+        ValueError: when they do not.
+    """
+    if d_model % n_heads:
+        raise ValueError(f"d_model must be a multiple of n_heads; got {d_model} and {n_heads}")
+
+
+def check_ids(ids: Tensor, vocab_size: int, longest: int | None = None, past: int = 0, name: str = "ids") -> None:
+    """Check token ids (batch, length) before they are looked up.
+
+    Args:
+        ids: to check.
+        vocab_size: ids are 0 to ``vocab_size`` - 1.
+        longest: positions that the model has; any number when not given.
+        past: positions that went before.
+        name: of the argument, for the message.
+
+    Raises:
+        ValueError: on another rank, an empty batch or text, a text that is too long, or an id outside the vocabulary.
+    """
+    if ids.dim() != 2 or ids.size(1) == 0 or ids.size(0) == 0:
+        raise ValueError(f"{name} must be (batch, length), neither of them 0; got shape {tuple(ids.shape)}")
+    if longest is not None and past + ids.size(1) > longest:
+        raise ValueError(f"{past + ids.size(1)} tokens do not fit into the context of {longest}")
+    if not torch.compiler.is_compiling():  # an exporter traces shapes, not values
+        low, high = int(ids.min()), int(ids.max())
+        if low < 0 or high >= vocab_size:
+            bad = low if low < 0 else high
+            raise ValueError(f"token id {bad} is outside the vocabulary, 0 to {vocab_size - 1}")
+
+
+def check_mask(mask: Tensor | None, batch: int, length: int, name: str = "attention_mask") -> None:
+    """Check a mask (batch, length), True = a real token.
+
+    Raises:
+        TypeError: when it is not boolean.
+        ValueError: when it is of another shape.
+    """
+    if mask is None:
+        return
+    if mask.dtype != torch.bool:
+        raise TypeError(f"{name} must be boolean, True = a real token; got {mask.dtype}")
+    if mask.shape != (batch, length):
+        raise ValueError(f"{name} must be (batch, length) = {(batch, length)}; got {tuple(mask.shape)}")
+
+
+def check_segments(token_type_ids: Tensor | None, ids: Tensor, n_segments: int) -> None:
+    """Check the segments (batch, length) that the tokens of ``ids`` belong to.
+
+    Raises:
+        ValueError: when they are of another shape than the ids, outside 0 to ``n_segments`` - 1, or given to a model
+            without segments.
+    """
+    if token_type_ids is None:
+        return
+    if n_segments < 1:
+        raise ValueError("this model has no segments; leave token_type_ids out")
+    if token_type_ids.shape != ids.shape:
+        raise ValueError(f"token_type_ids must be {tuple(ids.shape)}, as ids; got {tuple(token_type_ids.shape)}")
+    if not torch.compiler.is_compiling():
+        low, high = int(token_type_ids.min()), int(token_type_ids.max())
+        if low < 0 or high >= n_segments:
+            bad = low if low < 0 else high
+            raise ValueError(f"token_type_ids must be 0 to {n_segments - 1}; got {bad}")
+
+
+def check_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> None:
+    """Check what attention is given: see :func:`companion.nn.attention.scaled_dot_product_attention`.
+
+    Raises:
+        ValueError: on a tensor of rank below 2, sizes that do not fit, or a mask of the wrong shape.
+        TypeError: on a mask that is not boolean.
+    """
+    for name, tensor in (("query", query), ("key", key), ("value", value)):
+        if tensor.dim() < 2:
+            raise ValueError(f"{name} must have at least 2 axes (…, length, size); got shape {tuple(tensor.shape)}")
+    if query.size(-1) != key.size(-1):
+        raise ValueError(f"query and key must have the same last size d_k; got {query.size(-1)} and {key.size(-1)}")
+    if key.size(-2) != value.size(-2):
+        raise ValueError(f"key and value must have the same length m; got {key.size(-2)} and {value.size(-2)}")
+    try:
+        leading = torch.broadcast_shapes(query.shape[:-2], key.shape[:-2])
+        torch.broadcast_shapes(leading, value.shape[:-2])
+    except RuntimeError:
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in (query, key, value))
+        raise ValueError(f"query, key and value must agree in the axes before the last two; got {shapes}") from None
+    if mask is None:
+        return
+    if mask.dtype != torch.bool:
+        raise TypeError(f"mask must be boolean, True = may attend; got {mask.dtype}")
+    expected = (*leading, query.size(-2), key.size(-2))
+    try:
+        fits = torch.broadcast_shapes(mask.shape, expected) == torch.Size(expected)
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise ValueError(f"mask must be broadcastable to (…, n, m) = {expected}; got {tuple(mask.shape)}")

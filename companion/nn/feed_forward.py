@@ -1,0 +1,45 @@
+"""Feed-forward networks: two projections with an activation between them, or three with a gate (SwiGLU).
+
+Chapters: ``book/concepts/transformer.ipynb``, ``book/algorithms/modern_decoder.ipynb``. Sources: Vaswani et al. 2017,
+section 3.3; Hendrycks & Gimpel 2016 (GELU); Shazeer 2020, "GLU Variants Improve Transformer", eq. 6.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+ACTIVATIONS = {
+    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"),  # the same function by its later name
+    "gelu": F.gelu,
+    "relu": F.relu,
+}
+
+
+class FeedForward(nn.Module):
+    """Widen each position, bend it, narrow it again: ``activation(x W_1 + b_1) W_2 + b_2`` (eq. 2)."""
+
+    def __init__(self, d_model: int, d_ff: int, activation: str) -> None:
+        """Make the two projections, d_model -> d_ff -> d_model."""
+        super().__init__()
+        self.expand = nn.Linear(d_model, d_ff)
+        self.contract = nn.Linear(d_ff, d_model)
+        self.activation = ACTIVATIONS[activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, d_model) -> (…, d_model), each position for itself."""
+        return self.contract(self.activation(self.expand(x)))
+
+
+class SwiGLU(nn.Module):
+    """``(SiLU(x W_gate) * x W_expand) W_contract``: one projection opens and closes the other (Shazeer 2020, eq. 6)."""
+
+    def __init__(self, d_model: int, d_ff: int) -> None:
+        """Make the three projections, without biases."""
+        super().__init__()
+        self.gate = nn.Linear(d_model, d_ff, bias=False)
+        self.expand = nn.Linear(d_model, d_ff, bias=False)
+        self.contract = nn.Linear(d_ff, d_model, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, d_model) -> (…, d_model), each position for itself."""
+        return self.contract(F.silu(self.gate(x)) * self.expand(x))

@@ -1,0 +1,145 @@
+"""The feed-forward networks of today's decoders: SwiGLU, and many of it side by side, of which each token uses a few.
+
+Chapter: ``book/algorithms/modern_decoder.ipynb``. Sources: Shazeer 2020, "GLU Variants Improve Transformer", eq. 6;
+Jiang et al. 2024, "Mixtral of Experts", section 2; Fedus et al. 2022, "Switch Transformers", section 2.2 (the balance).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from companion.nn.checks import check_mask
+from companion.nn.feed_forward import SwiGLU
+
+
+class MixtureOfExperts(nn.Module):
+    """Experts, and a router that sends each token to the few that it scores highest.
+
+    ``y = sum_e g_e(x) SwiGLU_e(x)``, where g is the softmax of the router's scores over all experts, cut to the
+    ``experts_per_token`` largest and scaled to sum to 1: the same as a softmax over those scores alone
+    (Jiang et al. 2024, section 2.1).
+    """
+
+    def __init__(self, d_model: int, d_ff: int, n_experts: int, experts_per_token: int) -> None:
+        """Make the router and the experts.
+
+        Args:
+            d_model: width of what comes in and goes out.
+            d_ff: width inside each expert.
+            n_experts: to choose from.
+            experts_per_token: that each token uses.
+
+        Raises:
+            ValueError: when a token would use none of the experts, or more than there are.
+        """
+        super().__init__()
+        if not 1 <= experts_per_token <= n_experts:
+            raise ValueError(
+                f"experts_per_token must be 1 to n_experts; got {experts_per_token} and n_experts={n_experts}"
+            )
+        self.experts_per_token = experts_per_token
+        self.router = nn.Linear(d_model, n_experts, bias=False)
+        self.experts = nn.ModuleList(SwiGLU(d_model, d_ff) for _ in range(n_experts))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, length, d_model) -> the same, each position for itself."""
+        shares, chosen = routed(self.router(x), self.experts_per_token)  # (batch, length, experts_per_token)
+        flat, shares, chosen = x.flatten(0, -2), shares.flatten(0, -2).to(x.dtype), chosen.flatten(0, -2)
+        total = torch.zeros_like(flat)
+        for number, expert in enumerate(self.experts):
+            token, place = (chosen == number).nonzero(as_tuple=True)  # who comes to this expert, and as which choice
+            answer = expert(flat[token]) * shares[token, place, None]
+            total = total.index_add(0, token, answer.to(total.dtype))
+        return total.view_as(x)
+
+
+def routed(logits: Tensor, experts_per_token: int) -> tuple[Tensor, Tensor]:
+    """Choose experts by a router's logits.
+
+    Args:
+        logits: (…, experts).
+        experts_per_token: that each token uses.
+
+    Returns:
+        shares (…, experts_per_token), largest first, which sum to 1, and the numbers of the experts they belong to.
+    """
+    best = _probabilities(logits).topk(experts_per_token)
+    return best.values / best.values.sum(-1, keepdim=True), best.indices
+
+
+def _probabilities(logits: Tensor) -> Tensor:
+    return logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+
+
+@contextmanager
+def record_routing(model: nn.Module) -> Iterator[list[Tensor]]:
+    """Record the routers' logits, (batch, length, experts) a layer, of each run of ``model`` inside the ``with`` block.
+
+    A second run inside the same block replaces what the first one left. Gradients flow through what is recorded.
+
+    Raises:
+        ValueError: when the model has no experts.
+    """
+    mixtures = [module for module in model.modules() if isinstance(module, MixtureOfExperts)]
+    if not mixtures:
+        raise ValueError(f"{type(model).__name__} has no mixture of experts to look into")
+    logits: list[Tensor] = []
+
+    def start(*_: Any) -> None:
+        logits.clear()
+
+    def keep(_: nn.Module, __: Any, output: Tensor) -> None:
+        logits.append(output)
+
+    handles = [model.register_forward_pre_hook(start)]
+    handles += [mixture.router.register_forward_hook(keep) for mixture in mixtures]
+    try:
+        yield logits
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def balance_loss(logits: Sequence[Tensor], experts_per_token: int, attention_mask: Tensor | None = None) -> Tensor:
+    """Return how unevenly the experts are used: ``experts_per_token`` when all alike, up to ``n_experts``.
+
+    ``L = n_experts sum_e f_e P_e``, with f_e the choices of expert e a token and P_e its mean probability, over all
+    tokens and layers (Fedus et al. 2022, eq. 4 to 6, as Mixtral uses it). The choices have no gradient, the
+    probabilities do.
+
+    Args:
+        logits: one tensor (batch, length, experts) a layer; see :func:`record_routing`.
+        experts_per_token: that each token uses.
+        attention_mask: boolean (batch, length), True = a real token; the others do not count.
+
+    Returns:
+        scalar.
+
+    Raises:
+        ValueError: when there is no layer, no real token, or a mask of another shape.
+        TypeError: on a mask that is not boolean.
+    """
+    if not logits:
+        raise ValueError("logits of at least one layer are needed; got none")
+    check_mask(attention_mask, *logits[0].shape[:2])
+    probabilities = _probabilities(torch.stack(tuple(logits)))  # (layers, batch, length, experts)
+    chosen = probabilities.topk(experts_per_token).indices
+    picks = torch.zeros_like(probabilities).scatter(-1, chosen, 1.0)
+    if attention_mask is not None:
+        if not bool(attention_mask.any()):
+            raise ValueError("at least one token must be real; attention_mask has none")
+        probabilities, picks = probabilities[:, attention_mask], picks[:, attention_mask]  # (layers, tokens, experts)
+    experts = probabilities.size(-1)
+    return experts * (picks.reshape(-1, experts).mean(0) * probabilities.reshape(-1, experts).mean(0)).sum()
+
+
+def active_parameters(model: nn.Module) -> int:
+    """Return how many parameters compute for one token: all but those of the experts that it does not use."""
+    idle = 0
+    for mixture in (module for module in model.modules() if isinstance(module, MixtureOfExperts)):
+        expert = sum(p.numel() for p in mixture.experts[0].parameters())
+        idle += (len(mixture.experts) - mixture.experts_per_token) * expert
+    return sum(p.numel() for p in model.parameters()) - idle

@@ -1,0 +1,188 @@
+"""Figures that more than one chapter draws, legible on a light and on a dark page.
+
+Chapter: ``book/background/rise.ipynb``.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+from IPython import get_ipython
+from IPython.display import DisplayHandle, display
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm, to_rgba
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from companion.training.loop import History
+
+INK = "#7b828c"  # contrast above 3.8 on the light page and above 4.3 on the dark one
+COLOURS = ("#2f7ed8", "#e07b39", "#3a9d6e", "#b45fc4", "#c2484d")
+STYLE: dict[Any, Any] = {
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "axes.titlecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": plt.cycler(color=COLOURS),
+    "axes.titlesize": "medium",
+    "figure.figsize": (6.4, 3.2),
+    "figure.constrained_layout.use": True,
+}
+
+
+def use_book_style() -> None:
+    """Draw every later figure in the book's colours, as crisp vector pictures inside a notebook."""
+    plt.rcParams.update(STYLE)
+    if get_ipython() is not None:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+        set_matplotlib_formats("svg")
+
+
+def loss_curve(axes: Axes, history: History, levels: Mapping[str, float]) -> None:
+    """Draw a run's training loss, its evaluations, and named levels to compare them with.
+
+    Args:
+        axes: to draw on; emptied first.
+        history: of the run.
+        levels: label -> loss, each a dashed line.
+    """
+    axes.clear()
+    axes.plot(
+        range(1, len(history.loss) + 1), history.loss, color=COLOURS[0], linewidth=0.8, alpha=0.6, label="training"
+    )
+    if history.evaluations:
+        steps, values = zip(*history.evaluations, strict=True)
+        axes.plot(steps, values, "o-", color=COLOURS[1], markersize=4, label="held-out")
+    for (label, level), colour in zip(levels.items(), COLOURS[2:] * len(levels), strict=False):
+        axes.axhline(level, linestyle="--", color=colour, linewidth=1)
+        axes.annotate(label, (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", color=colour)
+    axes.set(xlabel="step", ylabel="nats per token")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0.92))
+
+
+class LiveLoss:
+    """Redraw the loss while a model trains: pass it to :func:`companion.training.fit` as ``on_step``."""
+
+    def __init__(self, steps: int, levels: Mapping[str, float], every: int = 10) -> None:
+        """Show an empty picture.
+
+        Args:
+            steps: of the whole run, the width of the picture.
+            levels: label -> loss to compare with.
+            every: steps between two pictures.
+        """
+        self.figure, self.axes = plt.subplots()
+        plt.close(self.figure)  # shown by this object alone, not once more at the end of the cell
+        self.steps, self.levels, self.every = steps, levels, every
+        self.handle: DisplayHandle = display(self.figure, display_id=True)
+
+    def __call__(self, step: int, history: History) -> None:
+        """Draw the history so far, when it is time to."""
+        if step % self.every and step != self.steps:
+            return
+        loss_curve(self.axes, history, self.levels)
+        self.axes.set_xlim(0, self.steps)
+        self.handle.update(self.figure)
+
+
+def bars(axes: Axes, labels: Sequence[str], probabilities: Sequence[float], title: str) -> None:
+    """Draw a distribution over tokens as horizontal bars, the first on top.
+
+    Args:
+        axes: to draw on.
+        labels: of the tokens.
+        probabilities: one a label.
+        title: above the bars.
+    """
+    places = range(len(labels))
+    axes.barh(places, probabilities, color=COLOURS[0])
+    axes.set_yticks(places, labels, family="monospace")
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.set(title=title, xlabel="probability")
+
+
+def heatmap(axes: Axes, values: Any, rows: Sequence[str], columns: Sequence[str]) -> AxesImage:
+    """Draw a matrix of numbers from 0 up, the larger the stronger the colour.
+
+    The colour's *opacity* follows the square root of the number, so that small ones stay visible on any page.
+
+    Args:
+        axes: to draw on.
+        values: (rows, columns), a tensor or an array.
+        rows: labels from top to bottom.
+        columns: labels from left to right.
+
+    Returns:
+        the picture, for a colour bar.
+    """
+    colours = LinearSegmentedColormap.from_list("ink", [to_rgba(COLOURS[0], 0.0), to_rgba(COLOURS[0], 1.0)])
+    image = axes.imshow(values, cmap=colours, norm=PowerNorm(0.5, vmin=0), interpolation="nearest", aspect="equal")
+    axes.set_xticks(range(len(columns)), columns, rotation=90 if max(map(len, columns)) > 2 else 0)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(True)
+    return image
+
+
+def signed_heatmap(axes: Axes, values: Tensor) -> AxesImage:
+    """Draw a matrix of numbers, blue above zero and orange below, the further away the stronger.
+
+    Args:
+        axes: to draw on.
+        values: (rows, columns).
+
+    Returns:
+        the picture, for a colour bar.
+    """
+    ends = [to_rgba(COLOURS[1], 1.0), to_rgba(COLOURS[1], 0.0), to_rgba(COLOURS[0], 0.0), to_rgba(COLOURS[0], 1.0)]
+    places = [0.0, 0.5, 0.5, 1.0]
+    colours = LinearSegmentedColormap.from_list("signed", list(zip(places, ends, strict=True)))
+    largest = float(values.abs().max())
+    return axes.imshow(values, cmap=colours, vmin=-largest, vmax=largest, interpolation="nearest", aspect="auto")
+
+
+def attention_squares(axes: Axes, weights: Tensor, tokens: Sequence[str]) -> None:
+    """Draw the attention of a few tokens to each other as squares of that area, each over its number.
+
+    Args:
+        axes: to draw on.
+        weights: (n, n), rows are queries.
+        tokens: n labels.
+    """
+    for i, row in enumerate(weights.tolist()):
+        for j, weight in enumerate(row):
+            side = 0.7 * weight**0.5
+            axes.add_patch(Rectangle((j - side / 2, i - 0.1 - side / 2), side, side, color=COLOURS[0], linewidth=0))
+            axes.text(j, i + 0.28, f"{weight:.2f}", ha="center", va="top")
+    n = len(tokens)
+    axes.set(xlim=(-0.5, n - 0.5), ylim=(n - 0.4, -0.5), aspect="equal", xlabel="key: is read", ylabel="query: reads")
+    axes.set_xticks(range(n), tokens)
+    axes.set_yticks([i - 0.1 for i in range(n)], tokens)
+    axes.xaxis.set_label_position("top")
+    axes.tick_params(labeltop=True, labelbottom=False, length=0)
+    axes.spines[:].set_visible(False)
+
+
+def head_grid(axes: Axes, scores: Tensor, title: str) -> None:
+    """Draw a score of each head, layers downwards, and frame the highest.
+
+    Args:
+        axes: to draw on.
+        scores: (layers, heads), from 0 up.
+        title: above the grid.
+    """
+    layers, heads = scores.shape
+    heatmap(axes, scores, [str(layer) for layer in range(layers)], [str(head) for head in range(heads)])
+    layer, head = divmod(int(scores.argmax()), heads)
+    axes.add_patch(Rectangle((head - 0.5, layer - 0.5), 1, 1, fill=False, edgecolor=COLOURS[1], linewidth=2))
+    axes.set(title=title, xlabel="head", ylabel="layer")

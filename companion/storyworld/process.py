@@ -1,0 +1,164 @@
+"""What can happen next in a story, and how likely each thing is: a tree of choices.
+
+Each choice is a list of pairs (weight, what is chosen); what is chosen is an :class:`Event`, the next choice, or a
+function that returns it. A weight is a number, or a tuple of one number for each genre. One tree serves two walks:
+:meth:`Process.sample` follows one branch, :meth:`Process.outcomes` lists all of them. Chapter:
+``book/concepts/storyworld.ipynb``.
+"""
+
+import random
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from companion.storyworld.lexicon import MOODS, OBJECTS, PEOPLE, PLACES, Size
+from companion.storyworld.state import QUESTIONS, Event, State
+
+Weight = float | tuple[float, ...]
+Choice = list[tuple[Weight, Any]]
+
+FAVOUR = 8.0  # how much likelier a genre's own places and objects are
+COMPANY = 3.0  # how much likelier a place is where somebody else is already
+THIRD = 0.5  # chance of one more person at the opening
+STOP_EVENTS = 1 / 7
+STOP_QUESTIONS = 1 / 8
+PRONOUN = 0.5
+VERBS = {"go": 3.0, "take": 2.0, "give": 3.0, "get": 3.0, "feel": 2.0}
+
+
+class Process:
+    """The tree of choices of a world of one size."""
+
+    def __init__(self, size: Size) -> None:
+        """Choose the names of this size and each genre's weights for them."""
+        self.size = size
+        self.people = list(PEOPLE)[: size.people]
+        self.places = list(PLACES)[: size.places]
+        self.objects = list(OBJECTS)[: size.objects]
+        self.moods = list(MOODS)[: size.moods]
+        self.place_weights = _favoured(self.places, size.genres)
+        self.object_weights = _favoured(self.objects, size.genres)
+
+    def sample(self, state: State, genre: int, draw: random.Random) -> Event:
+        """Choose what happens next."""
+        choice = self._next(state)
+        while True:
+            if len(choice) == 1:
+                chosen = choice[0][1]
+            else:
+                weights = [w[genre] if isinstance(w, tuple) else w for w, _ in choice]
+                left = draw.random() * sum(weights)
+                for weight, (_, chosen) in zip(weights, choice, strict=True):  # noqa: B007
+                    left -= weight
+                    if left < 0:
+                        break
+            if isinstance(chosen, Event):
+                return chosen
+            choice = chosen if isinstance(chosen, list) else chosen()
+
+    def outcomes(self, state: State) -> tuple[list[Event], np.ndarray]:
+        """List everything that can happen next, with its probability under each genre: (outcomes, genres)."""
+        events: list[Event] = []
+        probabilities: list[np.ndarray] = []
+        for event, probability in self._walk(self._next(state), np.ones(self.size.genres)):
+            events.append(event)
+            probabilities.append(probability)
+        return events, np.array(probabilities)
+
+    def _walk(self, choice: Choice, before: np.ndarray) -> Iterator[tuple[Event, np.ndarray]]:
+        weights = [np.asarray(w, dtype=float) for w, _ in choice]
+        total = sum(weights)
+        for weight, (_, chosen) in zip(weights, choice, strict=True):
+            probability = before * (weight / total)
+            if isinstance(chosen, Event):
+                yield chosen, probability
+            else:
+                yield from self._walk(chosen if isinstance(chosen, list) else chosen(), probability)
+
+    def _next(self, s: State) -> Choice:
+        if len(s.place) < 2:
+            return self._newcomers(s)
+        if s.questions:
+            return self._questions(s)
+        going_on: Choice = []
+        if s.events < self.size.events:
+            going_on = [(1 - STOP_EVENTS, partial(self._subjects, s))]
+        going_on.append((STOP_EVENTS if going_on else 1.0, partial(self._questions, s)))
+        if s.events == 0 and len(s.place) < self.size.cast:
+            return [(THIRD, partial(self._newcomers, s)), (1 - THIRD, going_on)]
+        return going_on
+
+    def _newcomers(self, s: State) -> Choice:
+        new = [person for person in self.people if person not in s.place]
+        return [(1.0, partial(self._where, s, person, "be", False)) for person in new]
+
+    def _subjects(self, s: State) -> Choice:
+        choice: Choice = []
+        for person in s.place:
+            if person == s.last and s.events:
+                choice.append((PRONOUN, partial(self._verbs, s, person, True)))
+                choice.append((1 - PRONOUN, partial(self._verbs, s, person, False)))
+            else:
+                choice.append((1.0, partial(self._verbs, s, person, False)))
+        return choice
+
+    def _verbs(self, s: State, person: str, pronoun: bool) -> Choice:
+        near = [other for other, place in s.place.items() if place == s.place[person] and other != person]
+        held = [thing for thing, holder in s.holder.items() if holder == person]
+        offered = [(thing, holder) for thing, holder in s.holder.items() if holder in near]
+        choice: Choice = [(VERBS["go"], partial(self._where, s, person, "go", pronoun))]
+        if len(s.holder) < len(self.objects):
+            choice.append((VERBS["take"], partial(self._take, s, person, pronoun)))
+        if held and near:
+            gifts = [(1.0, Event("give", person, object=o, other=p, pronoun=pronoun)) for o in held for p in near]
+            choice.append((VERBS["give"], gifts))
+        if offered:
+            gains = [(1.0, Event("get", person, object=o, other=p, pronoun=pronoun)) for o, p in offered]
+            choice.append((VERBS["get"], gains))
+        moods = [m for m in self.moods if s.mood.get(person) != m]
+        feelings = [(1.0, Event("feel", person, word=m, pronoun=pronoun)) for m in moods]
+        choice.append((VERBS["feel"], feelings))
+        return choice
+
+    def _where(self, s: State, person: str, kind: str, pronoun: bool) -> Choice:
+        here = s.place.get(person)
+        company = set(s.place.values())
+        choice: Choice = []
+        for place, weights in self.place_weights.items():
+            if place != here:
+                weight = tuple(w * COMPANY for w in weights) if place in company else weights
+                choice.append((weight, Event(kind, person, place=place, pronoun=pronoun)))
+        return choice
+
+    def _take(self, s: State, person: str, pronoun: bool) -> Choice:
+        free = [(o, w) for o, w in self.object_weights.items() if o not in s.holder]
+        return [(w, Event("take", person, object=o, pronoun=pronoun)) for o, w in free]
+
+    def _questions(self, s: State) -> Choice:
+        if s.questions >= self.size.questions:
+            return [(1.0, Event("end"))]
+        asked = [self.questions_of(s, kind) for kind in QUESTIONS]
+        kinds = [(1.0, choice) for choice in asked if choice]
+        return [(STOP_QUESTIONS, Event("end")), (1 - STOP_QUESTIONS, kinds)]
+
+    def questions_of(self, s: State, kind: str) -> list[tuple[float, Event]]:
+        """List the questions of one kind that can be asked now, with their answers, all equally likely."""
+        if kind == "where":
+            events = [Event(kind, p, place=place) for p, place in s.place.items()]
+        elif kind == "find":
+            events = [Event(kind, object=o, other=p, place=s.place[p]) for o, p in s.holder.items()]
+        elif kind == "who":
+            events = [Event(kind, object=o, other=p) for o, p in s.holder.items()]
+        elif kind == "how":
+            events = [Event(kind, p, word=mood) for p, mood in s.mood.items()]
+        else:
+            pairs = [(a, b) for a in s.place for b in s.place if a != b]
+            events = [Event(kind, a, other=b, word="yes" if s.together(a, b) else "no") for a, b in pairs]
+        return [(1.0, event) for event in events]
+
+
+def _favoured(words: list[str], genres: int) -> dict[str, tuple[float, ...]]:
+    """Give each word its weight in each genre; pairs of neighbours belong to one genre."""
+    return {word: tuple(FAVOUR if i // 2 % genres == g else 1.0 for g in range(genres)) for i, word in enumerate(words)}

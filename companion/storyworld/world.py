@@ -1,0 +1,158 @@
+"""The story world: tells stories in English or Chinese, and knows the exact probability of every token.
+
+Chapter: ``book/concepts/storyworld.ipynb``.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from tokenizers import Tokenizer
+
+from companion.storyworld.language import LANGUAGES, make_tokenizer, say, vocabulary, write
+from companion.storyworld.lexicon import GENRES, SIZES
+from companion.storyworld.process import Process
+from companion.storyworld.reader import Reader
+from companion.storyworld.state import QUESTIONS, Event, State
+
+VERSION = 1  # of the stories: another number means other stories for the same seed
+
+
+@dataclass(frozen=True)
+class Story:
+    """One story.
+
+    Attributes:
+        world: that told it.
+        events: its sentences, the last one "end".
+        genre: the hidden kind of story, a word of ``lexicon.GENRES``.
+    """
+
+    world: "World" = field(repr=False)
+    events: tuple[Event, ...]
+    genre: str
+
+    @cached_property
+    def tokens(self) -> list[str]:
+        """The story's tokens; the last one is ``<|endoftext|>``."""
+        return [token for event in self.events for token in say(event, self.world.language)]
+
+    @cached_property
+    def log_probs(self) -> list[float]:
+        """``log p(token | the tokens before it)`` in nats, exact, one for each token."""
+        reader = self.world.reader()
+        return [reader.read(token) for token in self.tokens]
+
+    @property
+    def text(self) -> str:
+        """The story as one reads it."""
+        space = " " if self.world.language == "en" else ""
+        return space.join(write(event, self.world.language) for event in self.events[:-1])
+
+    @property
+    def statements(self) -> tuple[Event, ...]:
+        """What happened, without the questions and the end."""
+        return tuple(event for event in self.events if event.kind not in (*QUESTIONS, "end"))
+
+    @property
+    def end(self) -> State:
+        """What is true when the story is over."""
+        return State.after(self.events)
+
+    def told_in(self, language: str) -> "Story":
+        """Return the same events, told in another language.
+
+        Raises:
+            ValueError: on an unknown language.
+        """
+        return Story(World(self.world.size_name, language), self.events, self.genre)
+
+
+class World:
+    """A simulator of people, places, objects, possessions and moods that tells short stories.
+
+    The same seed gives the same events in both languages.
+    """
+
+    def __init__(self, size: str = "small", language: str = "en") -> None:
+        """Choose the size, "tiny" (for proofs), "small" or "large", and the language, "en" or "zh".
+
+        Raises:
+            ValueError: on an unknown size or language.
+        """
+        if size not in SIZES:
+            raise ValueError(f"size must be one of {', '.join(SIZES)}; got {size!r}")
+        if language not in LANGUAGES:
+            raise ValueError(f"language must be one of {', '.join(LANGUAGES)}; got {language!r}")
+        self.size_name, self.language = size, language
+        self.process = Process(SIZES[size])
+
+    def stories(self, n: int, seed: int | str = 0) -> list[Story]:
+        """Tell ``n`` stories; the first ones are the same for a larger ``n``.
+
+        Raises:
+            ValueError: when ``n`` is negative.
+        """
+        if n < 0:
+            raise ValueError(f"the number of stories must be at least 0; got {n}")
+        draw = random.Random(f"{VERSION}/{self.size_name}/{seed}")
+        return [self._tell(draw) for _ in range(n)]
+
+    def reader(self) -> Reader:
+        """Return a reader that stands before the first token of a story."""
+        return Reader(self.process, self.language)
+
+    def next_probabilities(self, prefix: Sequence[str]) -> dict[str, float]:
+        """Return the exact probability of every token that can follow ``prefix``; they sum to 1.
+
+        Raises:
+            ValueError: when no story begins like this, naming the token.
+        """
+        reader = self.reader()
+        for token in prefix:
+            reader.read(token)
+        return reader.next_probabilities()
+
+    def read(self, tokens: Sequence[str]) -> list[Event]:
+        """Return the events that a story's tokens tell of.
+
+        Raises:
+            ValueError: when no story reads like this, or the last sentence is not whole.
+        """
+        reader = self.reader()
+        for token in tokens:
+            reader.read(token)
+        if [token for event in reader.events for token in say(event, self.language)] != list(tokens):
+            raise ValueError(f"the last sentence breaks off after {tokens[-1]!r}")
+        return reader.events
+
+    @cached_property
+    def vocabulary(self) -> list[str]:
+        """All tokens; the first is ``<|endoftext|>``, the second stands for an unknown word."""
+        p = self.process
+        return vocabulary(self.language, p.people, p.places, p.objects, p.moods)
+
+    def tokenizer(self, specials: Sequence[str] = ()) -> Tokenizer:
+        """Return the tokenizer of this world's language: one token a word.
+
+        Args:
+            specials: more tokens, such as "[MASK]", numbered after the world's own and read literally. With "[CLS]"
+                and "[SEP]" among them a text is framed as BERT's: ``[CLS] text [SEP]``.
+        """
+        return make_tokenizer(self.language, self.vocabulary, specials)
+
+    @property
+    def longest(self) -> int:
+        """An upper bound of a story's tokens, with one ``<|endoftext|>`` before and one after it."""
+        size = self.process.size
+        return 2 + 7 * (size.cast + size.events + size.questions)
+
+    def _tell(self, draw: random.Random) -> Story:
+        genre = draw.randrange(self.process.size.genres)
+        state, events = State(), []
+        while not state.ended:
+            event = self.process.sample(state, genre, draw)
+            state.apply(event)
+            events.append(event)
+        return Story(self, tuple(events), GENRES[genre])

@@ -1,0 +1,147 @@
+"""Write a GPT or a BERT as one ONNX file that runs in a web page, attention included.
+
+The file takes ``ids`` (1, length) and returns ``logits`` (1, length, vocab_size) and ``attention`` (layers, heads,
+length, length), for any length up to the context. Weights are stored as 16-bit floats and widened when the model
+is loaded, so the file is half as large and the arithmetic is still 32-bit. Chapter: ``book/concepts/attention.ipynb``.
+"""
+
+import logging
+import os
+import warnings
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+from torch import Tensor, nn
+
+from companion.models.bert import BertForPreTraining, segments_of
+from companion.models.gpt import GPT
+from companion.nn.capture import capture
+
+TOLERANCE = 1e-3
+SMALLEST_HALVED = 1024  # values; below this a Cast costs more than it saves
+
+
+class _Packed(nn.Module):
+    """A model whose second output is the attention of all layers in one tensor."""
+
+    def __init__(self, model: GPT | BertForPreTraining, sep_id: int | None) -> None:
+        super().__init__()
+        self.model, self.sep_id = model, sep_id
+
+    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        with capture(self.model) as record:
+            if isinstance(self.model, GPT):
+                logits = self.model(ids)
+            else:
+                logits, _ = self.model(ids, None if self.sep_id is None else segments_of(ids, self.sep_id))
+        return logits, torch.stack([weights[0] for weights in record.attention])  # (layers, heads, n, n)
+
+
+def export_onnx(model: GPT | BertForPreTraining, path: str | Path, sep_id: int | None = None) -> None:
+    """Write ``model`` to ``path`` as ONNX; the file is checked against torch before it appears.
+
+    Weights are rounded to 16 bits: a model trained in, or stored as, float16 loses nothing.
+
+    Args:
+        model: left as it is.
+        path: of the file.
+        sep_id: of ``[SEP]``, after which a BERT's second segment begins; all is the first when not given.
+
+    Raises:
+        ValueError: when a weight is too large for 16 bits.
+        RuntimeError: when the written file does not answer as torch does.
+    """
+    path = Path(path)
+    rounded = deepcopy(model).cpu().float().eval()
+    for name, parameter in rounded.named_parameters():
+        parameter.data = parameter.data.half().float()
+        if not parameter.isfinite().all():
+            raise ValueError(f"{name} has a value beyond 65504, the largest 16-bit float")
+    packed = _Packed(rounded, sep_id).eval()
+    proto = _halve_weights(_trace(packed))
+    onnx.checker.check_model(proto, full_check=True)
+    _verify(proto, packed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(proto.SerializeToString(deterministic=True))
+    os.replace(partial, path)
+
+
+def _trace(packed: _Packed) -> onnx.ModelProto:
+    longest = packed.model.config.context_length
+    example = torch.zeros(1, min(3, longest), dtype=torch.int64)
+    length = torch.export.Dim("length", min=1, max=longest)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the exporter's own notices say nothing about this model
+        logging.disable(logging.WARNING)
+        try:
+            program = torch.onnx.export(
+                packed,
+                (example,),
+                dynamo=True,
+                verbose=False,
+                input_names=["ids"],
+                output_names=["logits", "attention"],
+                dynamic_shapes={"ids": {1: length}},
+            )
+        finally:
+            logging.disable(logging.NOTSET)
+    if program is None:
+        raise RuntimeError("torch.onnx.export returned no program")
+    return program.model_proto
+
+
+def _halve_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Store each large 32-bit weight once, as 16 bits, and widen it by a Cast in front of its users."""
+    stored: dict[bytes, str] = {}
+    kept, nodes = [], []
+    for tensor in proto.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if tensor.data_type != TensorProto.FLOAT or values.size < SMALLEST_HALVED:
+            kept.append(tensor)
+        elif _key(values) in stored:
+            nodes.append(helper.make_node("Identity", [stored[_key(values)]], [tensor.name]))
+        elif _key(values.T) in stored:  # the tracer folds the transpose of a small embedding into a copy
+            nodes.append(helper.make_node("Transpose", [stored[_key(values.T)]], [tensor.name]))
+        else:
+            stored[_key(values)] = tensor.name
+            half = numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}.half")
+            kept.append(half)
+            nodes.append(helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT))
+    nodes += list(proto.graph.node)
+    for field in (proto.graph.initializer, proto.graph.node, proto.graph.value_info, proto.graph.metadata_props):
+        del field[:]
+    proto.graph.initializer.extend(kept)
+    proto.graph.node.extend(nodes)
+    for node in proto.graph.node:
+        del node.metadata_props[:]  # stack traces of the machine that traced it
+        node.doc_string = ""
+    return proto
+
+
+def _key(values: np.ndarray) -> bytes:
+    return repr(values.shape).encode() + values.tobytes()
+
+
+def _verify(proto: onnx.ModelProto, packed: _Packed) -> None:
+    evaluator = ReferenceEvaluator(proto)
+    config = packed.model.config
+    for length in {1, min(7, config.context_length)}:
+        ids = torch.arange(length).reshape(1, -1) % config.vocab_size
+        if packed.sep_id is not None:
+            ids[0, length // 2] = packed.sep_id
+        with torch.no_grad():
+            expected = packed(ids)
+        answers = evaluator.run(None, {"ids": ids.numpy()})
+        for name, ours, theirs in zip(("logits", "attention"), answers, expected, strict=True):
+            error = float(np.abs(ours - theirs.numpy()).max())
+            if ours.shape != tuple(theirs.shape) or not error <= TOLERANCE:
+                raise RuntimeError(
+                    f"{name} of the exported model, {ours.shape} at length {length}, differs from torch by "
+                    f"{error:.2g}; at most {TOLERANCE} is allowed"
+                )
