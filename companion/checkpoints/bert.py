@@ -6,19 +6,28 @@ What each family calls its parts stands in :mod:`companion.checkpoints.bert_name
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from companion.checkpoints import CheckpointError, read_config
 from companion.checkpoints.bert_names import BLOCK, EMBEDDINGS, FIELDS, NAMES
-from companion.checkpoints.layout import NOTHING, Layout, Rule
-
-if TYPE_CHECKING:
-    from companion.models.bert import BertConfig
+from companion.checkpoints.layout import NOTHING, Layout, Rule, SharedFields
 
 HEADS = r"^(cls|lm_head|predictions|sop_classifier|vocab_\w+|pre_classifier|classifier|qa_outputs)\."
 BUFFERS = r"^(\w+\.)?embeddings\.position_ids$"  # 0, 1, 2 …, in files of earlier versions
 LEGACY = {r"LayerNorm\.gamma$": "LayerNorm.weight", r"LayerNorm\.beta$": "LayerNorm.bias"}
 DISTILBERT_EPS = 1e-12  # no field of its config.json: the class has it built in
+
+
+class BertFields(SharedFields, Protocol):
+    """What these files hold of a :class:`companion.models.bert.BertConfig`."""
+
+    context_length: int
+    d_embedding: int | None
+    family: str
+    n_segments: int
+    pad_id: int
+    sentence_head: bool
+    first_position: int
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,7 @@ class BertFamily:
 
     heads: bool
 
-    def layout(self, config: "BertConfig") -> Layout:
+    def layout(self, config: BertFields) -> Layout:
         """Name the tensors of a checkpoint; see :class:`companion.checkpoints.Family`."""
         names = NAMES[config.family]
         rules = _body(config, "bert." if self.heads else "")
@@ -81,7 +90,7 @@ class BertFamily:
             fields[name] = None if fields.get(name) == usual else fields.get(name)
         return fields | {"family": family, "tied": config.get("tie_word_embeddings", True)}
 
-    def config_json(self, config: "BertConfig") -> dict[str, Any]:
+    def config_json(self, config: BertFields) -> dict[str, Any]:
         """Return the ``config.json`` of a configuration.
 
         Raises:
@@ -112,7 +121,7 @@ BODY = BertFamily(heads=False)
 FULL = BertFamily(heads=True)
 
 
-def _body(config: "BertConfig", prefix: str) -> list[Rule]:
+def _body(config: BertFields, prefix: str) -> list[Rule]:
     """Rules for embeddings, blocks and pooler, whose names in our model begin with ``prefix``."""
     names = NAMES[config.family]
     rules = []

@@ -6,15 +6,12 @@ Chapter: ``book/algorithms/finetuning.ipynb``.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from companion.checkpoints import CheckpointError, read_config
-from companion.checkpoints.bert import BODY, BUFFERS, LEGACY
+from companion.checkpoints.bert import BODY, BUFFERS, LEGACY, BertFields
 from companion.checkpoints.bert_names import NAMES
 from companion.checkpoints.layout import Layout, Rule
-
-if TYPE_CHECKING:
-    from companion.models.bert import BertConfig
 
 CLASSES = {"bert": "Bert", "roberta": "Roberta", "albert": "Albert", "distilbert": "DistilBert"}
 TASKS = {"sequence": "ForSequenceClassification", "token": "ForTokenClassification", "span": "ForQuestionAnswering"}
@@ -36,7 +33,7 @@ class HeadFamily:
     labels: tuple[str, ...] = ()
     first_token: bool = False
 
-    def layout(self, config: "BertConfig") -> Layout:
+    def layout(self, config: BertFields) -> Layout:
         """Name the tensors of a checkpoint; see :class:`companion.checkpoints.Family`."""
         pooled = self.task == "sequence"
         body = [rule for rule in BODY.layout(config).rules if pooled or not rule.theirs.startswith("pooler.")]
@@ -61,7 +58,7 @@ class HeadFamily:
             raise CheckpointError(f"{folder} holds a {kind}; this class loads a {wanted}")
         return BODY.read_fields(folder)
 
-    def config_json(self, config: "BertConfig") -> dict[str, Any]:
+    def config_json(self, config: BertFields) -> dict[str, Any]:
         """Return the ``config.json`` of a configuration and its labels."""
         content = BODY.config_json(config) | {"architectures": [self._architecture(config.family)]}
         if self.labels:

@@ -4,13 +4,10 @@ Chapter: ``book/algorithms/gpt.ipynb``.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from companion.checkpoints import CheckpointError, read_config
-from companion.checkpoints.layout import Layout, Rule
-
-if TYPE_CHECKING:
-    from companion.models.gpt import GPTConfig
+from companion.checkpoints.layout import Layout, Rule, SharedFields
 
 SIZES = {
     "vocab_size": "vocab_size",
@@ -21,7 +18,13 @@ SIZES = {
 }
 
 
-def layout(config: "GPTConfig") -> Layout:
+class GPTFields(SharedFields, Protocol):
+    """What these files hold of a :class:`companion.models.gpt.GPTConfig`."""
+
+    activation: str
+
+
+def layout(config: GPTFields) -> Layout:
     """Name the tensors of a GPT-2 checkpoint; the published ones carry causal masks too, which are ignored."""
     rules = [
         Rule("wte.weight", ("token_embedding.weight",)),
@@ -75,7 +78,7 @@ def read_fields(folder: Path) -> dict[str, Any]:
     }
 
 
-def config_json(config: "GPTConfig") -> dict[str, Any]:
+def config_json(config: GPTFields) -> dict[str, Any]:
     """Return the ``config.json`` of GPT-2 for a configuration."""
     return {
         "model_type": "gpt2",

@@ -5,14 +5,12 @@ Chapter: ``book/algorithms/finetuning.ipynb``.
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from companion.checkpoints import CheckpointError, gpt2, read_config
 from companion.checkpoints.bert_heads import written_labels
+from companion.checkpoints.gpt2 import GPTFields
 from companion.checkpoints.layout import Layout, Rule
-
-if TYPE_CHECKING:
-    from companion.models.gpt import GPTConfig
 
 ARCHITECTURE = "GPT2ForSequenceClassification"
 
@@ -27,7 +25,7 @@ class ClassifierFamily:
 
     labels: tuple[str, ...] = ()
 
-    def layout(self, config: "GPTConfig") -> Layout:
+    def layout(self, config: GPTFields) -> Layout:
         """Name the tensors of a checkpoint; the scores of the next token are not in it."""
         body = gpt2.layout(replace(config, tied=True))
         rules = [replace(rule, ours=tuple(f"gpt.{name}" for name in rule.ours)) for rule in body.rules]
@@ -45,7 +43,7 @@ class ClassifierFamily:
             raise CheckpointError(f"{folder} holds a {', '.join(found)}; this class loads a {ARCHITECTURE}")
         return gpt2.read_fields(folder)
 
-    def config_json(self, config: "GPTConfig") -> dict[str, Any]:
+    def config_json(self, config: GPTFields) -> dict[str, Any]:
         """Return the ``config.json`` of a configuration and its labels; rows are padded with token 0."""
         own = {"architectures": [ARCHITECTURE], "pad_token_id": 0}
         return gpt2.config_json(config) | written_labels(self.labels) | own

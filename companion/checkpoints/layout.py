@@ -6,11 +6,25 @@ Chapter: ``book/algorithms/bert_family.ipynb``.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 NOTHING = "(?!)"  # a pattern that no name matches
+
+
+class SharedFields(Protocol):
+    """What every family's files hold of a model's configuration; the configurations themselves are the models'."""
+
+    vocab_size: int
+    n_layers: int
+    n_heads: int
+    d_model: int
+    d_ff: int | None
+    dropout: float
+    norm_eps: float
+    tied: bool
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,11 @@ Chapter: ``book/algorithms/modern_decoder.ipynb``.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from companion.checkpoints import CheckpointError, read_config
-from companion.checkpoints.layout import Layout, Rule
+from companion.checkpoints.layout import Layout, Rule, SharedFields
 from companion.nn.positions import RopeScaling
-
-if TYPE_CHECKING:
-    from companion.models.modern_decoder import ModernConfig
 
 SIZES = {
     "vocab_size": "vocab_size",
@@ -36,7 +33,22 @@ KV_HEADS = {"llama": None, "qwen2": 32, "qwen3": 32, "mistral": 8, "mixtral": 8}
 FULL, SLIDING = "full_attention", "sliding_attention"
 
 
-def layout(config: "ModernConfig") -> Layout:
+class ModernFields(SharedFields, Protocol):
+    """What these files hold of a :class:`companion.models.modern_decoder.ModernConfig`."""
+
+    context_length: int
+    n_kv_heads: int
+    d_head: int
+    family: str
+    window: int | None
+    full_layers: tuple[int, ...]
+    n_experts: int | None
+    experts_per_token: int
+    rope_base: float
+    rope_scaling: RopeScaling | None
+
+
+def layout(config: ModernFields) -> Layout:
     """Name the tensors of a checkpoint; old ones carry the rotary frequencies too, which are ignored."""
     rules = [
         Rule("embed_tokens.weight", ("token_embedding.weight",)),
@@ -148,7 +160,7 @@ def _window(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {"window": window, "full_layers": full} if len(full) < n_layers else {}
 
 
-def config_json(config: "ModernConfig") -> dict[str, Any]:
+def config_json(config: ModernFields) -> dict[str, Any]:
     """Return the ``config.json`` of the configuration's family, in the form that old and new ``transformers`` read."""
     content = {
         "model_type": config.family,

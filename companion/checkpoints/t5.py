@@ -4,13 +4,10 @@ Chapter: ``book/algorithms/t5.ipynb``.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from companion.checkpoints import CheckpointError, read_config
-from companion.checkpoints.layout import Layout, Rule
-
-if TYPE_CHECKING:
-    from companion.models.t5 import T5Config
+from companion.checkpoints.layout import Layout, Rule, SharedFields
 
 SIZES = {
     "vocab_size": "vocab_size",
@@ -24,7 +21,19 @@ FEED_FORWARD = {"relu": False, "gated-gelu": True}  # name -> gated
 ATTENTION = {"q": "query", "k": "key", "v": "value", "o": "output"}
 
 
-def layout(config: "T5Config") -> Layout:
+class T5Fields(SharedFields, Protocol):
+    """What these files hold of a :class:`companion.models.t5.T5Config`."""
+
+    n_decoder_layers: int | None
+    d_head: int | None
+    n_buckets: int
+    max_distance: int
+    gated: bool
+    start_id: int
+    context_length: int
+
+
+def layout(config: T5Fields) -> Layout:
     """Name the tensors of a T5 checkpoint.
 
     Published files hold the embedding three or four times over, and one of them a bias that cross-attention never had.
@@ -73,7 +82,7 @@ def read_fields(folder: Path) -> dict[str, Any]:
     }
 
 
-def config_json(config: "T5Config") -> dict[str, Any]:
+def config_json(config: T5Fields) -> dict[str, Any]:
     """Return the ``config.json`` of T5 for a configuration."""
     sizes = {theirs: getattr(config, ours) for theirs, ours in SIZES.items()}
     return {
@@ -97,7 +106,7 @@ def config_json(config: "T5Config") -> dict[str, Any]:
     }
 
 
-def _block(theirs: str, ours: str, config: "T5Config", *, crossed: bool) -> list[Rule]:
+def _block(theirs: str, ours: str, config: T5Fields, *, crossed: bool) -> list[Rule]:
     """The rules of one block, a norm and its matrices for each sublayer."""
     wide = {"wi_0": "expand", "wi_1": "gate"} if config.gated else {"wi": "expand"}
     sublayers = [("SelfAttention", "attention", ATTENTION)]

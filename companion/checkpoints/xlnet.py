@@ -4,20 +4,23 @@ Chapter: ``book/algorithms/xlnet.ipynb``.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from companion.checkpoints import CheckpointError, read_config
-from companion.checkpoints.layout import NOTHING, Layout, Rule
-
-if TYPE_CHECKING:
-    from companion.models.xlnet import XLNetConfig
+from companion.checkpoints.layout import NOTHING, Layout, Rule, SharedFields
 
 SIZES = {"vocab_size": "vocab_size", "n_layer": "n_layers", "n_head": "n_heads", "d_model": "d_model"}
 # What the model is; a configuration that asks for something else is refused.
 VARIANTS = {"attn_type": "bi", "bi_data": False, "same_length": False, "clamp_len": -1}
 
 
-def layout(config: "XLNetConfig") -> Layout:
+class XLNetFields(SharedFields, Protocol):
+    """What these files hold of a :class:`companion.models.xlnet.XLNetConfig`."""
+
+    activation: str
+
+
+def layout(config: XLNetFields) -> Layout:
     """Name the tensors of an XLNet checkpoint: its projections have the heads on an axis of their own.
 
     The bare model's file has no bias of the logits; it stays zero.
@@ -81,7 +84,7 @@ def read_fields(folder: Path) -> dict[str, Any]:
     }
 
 
-def config_json(config: "XLNetConfig") -> dict[str, Any]:
+def config_json(config: XLNetFields) -> dict[str, Any]:
     """Return the ``config.json`` of XLNet for a configuration."""
     return {
         "model_type": "xlnet",
