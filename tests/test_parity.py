@@ -16,7 +16,7 @@ import torch
 import transformers
 from families import Case, Outputs
 
-RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results" / "parity.json"
+RESULTS = Path(__file__).resolve().parents[1] / "benchmarks" / "results" / "parity.json"
 CASES = {
     f"{name}, shape {number}": make
     for module in sorted(found.name for found in pkgutil.iter_modules(families.__path__))

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-FOLDERS = (Path(__file__).parent / "benchmark_results", Path(__file__).parent.parent / "benchmarks" / "results")
+FOLDERS = (Path(__file__).parents[1] / "benchmark_results", Path(__file__).parents[2] / "benchmarks" / "results")
 
 
 def load(subject: str) -> dict[str, Any]:

@@ -82,7 +82,7 @@ class LanguageModel:
 
 def load() -> tuple[LanguageModel, ...]:
     """Return the models in the order of their dates."""
-    text = (resources.files("companion.data") / "timeline.csv").read_text(encoding="utf8")
+    text = (resources.files("companion.plots") / "timeline.csv").read_text(encoding="utf8")
     models = [_model(row) for row in csv.DictReader(text.splitlines())]
     return tuple(sorted(models, key=lambda model: model.when))
 

@@ -9,18 +9,7 @@ from pathlib import Path
 
 from companion import zoo
 from companion.training.run_state import History
-from companion.zoo.recipes import (
-    prose as recipes,
-)
-from companion.zoo.recipes import (
-    storyworld_bert as bert_recipes,
-)
-from companion.zoo.recipes import (
-    storyworld_bert_small as student_recipes,
-)
-from companion.zoo.recipes import (
-    storyworld_gpt as story_recipes,
-)
+from companion.zoo.recipes import prose, storyworld_bert, storyworld_bert_small, storyworld_gpt
 
 
 def makers() -> dict[str, tuple[Callable[[str, Path, int], History], str]]:
@@ -28,10 +17,10 @@ def makers() -> dict[str, tuple[Callable[[str, Path, int], History], str]]:
     floor = "nats a token above the exact entropy of held-out stories"
     wrong = "of the questions to held-out stories answered wrong"
     return {
-        **dict.fromkeys(recipes.RECIPES, (recipes.train, "nats a token on held-out text")),
-        **dict.fromkeys(story_recipes.RECIPES, (story_recipes.train, floor)),
-        **dict.fromkeys(bert_recipes.RECIPES, (bert_recipes.train, wrong)),
-        **dict.fromkeys(student_recipes.RECIPES, (student_recipes.train, wrong)),
+        **dict.fromkeys(prose.RECIPES, (prose.train, "nats a token on held-out text")),
+        **dict.fromkeys(storyworld_gpt.RECIPES, (storyworld_gpt.train, floor)),
+        **dict.fromkeys(storyworld_bert.RECIPES, (storyworld_bert.train, wrong)),
+        **dict.fromkeys(storyworld_bert_small.RECIPES, (storyworld_bert_small.train, wrong)),
     }
 
 

@@ -1,0 +1,98 @@
+"""The causal loss asks each position for the token that comes next."""
+
+import math
+
+import pytest
+import torch
+from small_models import random_ids, tiny_gpt
+from torch import nn
+
+from companion.data.batch import IGNORED
+from companion.losses import causal_loss
+
+
+class Fixed(nn.Module):
+    """A model whose logits do not depend on what it reads, but which remembers what that was."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, ids):
+        self.seen = ids
+        return self.logits.expand(*ids.shape, -1)
+
+
+def test_two_tokens_by_hand():
+    probabilities = torch.tensor([0.7, 0.2, 0.1])
+    loss = causal_loss(Fixed(probabilities.log()), torch.tensor([[0, 1, 2]]))
+    assert loss.item() == pytest.approx(-(math.log(0.2) + math.log(0.1)) / 2)
+
+
+def test_the_model_never_reads_the_last_token():
+    model = Fixed(torch.zeros(5))
+    causal_loss(model, torch.tensor([[1, 2, 3], [4, 0, 1]]))
+    assert model.seen.tolist() == [[1, 2], [4, 0]]
+
+
+def test_a_uniform_guess_costs_the_logarithm_of_the_vocabulary():
+    assert causal_loss(Fixed(torch.zeros(32)), torch.randint(32, (4, 9))).item() == pytest.approx(math.log(32))
+
+
+def test_the_mean_is_over_all_rows_and_positions():
+    model = tiny_gpt()
+    ids = random_ids(model, 4, 9)
+    rows = torch.stack([causal_loss(model, row[None]) for row in ids])
+    torch.testing.assert_close(causal_loss(model, ids), rows.mean())
+
+
+def test_half_precision_logits_are_scored_in_single_precision():
+    assert causal_loss(Fixed(torch.zeros(8, dtype=torch.bfloat16)), torch.zeros(1, 3).long()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 1), (2, 0), (1, 2, 3)])
+def test_nothing_to_predict_is_refused_with_the_shape(shape):
+    with pytest.raises(ValueError, match=r"ids must be \(batch, length >= 2\)") as refusal:
+        causal_loss(Fixed(torch.zeros(4)), torch.zeros(shape, dtype=torch.long))
+    assert str(shape) in str(refusal.value)
+
+
+# Rows of different lengths
+
+
+def padded(rows):
+    ids = torch.full((len(rows), max(map(len, rows))), IGNORED)
+    for line, row in zip(ids, rows, strict=True):
+        line[: len(row)] = row
+    return ids
+
+
+def test_padding_is_no_target_and_changes_no_score():
+    model = tiny_gpt()
+    rows = [random_ids(model, 1, length, seed=length)[0] for length in (3, 9, 6)]
+    nats = sum(causal_loss(model, row[None]) * (len(row) - 1) for row in rows)
+    torch.testing.assert_close(causal_loss(model, padded(rows)), nats / (2 + 8 + 5))
+
+
+def test_padding_pulls_at_no_weight():
+    model = tiny_gpt()
+    row = random_ids(model, 1, 5)[0]
+    gradients = []
+    for ids in (row[None], padded([row, row[:1]]), padded([row, random_ids(model, 1, 9)[0]])[:1]):
+        model.zero_grad()
+        causal_loss(model, ids).backward()
+        gradients.append([p.grad.clone() for p in model.parameters()])
+    for other in gradients[1:]:
+        torch.testing.assert_close(other, gradients[0])
+
+
+def test_the_model_reads_token_0_where_padding_stands():
+    model = Fixed(torch.zeros(5))
+    causal_loss(model, torch.tensor([[1, 2, IGNORED, IGNORED], [3, 4, 1, IGNORED]]))
+    assert model.seen.tolist() == [[1, 2, 0], [3, 4, 1]]
+
+
+def test_a_batch_of_padding_is_refused():
+    ids = torch.tensor([[1, IGNORED, IGNORED], [2, IGNORED, IGNORED]])
+    with pytest.raises(ValueError, match="each of the 4 targets is -100, padding; there is nothing to predict"):
+        causal_loss(Fixed(torch.zeros(5)), ids)

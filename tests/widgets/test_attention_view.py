@@ -1,0 +1,337 @@
+"""AttentionView in Python: what it accepts, what it refuses, and what it writes."""
+
+import base64
+import json
+import re
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from small_models import stir
+from tokenizers import Tokenizer
+
+from companion import zoo
+from companion.data.tokenization import token_labels, train_byte_bpe
+from companion.models.bert import BertConfig, BertForPreTraining
+from companion.models.gpt import GPT, GPTConfig
+from companion.models.xlnet import XLNet, XLNetConfig
+from companion.nn.capture import capture
+from companion.storyworld import World
+from companion.storyworld.questionnaire import SPECIALS
+from companion.widgets import AttentionView
+from companion.widgets.attention_view import front_end, styles
+from companion.widgets.encoding import EXACT_VALUES, check_weights, coarsen, deflate, encode
+from companion.widgets.page import HOST, weights
+
+TOKENS = ["a", "b", "c"]
+
+
+def random_attention(layers: int, heads: int, n: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(layers, heads, n, n, generator=generator).softmax(-1)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return train_byte_bpe(["the cat sat on the mat and the dog sat on the log"] * 4, 300)
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer: Tokenizer) -> GPT:
+    torch.manual_seed(0)
+    config = GPTConfig(tokenizer.get_vocab_size(), context_length=12, n_layers=2, n_heads=2, d_model=16)
+    return GPT(config).eval()
+
+
+def state_of(page: str) -> dict:
+    return json.loads(re.search(r'<script type="application/json">(.*?)</script>', page, re.S)[1])
+
+
+def weights_of(view: AttentionView, layer: int, head: int) -> np.ndarray:
+    return weights(view._state(), layer, head)
+
+
+# what it accepts
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        lambda a: a,
+        lambda a: a.numpy(),
+        lambda a: list(a),
+        lambda a: [layer.numpy() for layer in a],
+        lambda a: [layer[None] for layer in a],
+        lambda a: tuple(a.double()),
+        lambda a: a.clone().requires_grad_(),
+    ],
+    ids=["tensor", "array", "list", "list of arrays", "batches of one", "tuple of doubles", "requires grad"],
+)
+def test_every_holder_of_the_same_attention_gives_the_same_picture(hold):
+    attention = random_attention(2, 2, 3)
+    view = AttentionView(TOKENS, hold(attention))
+    assert view.shape == [2, 2, 3, 3]
+    assert np.abs(weights_of(view, 1, 0) - attention[1, 0].numpy()).max() < 5e-4
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_low_precision_tensors_are_shown(dtype):
+    attention = random_attention(1, 2, 64).to(dtype)
+    view = AttentionView([str(i) for i in range(64)], attention)
+    assert np.abs(weights_of(view, 0, 1) - attention[0, 1].float().numpy()).max() < 5e-4
+
+
+def test_a_still_picture_needs_no_torch():
+    program = (
+        "import sys, numpy as np; from companion.widgets import AttentionView; "
+        "AttentionView(['a'], np.ones((1, 1, 1, 1))).to_html(); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+# what it refuses
+
+
+@pytest.mark.parametrize(
+    ("attention", "message"),
+    [
+        (torch.ones(3, 3), r"must be \(layers, heads, n, n\).*\(3, 3\)"),
+        (torch.ones(1, 1, 1, 3, 3), r"\(1, 1, 1, 3, 3\)"),
+        ([torch.ones(3, 3)], r"layer 0 of attention must be \(heads, n, n\).*\(3, 3\)"),
+        ([torch.ones(2, 1, 3, 3)], r"one text at a time.*\(2, 1, 3, 3\)"),
+        ([torch.eye(3)[None], torch.eye(3).expand(2, 3, 3)], r"layer 1 has \(2, 3, 3\)"),
+        ([], "at least one layer"),
+        (torch.full((1, 1, 3, 4), 0.1), r"\(1, 1, 3, 4\)"),
+        (torch.eye(2)[None, None], "over 2 tokens, but 3 tokens were given"),
+        (torch.full((1, 1, 3, 3), float("nan")), r"must be finite; got nan at .* \(0, 0, 0, 0\)"),
+        (torch.eye(3)[None, None] - 0.1, "must not be negative; got -0.1"),
+        (torch.ones(1, 1, 3, 3), "must sum to at most 1; got 3.000"),
+    ],
+)
+def test_bad_attention_is_refused_with_its_value(attention, message):
+    with pytest.raises(ValueError, match=message):
+        AttentionView(TOKENS, attention)
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"layer": 2}, "layer must be 0 to 1; got 2"),
+        ({"head": -1}, "head must be 0 to 2; got -1"),
+        ({"view": "circle"}, "view must be one of matrix, arcs; got 'circle'"),
+    ],
+)
+def test_an_unknown_choice_is_refused_with_what_is_allowed(choice, message):
+    with pytest.raises(ValueError, match=message):
+        AttentionView(TOKENS, random_attention(2, 3, 3), **choice)
+
+
+def test_an_unknown_layer_is_refused_later_too():
+    view = AttentionView(TOKENS, random_attention(2, 3, 3))
+    with pytest.raises(ValueError, match="layer must be 0 to 1; got 5"):
+        view.layer = 5
+    assert view.layer == 0
+
+
+def test_no_tokens_are_refused():
+    with pytest.raises(ValueError, match="at least one token; got none"):
+        AttentionView([], torch.ones(1, 1, 0, 0))
+
+
+# bytes
+
+
+def test_small_attention_keeps_three_digits_and_large_attention_keeps_its_shades():
+    small, large = random_attention(1, 1, 256).numpy(), random_attention(2, 1, 256).numpy()
+    assert small.size == EXACT_VALUES
+    assert encode(small)[0] == "float16"
+    encoding, codes = encode(large)
+    assert encoding == "uint8"
+    restored = (np.frombuffer(codes, np.uint8).reshape(large.shape) / 255.0) ** 2
+    assert (np.abs(restored - large) <= np.sqrt(large) / 255 + 1 / 255**2).all()
+
+
+def test_diffuse_attention_is_not_rounded_to_nothing():
+    codes = np.frombuffer(encode(np.full((2, 1, 512, 512), 1 / 512, np.float32))[1], np.uint8)
+    assert codes.min() > 0
+
+
+def test_a_coarser_picture_keeps_the_order_of_weights():
+    _, codes = encode(random_attention(12, 12, 64).numpy())
+    levels, coarse = coarsen(codes)
+    assert 7 <= levels < 255
+    fine = np.frombuffer(codes, np.uint8)
+    order = np.argsort(fine, kind="stable")
+    assert (np.diff(np.frombuffer(coarse, np.uint8)[order].astype(int)) >= 0).all()
+
+
+def test_deflated_bytes_come_back():
+    data = np.random.default_rng(0).integers(0, 3, 10_000, np.uint8).tobytes()
+    assert zlib.decompress(deflate(data)) == data
+
+
+def test_rows_that_sum_to_less_than_one_are_allowed():
+    check_weights(np.zeros((1, 1, 2, 2), np.float32))  # a head that was ablated
+
+
+# HTML
+
+
+def test_text_cannot_leave_its_script_element():
+    hostile = ["</script><script>alert(1)</script>", "<!--", "<img src=x onerror=alert(1)>"]
+    page = AttentionView(hostile, random_attention(1, 1, 3), caption="<b>bold</b>").to_html()
+    assert page.count("</script>") == 2  # the state's and the host's
+    assert "<img" not in page
+    assert "<b>bold" not in page
+    assert state_of(page)["tokens"] == hostile
+
+
+def test_a_page_names_no_other_host_and_carries_the_picture_once():
+    view = AttentionView(TOKENS, random_attention(1, 1, 3))
+    page = view.to_html()
+    assert not re.findall(r"(?:src|href)=[\"']?(?!data:)[^\"'>]+", re.sub(r"<script.*?</script>", "", page, flags=re.S))
+    assert "http" not in page
+    packed = state_of(page)["attention"]
+    assert page.count(packed) == 1
+    assert zlib.decompress(base64.b64decode(packed)) == view.attention
+
+
+def test_without_a_script_the_fragment_says_where_each_token_looks():
+    attention = torch.eye(3)[[1, 2, 0]][None, None]
+    html = AttentionView(TOKENS, attention)._repr_mimebundle_()[0]["text/html"]
+    assert "<td>a</td><td>b</td><td>1.00</td>" in html
+    assert "data-model" not in html
+
+
+@pytest.mark.parametrize(("tokens", "limit"), [(32, 0.2), (64, 0.5), (128, 1.2), (256, 2.6)])
+def test_a_page_of_144_heads_stays_small(tokens, limit):
+    page = AttentionView([f"t{i}" for i in range(tokens)], random_attention(12, 12, tokens)).to_html()
+    assert len(page.encode()) / 1e6 <= limit
+
+
+def test_the_front_end_is_small():
+    code = front_end() + styles() + HOST.read_text(encoding="utf-8")
+    assert len(zlib.compress(code.encode(), 9)) <= 15_000
+
+
+def test_both_a_kernel_and_a_page_without_one_are_served():
+    bundle, _ = AttentionView(TOKENS, random_attention(1, 1, 3))._repr_mimebundle_()
+    assert {"application/vnd.jupyter.widget-view+json", "text/html"} <= set(bundle)
+
+
+# live
+
+
+def test_a_live_view_shows_what_capture_records(model, tokenizer):
+    view = AttentionView.live(model, tokenizer, "the cat sat", layer=1, head=1)
+    ids = tokenizer.encode("the cat sat").ids
+    with torch.no_grad(), capture(model) as record:
+        logits = model(torch.tensor([ids]))
+    assert view.tokens == token_labels(tokenizer, ids)
+    assert np.abs(weights_of(view, 1, 1) - record.attention[1][0, 1].numpy()).max() < 5e-4
+    best = logits[0, -1].softmax(-1).topk(5)
+    assert [entry["probability"] for entry in view.next_tokens] == pytest.approx(best.values.tolist())
+    assert [entry["token"] for entry in view.next_tokens] == token_labels(tokenizer, best.indices.tolist())
+    assert view.device == "kernel · CPU"
+    assert view.latency_ms > 0
+
+
+def test_a_new_text_runs_the_model_again(model, tokenizer):
+    view = AttentionView.live(model, tokenizer, "the cat")
+    view.text = "the cat sat on the mat"
+    assert view.tokens == token_labels(tokenizer, tokenizer.encode(view.text).ids)
+    assert view.shape[2] == len(view.tokens)
+    assert view.answered == view.text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("", "at least one token"), ("the cat sat on " * 9, "at most 12")], ids=["empty", "long"]
+)
+def test_a_text_that_the_model_cannot_read_leaves_the_picture(model, tokenizer, text, message):
+    view = AttentionView.live(model, tokenizer, "the cat")
+    before = (view.tokens, view.attention)
+    view.text = text
+    assert message in view.error
+    assert (view.tokens, view.attention) == before
+    assert view.answered == text
+    view.text = "the mat"
+    assert view.error == ""
+    with pytest.raises(ValueError, match=message):
+        AttentionView.live(model, tokenizer, text)
+
+
+def test_a_model_in_training_is_read_without_dropout_and_left_in_training(tokenizer):
+    config = GPTConfig(tokenizer.get_vocab_size(), 12, n_layers=1, n_heads=2, d_model=16, dropout=0.5)
+    model = GPT(config).train()
+    first, second = (AttentionView.live(model, tokenizer, "the cat").attention for _ in range(2))
+    assert first == second
+    assert model.training
+
+
+def test_a_model_without_a_longest_text_reads_any_and_names_no_next_token_when_it_sees_both_sides(tokenizer):
+    xlnet = XLNet(XLNetConfig(tokenizer.get_vocab_size(), n_layers=1, n_heads=2, d_model=8))
+    view = AttentionView.live(xlnet, tokenizer, "the cat sat on the mat " * 9)
+    assert view.shape[-1] == len(view.tokens) > 40
+    assert view.next_tokens == []
+
+
+@pytest.fixture(scope="module")
+def reader():
+    tokenizer = World().tokenizer(SPECIALS)
+    torch.manual_seed(0)
+    config = BertConfig(tokenizer.get_vocab_size(), context_length=40, n_layers=2, n_heads=2, d_model=8)
+    model = BertForPreTraining(config).eval()
+    stir(model)
+    return model, tokenizer
+
+
+def test_a_bert_names_what_it_takes_to_stand_behind_the_last_mask(reader):
+    model, tokenizer = reader
+    view = AttentionView.live(model, tokenizer, "Tom is in the [MASK] . [SEP] Where is Tom [MASK] .")
+    encoded = tokenizer.encode(view.text)
+    types = [0] * 8 + [1] * (len(encoded.ids) - 8)  # [CLS] … [SEP] is the first segment
+    with torch.no_grad():
+        logits, _ = model(torch.tensor([encoded.ids]), torch.tensor([types]))
+    place = encoded.tokens.index("[MASK]", 8)
+    best = int(logits[0, place].argmax())
+    assert view.next_tokens[0]["token"] == view.next_tokens[0]["text"] == tokenizer.id_to_token(best)
+    assert view.next_tokens[0]["probability"] == pytest.approx(float(logits[0, place].softmax(-1).max()), abs=1e-5)
+    assert view.mask == "[MASK]"
+
+
+def test_without_a_mask_a_bert_names_nothing(reader):
+    view = AttentionView.live(*reader, "Tom is in the garden .")
+    assert view.next_tokens == []
+    assert view.shape[-1] == len(view.tokens) == 8
+
+
+def test_only_a_model_of_the_zoo_is_left_to_the_page(model, tokenizer):
+    own = AttentionView.live(model, tokenizer, "the cat")
+    assert "data-model" not in own._repr_mimebundle_()[0]["text/html"]
+    assert own.model_name == "GPT"
+    shipped = AttentionView.live(*zoo.load("prose"), "the cat")
+    assert 'data-model="prose"' in shipped._repr_mimebundle_()[0]["text/html"]
+    assert shipped.model_name == "prose"
+
+
+def test_a_page_does_not_depend_on_how_fast_the_model_ran(model, tokenizer):
+    pages = [AttentionView.live(model, tokenizer, "the cat").to_html() for _ in range(2)]
+    assert pages[0] == pages[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "appended"),
+    [
+        ("storyworld-en", "Tom is in the garden. Tom", " goes"),
+        ("storyworld-en", "Tom is in the garden", "."),
+        ("storyworld-zh", "汤姆在花园。汤姆", "去"),
+        ("prose", "The cat sat on", " the"),
+    ],
+)
+def test_a_likely_token_is_appended_as_it_is_written(name, text, appended):
+    """With the space before a word, without one before a full stop or a Chinese word."""
+    view = AttentionView.live(*zoo.load(name), text)
+    assert view.next_tokens[0]["text"] == appended
