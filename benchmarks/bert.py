@@ -28,7 +28,7 @@ from companion.losses.sentences import (
 from companion.models.baselines.naive_bayes import NaiveBayes
 from companion.models.baselines.ngram import NGram, NGramConfig
 from companion.models.bert import BertConfig, BertForPreTraining
-from companion.nn.initialization import matching_start, sinusoidal_start
+from companion.nn.initialization import mimetic_initialization, sinusoidal_initialization
 from companion.storyworld import VERSION, World
 from companion.storyworld.optimum import best_label
 from companion.storyworld.tasks import SEPARATOR, Example
@@ -106,8 +106,8 @@ def trained(task: str, seed: int, steps: int) -> tuple[BertForPreTraining, float
     """A model, and the processor seconds that its training took."""
     torch.manual_seed(seed)
     model = BertForPreTraining(BertConfig(len(WORDS), context_length=40, n_layers=2, n_heads=4, d_model=64))
-    sinusoidal_start(model.bert)
-    matching_start(model)
+    sinusoidal_initialization(model.bert)
+    mimetic_initialization(model)
     history = fit(
         model,
         batches(task, 32, seed),

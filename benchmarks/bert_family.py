@@ -29,10 +29,10 @@ from companion.losses.sentences import (
 )
 from companion.models.baselines.naive_bayes import NaiveBayes
 from companion.models.bert import BertConfig, BertForPreTraining
-from companion.nn.initialization import sinusoidal_start
+from companion.nn.initialization import sinusoidal_initialization
 from companion.storyworld import VERSION, World
 from companion.storyworld.optimum import best_label
-from companion.storyworld.tasks import SEPARATOR, TASKS, Example, split
+from companion.storyworld.tasks import CLASSIFICATION_TASKS, SEPARATOR, Example, split
 from companion.storyworld.views import sentences
 from companion.training import fit
 
@@ -122,7 +122,7 @@ def made(config: BertConfig, seed: int) -> BertForPreTraining:
     """A new model, its positions begun as sines."""
     torch.manual_seed(seed)
     model = BertForPreTraining(config)
-    sinusoidal_start(model.bert)
+    sinusoidal_initialization(model.bert)
     return model
 
 
@@ -206,7 +206,7 @@ def questions() -> dict[str, dict[str, float]]:
 
     found = {}
     for task, yes in (("next sentence", "next"), ("sentence order", "in order")):
-        train, test = TASKS[task](parts.train), TASKS[task](parts.test)
+        train, test = CLASSIFICATION_TASKS[task](parts.train), CLASSIFICATION_TASKS[task](parts.test)
         bayes = NaiveBayes([e.tokens for e in train], [e.label for e in train])
         found[task] = {
             "examples": len(test),

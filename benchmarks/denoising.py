@@ -31,7 +31,7 @@ from companion.models.baselines.bag_of_words import BagOfWords
 from companion.models.bert import Bert, BertConfig
 from companion.models.sentence_encoder import SentenceEncoder, masked_mean, recall_at
 from companion.models.transformer import Transformer, TransformerConfig
-from companion.nn.initialization import sinusoidal_start
+from companion.nn.initialization import sinusoidal_initialization
 from companion.storyworld import VERSION, Story, World
 from companion.storyworld.search import inquiry, mirrored
 from companion.storyworld.views import summary, told
@@ -61,7 +61,7 @@ def with_mirrors(stories: Sequence[Story]) -> list[tuple[Story, Story]]:
 PAIRS, MIRRORS = with_mirrors(TRAINING), [story for pair in with_mirrors(MORE)[:100] for story in pair]
 
 
-def laid_out(texts: Sequence[Text]) -> tuple[Tensor, Tensor]:
+def collate(texts: Sequence[Text]) -> tuple[Tensor, Tensor]:
     """Ids and mask."""
     return padded([VOCABULARY.encode(text) for text in texts])
 
@@ -69,7 +69,7 @@ def laid_out(texts: Sequence[Text]) -> tuple[Tensor, Tensor]:
 def spoiled(stories: Sequence[Story], seed: int) -> Seq2Seq:
     """Sentences shuffled, then 30 % of the words behind masks."""
     draw = torch.Generator().manual_seed(seed)
-    texts = laid_out([told(story) for story in stories])
+    texts = collate([told(story) for story in stories])
     return noise(*texts, mask_id=MASK, stop_id=STOP, start_id=END, end_id=END, generator=draw)
 
 
@@ -151,7 +151,7 @@ def by_vectors(embed: Callable[[Tensor, Tensor], Tensor]) -> Score:
 
     @torch.no_grad()
     def score(queries: Sequence[Text], documents: Sequence[Text]) -> Tensor:
-        return similarity(embed(*laid_out(queries)), embed(*laid_out(documents)))
+        return similarity(embed(*collate(queries)), embed(*collate(documents)))
 
     return score
 
@@ -168,11 +168,11 @@ def encoders(seed: int) -> dict[str, SentenceEncoder]:
     def new(dropout: float = 0.0) -> SentenceEncoder:
         torch.manual_seed(seed)
         encoder = SentenceEncoder(Bert(BertConfig(len(VOCABULARY), 80, 2, 4, 64, n_segments=1, dropout=dropout)))
-        sinusoidal_start(encoder.bert)
+        sinusoidal_initialization(encoder.bert)
         return encoder
 
     def pairs_of(group: Sequence[Story], view: Callable[[Story], Text]) -> Views:
-        return Views(*laid_out([view(story) for story in group]), *laid_out([told(story) for story in group]))
+        return Views(*collate([view(story) for story in group]), *collate([told(story) for story in group]))
 
     def batches(kind: str) -> Iterator[Views]:
         while True:

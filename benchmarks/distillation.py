@@ -29,7 +29,7 @@ from companion.finetuning.heads import TokenClassifier
 from companion.losses.classification import tagging_loss
 from companion.metrics.confidence import interval
 from companion.models.bert import Bert
-from companion.nn.initialization import matching_start, sinusoidal_start
+from companion.nn.initialization import mimetic_initialization, sinusoidal_initialization
 from companion.storyworld import VERSION, Story, World
 from companion.storyworld.questionnaire import SPECIALS
 from companion.storyworld.tasks import Split, split
@@ -108,8 +108,8 @@ class Class:
         torch.manual_seed(1000 + self.seed)
         config = replace(self.teacher.config, n_layers=2, d_model=d_model, d_ff=None, dropout=dropout)
         model = TokenClassifier(Bert(config), NAMES)
-        sinusoidal_start(model.bert)
-        matching_start(model)
+        sinusoidal_initialization(model.bert)
+        mimetic_initialization(model)
         model.bert.pooler = None
         if layers:
             initialise_from(model, self.teacher, layers)

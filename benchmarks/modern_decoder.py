@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from companion.losses import causal_loss
-from companion.losses.mixture_of_experts import balanced_loss
-from companion.metrics.language_model import gap_to_floor
+from companion.losses.mixture_of_experts import causal_loss_with_load_balancing
+from companion.metrics.language_model import excess_nll
 from companion.models.gpt import GPT, GPTConfig
 from companion.models.modern_decoder import ModernConfig, ModernDecoder
 from companion.nn.feed_forward import FeedForward
-from companion.nn.initialization import sinusoidal_start
+from companion.nn.initialization import sinusoidal_initialization
 from companion.nn.mixture_of_experts import active_parameters
 from companion.nn.positions import sinusoidal_positions
 from companion.storyworld import VERSION, World, rows, story_batches
@@ -39,7 +39,7 @@ HELD_OUT = WORLD.stories(300, seed=1_000_000)
 def gpt() -> GPT:
     """GPT-2, its positions beginning as sines."""
     model = GPT(GPTConfig(**SIZES))
-    sinusoidal_start(model)
+    sinusoidal_initialization(model)
     return model
 
 
@@ -124,7 +124,7 @@ def run(make: Callable[[], nn.Module], seed: int, rate: float, steps: int) -> di
         model,
         story_batches(WORLD, batch_size=8, seed=seed),
         steps=steps,
-        loss=balanced_loss if getattr(model.config, "n_experts", None) else causal_loss,
+        loss=causal_loss_with_load_balancing if getattr(model.config, "n_experts", None) else causal_loss,
         optimizer="muon",
         learning_rate=rate,
         weight_decay=0.0,
@@ -133,7 +133,7 @@ def run(make: Callable[[], nn.Module], seed: int, rate: float, steps: int) -> di
         device="cpu",
         progress=False,
     )
-    gap = gap_to_floor(model, rows(HELD_OUT), [story.log_probs for story in HELD_OUT])
+    gap = excess_nll(model, rows(HELD_OUT), [story.log_probs for story in HELD_OUT])
     return {
         "gap": gap.value,
         "cpu_seconds": history.cpu_seconds,

@@ -16,7 +16,7 @@ import report
 import torch
 from torch import Tensor, nn
 
-from companion.data.batch import IGNORED, readable
+from companion.data.batch import IGNORED, fill_ignored
 from companion.losses import causal_loss
 from companion.losses.masked import Masked, mask_tokens, masked_loss
 from companion.losses.permutation import Permuted, permutation_loss, permute
@@ -26,11 +26,11 @@ from companion.models.bert import BertConfig, BertForPreTraining
 from companion.models.gpt import GPT, GPTConfig
 from companion.models.t5 import T5, T5Config
 from companion.models.xlnet import XLNet, XLNetConfig
-from companion.nn.initialization import sinusoidal_start
+from companion.nn.initialization import sinusoidal_initialization
 from companion.nn.masks import order_mask
 from companion.storyworld import VERSION, World, rows, story_batches
 from companion.storyworld.optimum import fill_in
-from companion.storyworld.text_to_text import rates
+from companion.storyworld.text_to_text import t5_learning_rates
 from companion.training import fit
 
 STEPS = 600
@@ -45,7 +45,7 @@ VOCABULARY = WORDS + 27  # the same for all, so that none has fewer tokens to ch
 
 def text(stories: Tensor) -> tuple[Tensor, Tensor]:
     """The ids of story rows, and where they are real."""
-    return readable(stories), stories != IGNORED
+    return fill_ignored(stories), stories != IGNORED
 
 
 def causal(stories: Tensor, _: torch.Generator) -> Tensor:
@@ -137,7 +137,7 @@ def run(name: str, seed: int, steps: int) -> dict[str, float]:
     model = make_model()
     body = getattr(model, "bert", model)
     if hasattr(body, "position_embedding"):
-        sinusoidal_start(body)
+        sinusoidal_initialization(body)
     options: dict[str, Any] = {
         "optimizer": "muon",
         "learning_rate": RATES[name],
@@ -147,7 +147,7 @@ def run(name: str, seed: int, steps: int) -> dict[str, float]:
     with torch.enable_grad():
         stream = batches(make_batch, seed)
         if isinstance(model, T5):
-            options["rate_of"] = rates(SIZES["d_model"] // SIZES["n_heads"])
+            options["lr_multiplier"] = t5_learning_rates(SIZES["d_model"] // SIZES["n_heads"])
         history = fit(model, stream, steps=steps, loss=loss, seed=seed, device="cpu", progress=False, **options)
     told = rows(WORLD.stories(HELD_OUT, seed=1_000_000))
     own = loss(model, make_batch(told, torch.Generator().manual_seed(0))).item()

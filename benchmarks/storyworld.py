@@ -10,9 +10,9 @@ and their mean and spread. Steps and processor seconds are counted, never the cl
 import report
 import torch
 
-from companion.metrics.language_model import gap_to_floor
+from companion.metrics.language_model import excess_nll
 from companion.models.gpt import GPT, GPTConfig
-from companion.nn.initialization import sinusoidal_start
+from companion.nn.initialization import sinusoidal_initialization
 from companion.storyworld import VERSION, World, quiz, rows, story_batches
 from companion.training import fit
 
@@ -26,7 +26,7 @@ def run(seed: int, sines: bool, steps: int) -> dict[str, float]:
     config = GPTConfig(len(world.vocabulary), context_length=144, n_layers=3, n_heads=4, d_model=64)
     model = GPT(config)
     if sines:
-        sinusoidal_start(model)
+        sinusoidal_initialization(model)
     history = fit(
         model,
         story_batches(world, batch_size=16, seed=seed),
@@ -40,7 +40,7 @@ def run(seed: int, sines: bool, steps: int) -> dict[str, float]:
         progress=False,
     )
     held_out = world.stories(300, seed=1_000_000)
-    gap = gap_to_floor(model, rows(held_out), [story.log_probs for story in held_out])
+    gap = excess_nll(model, rows(held_out), [story.log_probs for story in held_out])
     shares = quiz.accuracy(model, held_out)
     return {"gap": gap.value, "gap_standard_error": gap.standard_error, "cpu_seconds": history.cpu_seconds, **shares}
 

@@ -19,16 +19,16 @@ from companion.storyworld import VERSION
 from companion.storyworld.text_to_text import (
     ENGLISH,
     LONGEST,
-    TASKS,
+    TEXT_TO_TEXT_TASKS,
     VOCABULARY,
     Text,
     examples,
-    gapped,
+    generate_texts,
     majority,
-    mixture,
-    rates,
-    with_gaps,
-    write,
+    span_corruption,
+    span_corruption_batches,
+    t5_learning_rates,
+    task_mixture,
 )
 from companion.storyworld.views import told
 from companion.training import fit
@@ -36,8 +36,8 @@ from companion.training import fit
 CONFIG = T5Config(len(VOCABULARY), n_layers=2, n_heads=4, d_model=64, d_ff=128, context_length=LONGEST)
 SHARES = {"to Chinese": 3, "to English": 3, "summary": 1, "answer": 1}
 HELD_OUT = ENGLISH.stories(300, seed=1_000_000)
-TESTS = {task: examples(task, HELD_OUT) for task in TASKS}
-GAPS = with_gaps(
+TESTS = {task: examples(task, HELD_OUT) for task in TEXT_TO_TEXT_TASKS}
+GAPS = span_corruption(
     [told(story.told_in(("en", "zh")[i % 2])) for i, story in enumerate(HELD_OUT)], torch.Generator().manual_seed(5)
 )
 
@@ -47,13 +47,13 @@ def trained(seed: int, batches: object, steps: int) -> tuple[T5, float]:
     torch.manual_seed(seed)
     model = T5(CONFIG)
     settings = {"optimizer": "muon", "learning_rate": 1e-2, "weight_decay": 0.0, "schedule": "linear"}
-    rate_of = rates(CONFIG.d_model // CONFIG.n_heads)
+    lr_multiplier = t5_learning_rates(CONFIG.d_model // CONFIG.n_heads)
     history = fit(
         model,
         batches,
         steps=steps,
         loss=sequence_loss,
-        rate_of=rate_of,
+        lr_multiplier=lr_multiplier,
         seed=seed,
         device="cpu",
         progress=False,
@@ -80,9 +80,9 @@ def main() -> None:
     given = report.arguments(__doc__, steps=800, gap_steps=150)
     runs = []
     for seed in range(given.seeds):
-        model, seconds = trained(seed, mixture(SHARES, 16, seed, HELD_OUT), given.steps)
-        written = {task: write(model, [example.source for example in test]) for task, test in TESTS.items()}
-        filler, gap_seconds = trained(seed, gapped(16, seed, HELD_OUT), given.gap_steps)
+        model, seconds = trained(seed, task_mixture(SHARES, 16, seed, HELD_OUT), given.steps)
+        written = {task: generate_texts(model, [example.source for example in test]) for task, test in TESTS.items()}
+        filler, gap_seconds = trained(seed, span_corruption_batches(16, seed, HELD_OUT), given.gap_steps)
         with torch.no_grad():
             perplexity = math.exp(sequence_loss(filler, GAPS).item())
         numbers = scores(written) | {"gaps, perplexity": perplexity}

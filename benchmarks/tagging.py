@@ -21,15 +21,15 @@ from distillation import BERT, NAMES, WORLD, encoded
 from tuning import score
 
 from companion import zoo
-from companion.data.batch import IGNORED, readable
+from companion.data.batch import IGNORED, fill_ignored
 from companion.data.labelled import Tagged, minibatches
 from companion.finetuning.heads import TokenClassifier
 from companion.losses.classification import tagging_loss
 from companion.losses.masked import Masked, mask_tokens, masked_loss
-from companion.metrics.confidence import error_cut, interval
+from companion.metrics.confidence import interval, relative_error_reduction
 from companion.metrics.entities import entity_report
 from companion.models.bert import Bert, BertConfig, BertForPreTraining
-from companion.nn.initialization import matching_start, sinusoidal_start
+from companion.nn.initialization import mimetic_initialization, sinusoidal_initialization
 from companion.storyworld import Story, story_batches
 from companion.storyworld.questionnaire import SPECIALS, vocabulary_of
 from companion.storyworld.views import tags
@@ -46,7 +46,7 @@ def masked_stories(seed: int) -> Iterator[Masked]:
     """Stories behind [CLS], 15 % of their words hidden."""
     draw = torch.Generator().manual_seed(seed)
     for rows in story_batches(WORLD, 16, seed):
-        real, ids = rows != IGNORED, readable(rows)
+        real, ids = rows != IGNORED, fill_ignored(rows)
         ids[:, 0] = CLS
         words = len(WORLD.vocabulary)
         yield mask_tokens(ids, real, mask_id=MASK, vocab_size=words, special_ids=(0, CLS), generator=draw)
@@ -56,8 +56,8 @@ def started() -> BertForPreTraining:
     """A BERT as its pre-training begins."""
     config = BertConfig(len(vocabulary_of(WORLD)), context_length=224, n_layers=4, n_heads=4, d_model=64)
     model = BertForPreTraining(config)
-    sinusoidal_start(model.bert)
-    matching_start(model)
+    sinusoidal_initialization(model.bert)
+    mimetic_initialization(model)
     return model
 
 
@@ -129,7 +129,10 @@ def main() -> None:
                 runs[name].append(score(tagger(body, labelled, seed), rows))
             runs["lexicon"].append(counted(stories, test, lambda words, place: words[place]))
             runs["neighbours"].append(counted(stories, test, beside))
-        cut = [error_cut(ours, theirs) for ours, theirs in zip(runs["masked words"], runs["scratch"], strict=True)]
+        cut = [
+            relative_error_reduction(ours, theirs)
+            for ours, theirs in zip(runs["masked words"], runs["scratch"], strict=True)
+        ]
         runs["error cut against scratch"] = cut
         for name, values in runs.items():
             row = {"method": name, "n": n, **interval(values)._asdict(), "scores": values}

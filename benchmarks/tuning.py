@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from companion.data.batch import IGNORED
 from companion.data.labelled import Labelled, Tagged, minibatches
-from companion.finetuning.gpt_classifier import LastTokenClassifier
+from companion.finetuning.gpt_classifier import GPTClassifier
 from companion.finetuning.heads import SequenceClassifier, TokenClassifier, predict
 from companion.finetuning.lora import add_lora
 from companion.losses.classification import classification_loss
@@ -23,11 +23,11 @@ from companion.losses.cross_entropy import cross_entropy
 from companion.metrics.classification import accuracy
 from companion.metrics.entities import entity_report
 from companion.models.gpt import GPT
-from companion.nn.initialization import sinusoidal_start
+from companion.nn.initialization import sinusoidal_initialization
 from companion.training import fit
 
 METHODS = ("scratch", "pre-trained", "frozen", "LoRA")
-Model = SequenceClassifier | TokenClassifier | LastTokenClassifier
+Model = SequenceClassifier | TokenClassifier | GPTClassifier
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ def body_of(folder: Path, *, fresh: bool) -> GPT:
     if not fresh:
         return trained
     body = GPT(trained.config)
-    sinusoidal_start(body)
+    sinusoidal_initialization(body)
     return body
 
 
 def learned(
     method: str, folder: Path, rows: Labelled, names: Sequence[str], setting: Setting, seed: int
-) -> tuple[LastTokenClassifier, float]:
+) -> tuple[GPTClassifier, float]:
     """Teach a model a task and return it with the processor seconds that it took.
 
     Args:
@@ -80,7 +80,7 @@ def learned(
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
     torch.manual_seed(seed)
-    model = LastTokenClassifier(body_of(folder, fresh=method == "scratch"), names)
+    model = GPTClassifier(body_of(folder, fresh=method == "scratch"), names)
     trained: nn.Module = model
     batches: Any = minibatches(rows, min(setting.batch_size, len(rows.inputs)), seed)
     loss: Any = classification_loss
@@ -112,7 +112,7 @@ def head_loss(head: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     return cross_entropy(head(vectors), labels)
 
 
-def features(model: LastTokenClassifier, rows: Labelled) -> tuple[Tensor, Tensor]:
+def features(model: GPTClassifier, rows: Labelled) -> tuple[Tensor, Tensor]:
     """Return the vectors that the head of a model reads, (n, d_model), and the labels (n,)."""
     head = model.classifier
     model.classifier = nn.Identity()  # type: ignore[assignment]

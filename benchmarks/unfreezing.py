@@ -32,11 +32,11 @@ from companion.finetuning.lora import add_lora
 from companion.losses.classification import tagging_loss
 from companion.metrics.entities import entity_report
 from companion.models.bert import BertForPreTraining
-from companion.nn.initialization import sinusoidal_start
+from companion.nn.initialization import sinusoidal_initialization
 from companion.storyworld import VERSION, Story, World, views
 from companion.storyworld.questionnaire import SPECIALS
 from companion.training import fit
-from companion.training.schedules import RateOf
+from companion.training.schedules import LearningRateMultiplier
 from companion.zoo.recipes.storyworld_bert import HELD_OUT_SEED, mean_wrong
 
 WORLD = World()
@@ -47,7 +47,7 @@ RATES = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3)  # of the sweep
 AT_ONCE = 2e-3  # for all layers at once; this and the rates below are from a coarse search on validation sentences
 T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}  # by seeds
 OLD_STORIES = WORLD.stories(40, HELD_OUT_SEED)
-WAYS: dict[str, tuple[float, Callable[[nn.Module], RateOf]]] = {
+WAYS: dict[str, tuple[float, Callable[[nn.Module], LearningRateMultiplier]]] = {
     "frozen features": (1e-1, frozen_features),
     "gradual unfreezing": (2e-3, lambda model: gradual_unfreezing(model, STEPS // 10)),
     "a rate for each layer": (2e-2, discriminative_rates),
@@ -91,7 +91,7 @@ def run(way: str, rate: float, seed: int, test: Texts, *, fresh: bool = False) -
     torch.manual_seed(seed)
     if fresh:
         whole = BertForPreTraining(whole.config)
-        sinusoidal_start(whole.bert)
+        sinusoidal_initialization(whole.bert)
     model = TokenClassifier(whole.bert, ROLES)
     own = WAYS[way][1](model) if way in WAYS else None
     if way in RANKS:
@@ -105,7 +105,7 @@ def run(way: str, rate: float, seed: int, test: Texts, *, fresh: bool = False) -
         learning_rate=rate,
         weight_decay=0.01,
         schedule="linear",
-        rate_of=own,
+        lr_multiplier=own,
         seed=seed,
         device="cpu",
         progress=False,

@@ -15,9 +15,9 @@ import report
 import torch
 from torch import Tensor, nn
 
-from companion.data.batch import IGNORED, readable
+from companion.data.batch import IGNORED, fill_ignored
 from companion.losses.permutation import Permuted, permutation_loss, permute
-from companion.metrics.language_model import gap_to_floor
+from companion.metrics.language_model import excess_nll
 from companion.models.xlnet import LeftToRight, XLNet, XLNetConfig
 from companion.storyworld import VERSION, World, rows, story_batches
 from companion.storyworld.optimum import fill_in
@@ -33,7 +33,7 @@ SETTING = {"optimizer": "muon", "weight_decay": 0.0, "schedule": "linear", "devi
 
 def permuted(stories: Tensor, share: float, draw: torch.Generator) -> Permuted:
     """Draw an order for each story."""
-    return permute(readable(stories), stories != IGNORED, share=share, generator=draw)
+    return permute(fill_ignored(stories), stories != IGNORED, share=share, generator=draw)
 
 
 def batches(share: float, seed: int) -> Iterator[Permuted]:
@@ -61,7 +61,7 @@ def measure(model: XLNet) -> dict[str, float]:
     order = third.order.masked_fill(told_last, LAID.size(1)).masked_fill(LAID == IGNORED, LAID.size(1) + 1)
     at = PLACES[:, None]
     alone = torch.zeros_like(LAID).scatter(1, at, 1).masked_fill(LAID == IGNORED, 2)
-    log_p = model(readable(LAID), order=alone, targets=at)[:, 0].log_softmax(-1)
+    log_p = model(fill_ignored(LAID), order=alone, targets=at)[:, 0].log_softmax(-1)
     surprise = -log_p.gather(1, LAID.gather(1, at)).mean().item()
     return {
         "last sixth of an order": permutation_loss(model, sixth).item(),
@@ -73,7 +73,7 @@ def measure(model: XLNet) -> dict[str, float]:
 
 def above_the_floor(model: nn.Module) -> float:
     """Of a causal model, over whole stories."""
-    return gap_to_floor(model, LAID, [story.log_probs for story in STORIES]).value
+    return excess_nll(model, LAID, [story.log_probs for story in STORIES]).value
 
 
 def from_the_left(model: LeftToRight, seed: int, learning_rate: float) -> float:

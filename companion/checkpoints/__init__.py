@@ -120,7 +120,7 @@ class Family(Protocol):
         """Return the content of ``config.json`` for a configuration."""
 
 
-def load(
+def load_model(
     model_class: Callable[[Any], Model],
     config_class: Callable[..., Any],
     family: Family,

@@ -14,7 +14,11 @@ from companion.checkpoints.bert_names import NAMES
 from companion.checkpoints.layout import Layout, Rule
 
 CLASSES = {"bert": "Bert", "roberta": "Roberta", "albert": "Albert", "distilbert": "DistilBert"}
-TASKS = {"sequence": "ForSequenceClassification", "token": "ForTokenClassification", "span": "ForQuestionAnswering"}
+HEAD_CLASSES = {
+    "sequence": "ForSequenceClassification",
+    "token": "ForTokenClassification",
+    "span": "ForQuestionAnswering",
+}
 DENSE = {"roberta": "classifier.dense", "distilbert": "pre_classifier"}  # where the head brings its own pooler
 POOLING = "pooling"  # a field of our own in config.json, which transformers passes over
 
@@ -69,11 +73,11 @@ class HeadFamily:
         return content | dict.fromkeys(own.get(config.family, ()), config.dropout)
 
     def _architecture(self, family: str) -> str:
-        return CLASSES[family] + TASKS[self.task]
+        return CLASSES[family] + HEAD_CLASSES[self.task]
 
     def _head(self, family: str) -> dict[str, str]:
         if self.task == "span":
-            return {"qa_outputs": "pointers"}
+            return {"qa_outputs": "qa_outputs"}
         if self.task == "sequence" and family == "roberta":
             return {DENSE[family]: "dense", "classifier.out_proj": "classifier"}
         if self.task == "sequence" and family == "distilbert":

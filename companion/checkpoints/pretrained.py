@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import nn
 
-from companion.checkpoints import Family, load, save
+from companion.checkpoints import Family, load_model, save
 
 
 class Pretrained(nn.Module):
@@ -34,7 +34,7 @@ class Pretrained(nn.Module):
             companion.checkpoints.CheckpointError: when there is none, it is another family's, a tensor is missing,
                 unexpected or of another size, or the weights are not safetensors.
         """
-        return load(cls, cls.config_class, cls.checkpoint_family, folder_or_hub_id)
+        return load_model(cls, cls.config_class, cls.checkpoint_family, folder_or_hub_id)
 
     def save_pretrained(
         self, folder: str | Path, dtype: torch.dtype | None = None, shard_bytes: int | None = None

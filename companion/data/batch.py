@@ -31,11 +31,11 @@ def padded(rows: Sequence[Sequence[int]], value: int = 0) -> tuple[Tensor, Tenso
     return laid, torch.arange(laid.size(1))[None] < lengths[:, None]
 
 
-def readable(ids: Tensor) -> Tensor:
+def fill_ignored(ids: Tensor) -> Tensor:
     """Return ids that a model can look up: token 0 in the place of padding."""
     return ids.masked_fill(ids == IGNORED, 0)
 
 
-def precise(x: Tensor) -> Tensor:
+def upcast(x: Tensor) -> Tensor:
     """Bring half precision to single, in which a logarithm of a sum is safe, and leave higher precision alone."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

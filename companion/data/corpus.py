@@ -13,7 +13,7 @@ from companion.data import hub, prose
 HUB = "hub:"
 
 
-def load(source: str | Path, **options: Any) -> list[str]:
+def read_documents(source: str | Path, **options: Any) -> list[str]:
     """Return the documents of a source.
 
     >>> len(load("pydoc", sources=["primer"])) > 100

@@ -44,7 +44,7 @@ class Tagged(NamedTuple):
     labels: Tensor
 
 
-class Asked(NamedTuple):
+class SpanQuestions(NamedTuple):
     """Texts that hold an answer; the first three as in :class:`Labelled`.
 
     Attributes:
@@ -59,8 +59,8 @@ class Asked(NamedTuple):
     ends: Tensor
 
 
-Rows = Labelled | Tagged | Asked
-SomeRows = TypeVar("SomeRows", Labelled, Tagged, Asked)
+Rows = Labelled | Tagged | SpanQuestions
+SomeRows = TypeVar("SomeRows", Labelled, Tagged, SpanQuestions)
 
 
 def labelled(encodings: Sequence[Encoding], labels: Sequence[str], names: Sequence[str]) -> Labelled:
@@ -100,7 +100,7 @@ def tagged(encodings: Sequence[Encoding], tags: Sequence[Sequence[str]], names: 
     return Tagged(inputs, types, mask, labels)
 
 
-def asked(encodings: Sequence[Encoding], spans: Sequence[tuple[int, int]]) -> Asked:
+def span_questions(encodings: Sequence[Encoding], spans: Sequence[tuple[int, int]]) -> SpanQuestions:
     """Make a batch of questions whose answers stand in the text.
 
     Args:
@@ -121,7 +121,7 @@ def asked(encodings: Sequence[Encoding], spans: Sequence[tuple[int, int]]) -> As
             raise ValueError(f"a span is words [begin, end) of 0 to {count}; got {(begin, end)} for text {row}")
         starts.append(first[0])
         ends.append(last[-1])
-    return Asked(inputs, types, mask, torch.tensor(starts), torch.tensor(ends))
+    return SpanQuestions(inputs, types, mask, torch.tensor(starts), torch.tensor(ends))
 
 
 def minibatches(rows: SomeRows, batch_size: int, seed: int = 0) -> Iterator[SomeRows]:

@@ -9,7 +9,7 @@ BERT-PKD    softened scores, [CLS] vectors between                         Sun e
 TinyBERT    embeddings, vectors and attention of every layer, then scores  Jiao et al. 2020, section 3
 ==========  =============================================================  =========================================
 
-Each loss takes what was :class:`companion.distillation.student.Seen` of the two; a :class:`Distiller` looks, and compares::
+Each loss takes what was :class:`companion.distillation.student.ModelOutputs` of the two; a :class:`Distiller` looks, and compares::
 
     fit(student, batches, loss=Distiller(teacher, pkd_loss, layers=skip_layers(2, 4)))
 
@@ -24,8 +24,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from companion.data.batch import IGNORED, precise
-from companion.distillation.student import Seen, check_layers, check_pair, look
+from companion.data.batch import IGNORED, upcast
+from companion.distillation.student import ModelOutputs, check_layers, check_pair, run_with_outputs
 from companion.losses.cross_entropy import cross_entropy
 
 STAGES = ("general", "task")
@@ -62,12 +62,14 @@ def soft_target_loss(
         student_logits, teacher_logits = student_logits[asked], teacher_logits[asked]  # (n, classes)
     if not student_logits.numel():
         raise ValueError("there must be a place where something is asked; got none")
-    log_p, log_q = (precise(z / temperature).log_softmax(-1) for z in (teacher_logits, student_logits))
+    log_p, log_q = (upcast(z / temperature).log_softmax(-1) for z in (teacher_logits, student_logits))
     divergence = F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(-1)
     return temperature**2 * divergence.mean()
 
 
-def hinton_loss(student: Seen, teacher: Seen, *, temperature: float = 2.0, alpha: float = 0.9) -> Tensor:
+def hinton_loss(
+    student: ModelOutputs, teacher: ModelOutputs, *, temperature: float = 2.0, alpha: float = 0.9
+) -> Tensor:
     """Return ``(1 - alpha) L_hard + alpha L_soft``: what is right, and what the teacher thinks (section 2).
 
     ``L_hard`` is the cross-entropy of the targets, at temperature 1. The paper found it best to give it less weight.
@@ -82,7 +84,11 @@ def hinton_loss(student: Seen, teacher: Seen, *, temperature: float = 2.0, alpha
 
 
 def distilbert_loss(
-    student: Seen, teacher: Seen, *, temperature: float = 2.0, weights: tuple[float, float, float] = (5.0, 2.0, 1.0)
+    student: ModelOutputs,
+    teacher: ModelOutputs,
+    *,
+    temperature: float = 2.0,
+    weights: tuple[float, float, float] = (5.0, 2.0, 1.0),
 ) -> Tensor:
     """Return DistilBERT's triple loss ``w_1 L_soft + w_2 L_hard + w_3 L_cos`` (Sanh et al. 2019, section 2).
 
@@ -100,8 +106,8 @@ def distilbert_loss(
 
 
 def pkd_loss(
-    student: Seen,
-    teacher: Seen,
+    student: ModelOutputs,
+    teacher: ModelOutputs,
     layers: Sequence[int],
     *,
     temperature: float = 5.0,
@@ -142,7 +148,7 @@ def pkd_loss(
 
 
 def tinybert_losses(
-    student: Seen, teacher: Seen, layers: Sequence[int], *, stage: str = "general"
+    student: ModelOutputs, teacher: ModelOutputs, layers: Sequence[int], *, stage: str = "general"
 ) -> dict[str, Tensor]:
     """Return the terms of TinyBERT's loss by name, each a mean of squares (Jiao et al. 2020, section 3.1).
 
@@ -185,7 +191,9 @@ def tinybert_losses(
     return terms
 
 
-def tinybert_loss(student: Seen, teacher: Seen, layers: Sequence[int], *, stage: str = "general") -> Tensor:
+def tinybert_loss(
+    student: ModelOutputs, teacher: ModelOutputs, layers: Sequence[int], *, stage: str = "general"
+) -> Tensor:
     """Return the sum of :func:`tinybert_losses`."""
     return torch.stack(list(tinybert_losses(student, teacher, layers, stage=stage).values())).sum()
 
@@ -211,7 +219,7 @@ class Distiller:
     """A teacher and a method of teaching, together a loss (student, batch) -> scalar as ``fit`` takes it."""
 
     def __init__(self, teacher: nn.Module, loss: Callable[..., Tensor], **settings: Any) -> None:
-        """Keep the teacher, whose weights never change, the loss (student's Seen, teacher's Seen) and its settings."""
+        """Keep the teacher, whose weights never change, the loss (student's outputs, teacher's outputs) and its settings."""
         self.teacher, self.loss, self.settings = teacher, loss, settings
 
     def __call__(self, model: nn.Module, batch: Any) -> Tensor:
@@ -219,7 +227,7 @@ class Distiller:
 
         Args:
             model: the student, in a :class:`companion.distillation.student.Student` where it is narrower than the teacher.
-            batch: see :func:`companion.distillation.student.look`.
+            batch: see :func:`companion.distillation.student.run_with_outputs`.
 
         Raises:
             ValueError: on another vocabulary, other labels, or weights that both models hold; and what the loss raises.
@@ -228,11 +236,11 @@ class Distiller:
         self.teacher.eval().to(next(model.parameters()).device)
         inside = self.loss is not hinton_loss  # which needs nothing but scores, and those are faster
         with torch.no_grad():
-            taught = look(self.teacher, batch, inside)
-        return self.loss(look(model, batch, inside), taught, **self.settings)
+            taught = run_with_outputs(self.teacher, batch, inside)
+        return self.loss(run_with_outputs(model, batch, inside), taught, **self.settings)
 
 
-def _real(seen: Seen) -> Tensor:
+def _real(seen: ModelOutputs) -> Tensor:
     """Boolean (batch, length), True = a real token: it sees itself."""
     return seen.visible.diagonal(dim1=1, dim2=2)
 

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from companion.data.batch import IGNORED, readable
+from companion.data.batch import IGNORED, fill_ignored
 from companion.data.labelled import Labelled, Tagged
-from companion.losses.causal import Answered
+from companion.losses.causal import Completions
 from companion.losses.classification import read
 from companion.losses.masked import Masked
 from companion.losses.sentences import Pretraining
@@ -139,7 +139,7 @@ class Student(nn.Module):
         self.model.save_pretrained(folder)
 
 
-class Seen(NamedTuple):
+class ModelOutputs(NamedTuple):
     """What a model says of a batch, and what happens inside it meanwhile.
 
     Attributes:
@@ -157,13 +157,13 @@ class Seen(NamedTuple):
     attention: Sequence[Tensor] = ()
 
 
-def look(model: nn.Module, batch: Any, inside: bool = True) -> Seen:
+def run_with_outputs(model: nn.Module, batch: Any, inside: bool = True) -> ModelOutputs:
     """Run a model on a batch, and note what it says and, unless told otherwise, what happens inside.
 
     Args:
         model: a BERT with a head, or a GPT; the hidden states of a :class:`Student` are projected.
         batch: of :mod:`companion.data.labelled` with labels or tags, or ``Masked`` or ``Pretraining`` (whose pairs are
-            not asked about); for a GPT texts (batch, length + 1) as for ``causal_loss``, or ``Answered``.
+            not asked about); for a GPT texts (batch, length + 1) as for ``causal_loss``, or ``Completions``.
         inside: whether to note hidden states and attention, which are slower to compute.
 
     Raises:
@@ -171,10 +171,10 @@ def look(model: nn.Module, batch: Any, inside: bool = True) -> Seen:
     """
     own = model.model if isinstance(model, Student) else model
     if not inside:
-        return Seen(*_asked(own, batch))
+        return ModelOutputs(*_asked(own, batch))
     with capture(own, detach=False) as record:
         asked = _asked(own, batch)
-    return Seen(
+    return ModelOutputs(
         *asked, model.projected(record.hidden) if isinstance(model, Student) else record.hidden, record.attention
     )
 
@@ -206,8 +206,8 @@ def _check_counts(n_student: int, n_teacher: int) -> None:
 def _asked(model: Any, batch: Any) -> tuple[Tensor, Tensor, Tensor]:
     """A model's logits, the targets, and which token sees which."""
     if isinstance(batch, Tensor):
-        batch = Answered(readable(batch[:, :-1]), batch[:, 1:])
-    if isinstance(batch, Answered):
+        batch = Completions(fill_ignored(batch[:, :-1]), batch[:, 1:])
+    if isinstance(batch, Completions):
         asked = batch.targets != IGNORED
         visible = causal_mask(asked.size(1), device=asked.device) & asked[:, :, None]
         return model(batch.inputs), batch.targets, visible

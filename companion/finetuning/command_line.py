@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from companion.finetuning.run import Settings
-from companion.finetuning.tasks import TASKS, Held, Task
+from companion.finetuning.tasks import PUBLIC_TASKS, Held, Task
 
 SETTINGS = ("epochs", "batch_size", "rate", "seed", "device")
 
@@ -21,7 +21,7 @@ def parser_of(program: str, description: str | None) -> argparse.ArgumentParser:
         prog=f"python -m {program}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     usual = Settings()
-    parser.add_argument("--task", choices=TASKS, required=True)
+    parser.add_argument("--task", choices=PUBLIC_TASKS, required=True)
     parser.add_argument("--out", type=Path, required=True, help="a folder; what is cut off in it goes on")
     parser.add_argument("--data", help="a folder in the hub's layout, or an id on the hub; the task's own else")
     parser.add_argument("--revision", help="of the data on the hub, such as refs/convert/parquet")
@@ -42,7 +42,7 @@ def execute(given: argparse.Namespace, work: Callable[..., dict[str, Held]]) -> 
         work: (task, settings=…, the other options) -> the held-out result of each model, by its name.
     """
     options: dict[str, Any] = vars(given)
-    task = TASKS[options.pop("task")]
+    task = PUBLIC_TASKS[options.pop("task")]
     try:
         settings = Settings(**{name: options.pop(name) for name in SETTINGS})
         rows = work(task, settings=settings, **options)

@@ -17,7 +17,7 @@ from companion.checkpoints.gpt2_heads import ClassifierFamily
 from companion.models.gpt import GPT, GPTConfig
 
 
-class LastTokenClassifier(nn.Module):
+class GPTClassifier(nn.Module):
     """One label for a whole text: ``softmax(W h_n)``, h_n the vector of its last token (section 3.2, eq. 3)."""
 
     def __init__(self, gpt: GPT, labels: Sequence[str]) -> None:
@@ -64,15 +64,15 @@ class LastTokenClassifier(nn.Module):
         return self.classifier(self.dropout(hidden[torch.arange(len(ids), device=ids.device), last]))
 
     @classmethod
-    def from_pretrained(cls, folder_or_hub_id: str | Path) -> "LastTokenClassifier":
+    def from_pretrained(cls, folder_or_hub_id: str | Path) -> "GPTClassifier":
         """Load a ``GPT2ForSequenceClassification``, with the names of its labels.
 
         Raises:
-            companion.checkpoints.CheckpointError: see :func:`companion.checkpoints.load`; also for another head's file.
+            companion.checkpoints.CheckpointError: see :func:`companion.checkpoints.load_model`; also for another head's file.
         """
         folder = checkpoints.locate(folder_or_hub_id)
         labels = read_labels(folder, ["gpt2"])
-        return checkpoints.load(lambda config: cls(GPT(config), labels), GPTConfig, ClassifierFamily(), folder)
+        return checkpoints.load_model(lambda config: cls(GPT(config), labels), GPTConfig, ClassifierFamily(), folder)
 
     def save_pretrained(self, folder: str | Path, shard_bytes: int | None = None) -> None:
         """Write a checkpoint that ``transformers`` loads, with the names of the labels.

@@ -81,13 +81,13 @@ class SequenceClassifier(nn.Module):
         """Load a ``…ForSequenceClassification`` of the four families, with the names of its labels.
 
         Raises:
-            companion.checkpoints.CheckpointError: see :func:`companion.checkpoints.load`; also for another head's file.
+            companion.checkpoints.CheckpointError: see :func:`companion.checkpoints.load_model`; also for another head's file.
         """
         folder = checkpoints.locate(folder_or_hub_id)
         labels, pooling = read_labels(folder), read_pooling(folder)
         family = HeadFamily("token", first_token=True) if pooling == "cls" else HeadFamily("sequence")
         body = _without_pooler if pooling == "cls" else Bert
-        return checkpoints.load(lambda config: cls(body(config), labels, pooling), BertConfig, family, folder)
+        return checkpoints.load_model(lambda config: cls(body(config), labels, pooling), BertConfig, family, folder)
 
     def save_pretrained(self, folder: str | Path, shard_bytes: int | None = None) -> None:
         """Write a checkpoint that ``transformers`` loads, with the names of the labels.
@@ -123,14 +123,14 @@ class TokenClassifier(nn.Module):
         folder = checkpoints.locate(folder_or_hub_id)
         labels = read_labels(folder)
         family = HeadFamily("token")
-        return checkpoints.load(lambda config: cls(_without_pooler(config), labels), BertConfig, family, folder)
+        return checkpoints.load_model(lambda config: cls(_without_pooler(config), labels), BertConfig, family, folder)
 
     def save_pretrained(self, folder: str | Path, shard_bytes: int | None = None) -> None:
         """Write a checkpoint that ``transformers`` loads, with the names of the labels."""
         checkpoints.save(self, HeadFamily("token", self.labels), folder, shard_bytes=shard_bytes)
 
 
-class SpanAnswerer(nn.Module):
+class ExtractiveQA(nn.Module):
     """An answer as a span of the text: two scores a token, for starting and for ending the answer (section 4.2)."""
 
     def __init__(self, bert: Bert) -> None:
@@ -138,19 +138,19 @@ class SpanAnswerer(nn.Module):
         super().__init__()
         self.config = bert.config
         self.bert = bert
-        self.pointers = _new(bert.config.d_model, 2)
+        self.qa_outputs = _new(bert.config.d_model, 2)
 
     def forward(
         self, ids: Tensor, token_type_ids: Tensor | None = None, attention_mask: Tensor | None = None
     ) -> Tensor:
         """Score each token as the first and as the last of the answer: (batch, length, 2); arguments as Bert's."""
-        return self.pointers(self.bert(ids, token_type_ids, attention_mask))
+        return self.qa_outputs(self.bert(ids, token_type_ids, attention_mask))
 
     @classmethod
-    def from_pretrained(cls, folder_or_hub_id: str | Path) -> "SpanAnswerer":
+    def from_pretrained(cls, folder_or_hub_id: str | Path) -> "ExtractiveQA":
         """Load a ``…ForQuestionAnswering``; errors as :meth:`SequenceClassifier.from_pretrained`."""
         family = HeadFamily("span")
-        return checkpoints.load(lambda config: cls(_without_pooler(config)), BertConfig, family, folder_or_hub_id)
+        return checkpoints.load_model(lambda config: cls(_without_pooler(config)), BertConfig, family, folder_or_hub_id)
 
     def save_pretrained(self, folder: str | Path, shard_bytes: int | None = None) -> None:
         """Write a checkpoint that ``transformers`` loads."""

@@ -1,6 +1,6 @@
 """Which layer learns when, and how fast: frozen features, layers thawed one after another, a rate for each layer.
 
-Each function here returns what :func:`companion.training.fit` takes as ``rate_of``: (a parameter's name, step) -> its
+Each function here returns what :func:`companion.training.fit` takes as ``lr_multiplier``: (a parameter's name, step) -> its
 share of the learning rate, 0 = frozen. Chapter: ``book/algorithms/finetuning.ipynb``. Source: Howard & Ruder 2018,
 "Universal Language Model Fine-tuning for Text Classification", sections 3.2 and 3.3.
 """
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from companion.training.schedules import RateOf
+from companion.training.schedules import LearningRateMultiplier
 
 BLOCK = re.compile(r"(.*\.)?blocks\.\d+\.")
 
@@ -40,7 +40,7 @@ def layers(model: nn.Module) -> dict[str, int]:
     return {name: last + 1 if name in outside and number == last else number for name, number in numbers.items()}
 
 
-def unfreezing(model: nn.Module, first_steps: Mapping[int, int]) -> RateOf:
+def unfreezing(model: nn.Module, first_steps: Mapping[int, int]) -> LearningRateMultiplier:
     """Let each layer that is named train from its step on; all others stay as they are.
 
     Args:
@@ -62,12 +62,12 @@ def unfreezing(model: nn.Module, first_steps: Mapping[int, int]) -> RateOf:
     return lambda name, step: float(step >= first_steps.get(numbers[name], math.inf))
 
 
-def frozen_features(model: nn.Module) -> RateOf:
+def frozen_features(model: nn.Module) -> LearningRateMultiplier:
     """Train what comes after the blocks, and nothing else: the body's vectors are features, given once and for all."""
     return unfreezing(model, {max(layers(model).values()): 1})
 
 
-def gradual_unfreezing(model: nn.Module, every: int) -> RateOf:
+def gradual_unfreezing(model: nn.Module, every: int) -> LearningRateMultiplier:
     """Train the head first, and every so many steps the next layer below as well (section 3.3).
 
     The layer nearest the head knows most of the old task and least of language, so it is thawed first.
@@ -85,7 +85,7 @@ def gradual_unfreezing(model: nn.Module, every: int) -> RateOf:
     return unfreezing(model, {layer: 1 + (top - layer) * every for layer in range(top + 1)})
 
 
-def discriminative_rates(model: nn.Module, factor: float = 2.6) -> RateOf:
+def discriminative_rates(model: nn.Module, factor: float = 2.6) -> LearningRateMultiplier:
     """Give each layer the rate of the layer above it divided by ``factor`` (section 3.2; 2.6 is the paper's).
 
     ``share_l = factor^-(L - l)``, L the head's number: what is general, below, moves less than what is special, above.
@@ -100,6 +100,6 @@ def discriminative_rates(model: nn.Module, factor: float = 2.6) -> RateOf:
     return lambda name, step: factor ** (numbers[name] - top)
 
 
-def combined(*rates: RateOf) -> RateOf:
+def combined(*rates: LearningRateMultiplier) -> LearningRateMultiplier:
     """Multiply shares: gradual unfreezing *and* a rate for each layer, say."""
     return lambda name, step: math.prod(rate(name, step) for rate in rates)

@@ -67,7 +67,7 @@ def finetune(
     """Put a new head on a pre-trained body, train both on a dataset's labels, and keep the best in a folder.
 
     Args:
-        task: one of :data:`companion.finetuning.tasks.TASKS`.
+        task: one of :data:`companion.finetuning.tasks.PUBLIC_TASKS`.
         out: the folder; a run in it that was cut off goes on.
         model: a folder with a checkpoint and its ``tokenizer.json``, or an id on the hub; the task's when not given.
         data: a folder in the hub's layout, or an id on the hub; the task's when not given.
@@ -81,7 +81,7 @@ def finetune(
     Raises:
         ValueError: when ``out`` holds a run with other settings, or the model's own folder; see also
             :func:`companion.finetuning.tasks.read_parts` and :func:`companion.training.fit`.
-        companion.checkpoints.CheckpointError: see :func:`companion.checkpoints.load`.
+        companion.checkpoints.CheckpointError: see :func:`companion.checkpoints.load_model`.
         FileNotFoundError: when there is no tokenizer, or no such dataset.
     """
     settings = settings or Settings()

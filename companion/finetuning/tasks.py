@@ -47,7 +47,7 @@ class Task:
     held_out: str
 
 
-TASKS = {
+PUBLIC_TASKS = {
     "sst2": Task(  # its test texts have no labels
         SequenceClassifier, "accuracy", "stanfordnlp/sst2", None, "google-bert/bert-base-uncased", None, "validation"
     ),

@@ -9,12 +9,12 @@ import math
 import torch
 from torch import Tensor
 
-from companion.generation.decoding import Continuation
+from companion.generation.decoding import DecodingState
 
 
 @torch.no_grad()
 def beam_search(
-    texts: Continuation, max_new_tokens: int, *, beams: int, length_penalty: float = 1.0, stop: int | None = None
+    texts: DecodingState, max_new_tokens: int, *, beams: int, length_penalty: float = 1.0, stop: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Add the best continuation that is found while the ``beams`` likeliest unfinished ones are followed.
 

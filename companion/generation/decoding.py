@@ -11,7 +11,7 @@ from torch import Tensor
 from companion.nn.checks import check_mask
 
 
-class Continuation:
+class DecodingState:
     """Texts that a decoder-only model goes on with: the prompts are where they begin.
 
     Attributes:
@@ -70,7 +70,7 @@ class Continuation:
             )
 
 
-class Answer(Continuation):
+class EncoderDecoderState(DecodingState):
     """Texts that the decoder of an encoder–decoder model writes about the source that the encoder has read."""
 
     def __init__(self, model: Any, ids: Tensor, attention_mask: Tensor | None = None, use_cache: bool = True) -> None:
@@ -93,7 +93,7 @@ class Answer(Continuation):
         self.cache = model.new_cache(ids.size(1)) if use_cache else None
 
     def reorder(self, rows: Tensor) -> None:
-        """See :meth:`Continuation.reorder`."""
+        """See :meth:`DecodingState.reorder`."""
         super().reorder(rows)
         self.memory = self.memory[rows]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from companion.data.batch import padded
 from companion.generation.beam_search import beam_search
-from companion.generation.decoding import Answer, Continuation
+from companion.generation.decoding import DecodingState, EncoderDecoderState
 from companion.nn.checks import check_ids
 
 
@@ -149,7 +149,7 @@ def generate(
     return texts.ids
 
 
-def _begin(model: Any, ids: Tensor, mask: Tensor | None, max_new_tokens: int, use_cache: bool) -> Continuation:
+def _begin(model: Any, ids: Tensor, mask: Tensor | None, max_new_tokens: int, use_cache: bool) -> DecodingState:
     """Stand where the first new token goes, after making sure that the last one fits."""
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens must be at least 1; got {max_new_tokens}")
@@ -161,7 +161,7 @@ def _begin(model: Any, ids: Tensor, mask: Tensor | None, max_new_tokens: int, us
             f"{before} {what} and {max_new_tokens} new ones are {before + max_new_tokens}; "
             f"the context holds {model.config.context_length}"
         )
-    return (Answer if answers else Continuation)(model, ids, mask, use_cache)
+    return (EncoderDecoderState if answers else DecodingState)(model, ids, mask, use_cache)
 
 
 def _check_search(**settings: tuple[Any, Any]) -> None:

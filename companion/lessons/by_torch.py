@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def attend(x: Tensor, memory: Tensor, layer: Any, causal: bool = False) -> Tensor:
+def multi_head_attention(x: Tensor, memory: Tensor, layer: Any, causal: bool = False) -> Tensor:
     """Let ``x`` (n, d) read ``memory`` (m, d) through PyTorch's multi-head attention."""
     inputs = (layer.query, layer.key, layer.value)
     weight = torch.cat([part.weight for part in inputs])
@@ -26,7 +26,7 @@ def attend(x: Tensor, memory: Tensor, layer: Any, causal: bool = False) -> Tenso
     return output[:, 0]
 
 
-def norm(x: Tensor, layer: Any) -> Tensor:
+def layer_norm(x: Tensor, layer: Any) -> Tensor:
     """Normalise by PyTorch's layer norm."""
     return F.layer_norm(x, (x.size(-1),), layer.weight, layer.bias, layer.eps)
 
@@ -41,6 +41,6 @@ def linear(x: Tensor, layer: Any) -> Tensor:
     return F.linear(x, layer.weight, layer.bias)
 
 
-def relu_network(x: Tensor, layer: Any) -> Tensor:
+def relu_ffn(x: Tensor, layer: Any) -> Tensor:
     """Widen, rectify and narrow by PyTorch's functions."""
     return linear(F.relu(linear(x, layer.expand)), layer.contract)

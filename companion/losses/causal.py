@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from companion.data.batch import IGNORED, padded, readable
+from companion.data.batch import IGNORED, fill_ignored, padded
 from companion.losses.cross_entropy import cross_entropy
 from companion.nn.masks import causal_mask
 
@@ -33,10 +33,10 @@ def causal_loss(model: nn.Module, ids: Tensor) -> Tensor:
         raise ValueError(
             f"ids must be (batch, length >= 2), one token to read and one to predict; got {tuple(ids.shape)}"
         )
-    return cross_entropy(model(readable(ids[:, :-1])), ids[:, 1:])
+    return cross_entropy(model(fill_ignored(ids[:, :-1])), ids[:, 1:])
 
 
-class Answered(NamedTuple):
+class Completions(NamedTuple):
     """Prompts with their answers, of which only the answers are asked.
 
     Attributes:
@@ -54,7 +54,7 @@ class Answered(NamedTuple):
         return causal_mask(length, device=self.inputs.device).expand(len(self.inputs), -1, -1)
 
 
-def answered(prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> Answered:
+def completions(prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> Completions:
     """Make a batch for fine-tuning a model that writes: each row a prompt and the answer that shall follow it.
 
     Args:
@@ -69,10 +69,10 @@ def answered(prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]])
     inputs, _ = padded([[*prompt, *answer[:-1]] for prompt, answer in zip(prompts, answers, strict=True)])
     asked = [[IGNORED] * (len(prompt) - 1) + [*answer] for prompt, answer in zip(prompts, answers, strict=True)]
     targets, _ = padded(asked, IGNORED)
-    return Answered(inputs, targets)
+    return Completions(inputs, targets)
 
 
-def answer_loss(model: nn.Module, batch: Answered) -> Tensor:
+def completion_loss(model: nn.Module, batch: Completions) -> Tensor:
     """Return the mean negative log-likelihood of the answers' tokens given the prompts, in nats.
 
     ``L = -1/n sum_t log p(y_t | x, y_<t)``, x the prompt and y the answer; no token of x is asked for.

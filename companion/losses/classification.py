@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from companion.data.batch import IGNORED
-from companion.data.labelled import Asked, Labelled, Rows, Tagged
+from companion.data.labelled import Labelled, Rows, SpanQuestions, Tagged
 from companion.losses.cross_entropy import cross_entropy
 
 
@@ -49,7 +49,7 @@ def tagging_loss(model: nn.Module, batch: Tagged) -> Tensor:
     return cross_entropy(logits, batch.labels)
 
 
-def span_loss(model: nn.Module, batch: Asked) -> Tensor:
+def span_loss(model: nn.Module, batch: SpanQuestions) -> Tensor:
     """Return the mean negative log-likelihood of the answer's first and of its last token, in nats.
 
     ``L = -1/2 (log p_start(s) + log p_end(e))``, each a softmax over the text's real tokens (section 4.2).

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from companion.data.batch import precise
+from companion.data.batch import upcast
 
 
 class Views(NamedTuple):
@@ -52,7 +52,7 @@ def contrastive_loss(a: Tensor, b: Tensor, temperature: float = 0.05) -> Tensor:
         raise ValueError(f"a and b must both be (n >= 2, d); got {tuple(a.shape)} and {tuple(b.shape)}")
     if not temperature > 0:
         raise ValueError(f"temperature must be above 0; got {temperature}")
-    return F.cross_entropy(precise(similarity(a, b)) / temperature, torch.arange(len(a), device=a.device))
+    return F.cross_entropy(upcast(similarity(a, b)) / temperature, torch.arange(len(a), device=a.device))
 
 
 def views_loss(model: nn.Module, batch: Views) -> Tensor:

@@ -6,7 +6,7 @@ Chapter: ``book/formulas/losses.ipynb``.
 import torch.nn.functional as F
 from torch import Tensor
 
-from companion.data.batch import IGNORED, precise
+from companion.data.batch import IGNORED, upcast
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -23,4 +23,4 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
         raise ValueError(f"logits must be (*targets, vocab); got {tuple(logits.shape)} for {tuple(targets.shape)}")
     if bool((targets == IGNORED).all()):
         raise ValueError(f"each of the {targets.numel()} targets is {IGNORED}, padding; there is nothing to predict")
-    return F.cross_entropy(precise(logits).flatten(0, -2), targets.flatten(), ignore_index=IGNORED)
+    return F.cross_entropy(upcast(logits).flatten(0, -2), targets.flatten(), ignore_index=IGNORED)

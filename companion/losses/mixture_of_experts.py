@@ -9,10 +9,10 @@ from torch import Tensor
 
 from companion.data.batch import IGNORED
 from companion.losses.causal import causal_loss
-from companion.nn.mixture_of_experts import balance_loss, record_routing
+from companion.nn.mixture_of_experts import load_balancing_loss, record_routing
 
 
-def balanced_loss(model: Any, ids: Tensor, weight: float = 0.01) -> Tensor:
+def causal_loss_with_load_balancing(model: Any, ids: Tensor, weight: float = 0.01) -> Tensor:
     """Return ``L_causal + weight * L_balance``.
 
     Args:
@@ -25,4 +25,4 @@ def balanced_loss(model: Any, ids: Tensor, weight: float = 0.01) -> Tensor:
     """
     with record_routing(model) as logits:
         loss = causal_loss(model, ids)
-    return loss + weight * balance_loss(logits, model.config.experts_per_token, ids[:, :-1] != IGNORED)
+    return loss + weight * load_balancing_loss(logits, model.config.experts_per_token, ids[:, :-1] != IGNORED)

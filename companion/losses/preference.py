@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from companion.data.batch import precise
+from companion.data.batch import upcast
 
 
 def dpo_loss(
@@ -47,8 +47,8 @@ def dpo_loss(
             raise ValueError(f"log-probabilities are finite and at most 0; {name} has {_worst(values)}")
     if not 0 < beta < float("inf"):
         raise ValueError(f"beta must be positive and finite; got {beta}")
-    moved = precise(policy_chosen) - precise(policy_rejected)
-    at_first = precise(reference_chosen) - precise(reference_rejected)
+    moved = upcast(policy_chosen) - upcast(policy_rejected)
+    at_first = upcast(reference_chosen) - upcast(reference_rejected)
     return -F.logsigmoid(beta * (moved - at_first.detach())).mean()
 
 

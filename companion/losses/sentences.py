@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from companion.data.batch import padded, precise
+from companion.data.batch import padded, upcast
 from companion.losses.cross_entropy import cross_entropy
 from companion.losses.masked import mask_tokens
 
@@ -143,7 +143,7 @@ def pretraining_loss(model: nn.Module, batch: Pretraining) -> Tensor:
     logits, pair_logits = model(batch.inputs, batch.token_type_ids, batch.visible[:, 0])
     if pair_logits is None:
         raise ValueError(f"{type(model).__name__} has no head for pairs of sentences; train it with masked_loss")
-    return cross_entropy(logits, batch.targets) + F.cross_entropy(precise(pair_logits), batch.labels)
+    return cross_entropy(logits, batch.targets) + F.cross_entropy(upcast(pair_logits), batch.labels)
 
 
 def _cut(documents: Sequence[Sentences], generator: torch.Generator | None) -> list[tuple[list[int], list[int]]]:

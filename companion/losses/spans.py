@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from companion.data.batch import IGNORED, padded, readable
+from companion.data.batch import IGNORED, fill_ignored, padded
 from companion.losses.cross_entropy import cross_entropy
 from companion.losses.selection import check_share, compact, pick, real_tokens, rounded
 from companion.nn.masks import causal_mask
@@ -125,7 +125,7 @@ def pairs(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], *,
 def teach(inputs: Tensor, attention_mask: Tensor, targets: Tensor, start_id: int) -> Seq2Seq:
     """Add what the decoder reads while it is taught: the right target one step late (teacher forcing)."""
     late = F.pad(targets[:, :-1], (1, 0), value=start_id)
-    return Seq2Seq(inputs, attention_mask, readable(late), targets)
+    return Seq2Seq(inputs, attention_mask, fill_ignored(late), targets)
 
 
 def sequence_loss(model: nn.Module, batch: Seq2Seq) -> Tensor:

@@ -64,7 +64,7 @@ def t_quantile(freedom: int, level: float = 0.95) -> float:
     return math.sqrt(freedom) * math.tan(low)
 
 
-def error_cut(score: float, baseline: float) -> float:
+def relative_error_reduction(score: float, baseline: float) -> float:
     """Return the share of a baseline's error that is gone: ``1 - (1 - score) / (1 - baseline)``; below 0 = more error.
 
     Args:

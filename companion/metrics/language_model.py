@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from companion.data.batch import IGNORED, precise, readable
+from companion.data.batch import IGNORED, fill_ignored, upcast
 from companion.losses import causal_loss
 
 
@@ -67,7 +67,7 @@ def cross_entropy(model: nn.Module, stream: Tensor, batch_size: int = 8, length:
 
 
 @torch.inference_mode()
-def surprisals(model: nn.Module, rows: Tensor, batch_size: int = 64) -> Tensor:
+def token_nll(model: nn.Module, rows: Tensor, batch_size: int = 64) -> Tensor:
     """Return ``-log p(token | the tokens before it in its row)`` for each token but the first, in nats.
 
     Args:
@@ -80,8 +80,8 @@ def surprisals(model: nn.Module, rows: Tensor, batch_size: int = 64) -> Tensor:
     """
     device, parts = _device(model), []
     for batch in rows.split(batch_size):
-        log_probs = precise(model(readable(batch[:, :-1]).to(device))).log_softmax(-1)
-        target = readable(batch[:, 1:]).to(device)
+        log_probs = upcast(model(fill_ignored(batch[:, :-1]).to(device))).log_softmax(-1)
+        target = fill_ignored(batch[:, 1:]).to(device)
         nats = -log_probs.gather(-1, target[..., None])[..., 0].cpu()  # (batch, length)
         parts.append(nats.masked_fill(batch[:, 1:].cpu() == IGNORED, torch.nan))
     return torch.cat(parts)
@@ -114,16 +114,14 @@ def story_cross_entropy(model: nn.Module, rows: Tensor, batch_size: int = 64) ->
     """Return the cross-entropy over stories, as :func:`companion.losses.causal_loss` of all rows at once.
 
     Args:
-        model: see :func:`surprisals`.
+        model: see :func:`token_nll`.
         rows: see there.
         batch_size: see there.
     """
-    return per_token(surprisals(model, rows, batch_size))
+    return per_token(token_nll(model, rows, batch_size))
 
 
-def gap_to_floor(
-    model: nn.Module, rows: Tensor, log_probs: Sequence[Sequence[float]], batch_size: int = 64
-) -> Estimate:
+def excess_nll(model: nn.Module, rows: Tensor, log_probs: Sequence[Sequence[float]], batch_size: int = 64) -> Estimate:
     """Return how many nats per token the model loses to the process that told the stories.
 
     The difference is taken token by token, on the same stories, so what makes a story hard for both does not count as
@@ -131,7 +129,7 @@ def gap_to_floor(
     negative.
 
     Args:
-        model: see :func:`surprisals`.
+        model: see :func:`token_nll`.
         rows: see there.
         log_probs: for each row, the exact log-probability of each token but the first, in nats.
         batch_size: stories computed at once.
@@ -139,7 +137,7 @@ def gap_to_floor(
     Raises:
         ValueError: when the numbers of rows or of tokens do not agree.
     """
-    return per_token(surprisals(model, rows, batch_size) + padded_like(rows, log_probs))
+    return per_token(token_nll(model, rows, batch_size) + padded_like(rows, log_probs))
 
 
 def padded_like(rows: Tensor, values: Sequence[Sequence[float]]) -> Tensor:

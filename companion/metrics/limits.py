@@ -38,7 +38,7 @@ def next_token(model: nn.Module, prompts: Sequence[Sequence[int]], batch_size: i
     return torch.cat(parts)
 
 
-def separation(high: Tensor, low: Tensor) -> float:
+def auroc(high: Tensor, low: Tensor) -> float:
     """Return how often a random one of the first numbers is above a random one of the second; a tie is half.
 
     ``A = 1 / (m n) sum_i sum_j ([a_i > b_j] + [a_i = b_j] / 2)``, the area under the ROC curve: 1 when one threshold

@@ -14,7 +14,7 @@ from companion.nn.positions import rotary_frequencies, sinusoidal_positions
 
 
 @torch.no_grad()
-def sinusoidal_start(model: nn.Module, scale: float = 0.1, base: float = 1000.0) -> None:
+def sinusoidal_initialization(model: nn.Module, scale: float = 0.1, base: float = 1000.0) -> None:
     """Let a model's *learned* positions begin as sines, and its token embeddings as noise of the same size.
 
     Nothing is added to the model: only the numbers that training begins with are others. Neighbouring positions start
@@ -37,12 +37,12 @@ def sinusoidal_start(model: nn.Module, scale: float = 0.1, base: float = 1000.0)
 
 
 @torch.no_grad()
-def matching_start(model: nn.Module, scale: float = 0.1) -> None:
+def mimetic_initialization(model: nn.Module, scale: float = 0.1) -> None:
     """Fit the size of the matrices to the model's width, and let equal tokens attend to each other from the start.
 
     Each matrix W is drawn from N(0, 1 / d_model), and in every self-attention the key's matrix begins equal to the
     query's, so that the score of a vector x with itself is ``|W x|^2 / sqrt(d_head)``, above that of most others.
-    Segments begin as large as :func:`companion.nn.initialization.sinusoidal_start` makes tokens and positions. Nothing is
+    Segments begin as large as :func:`companion.nn.initialization.sinusoidal_initialization` makes tokens and positions. Nothing is
     added to the model: only the numbers that training begins with are others. A matrix that is an embedding too is
     left alone.
 
@@ -68,12 +68,14 @@ def matching_start(model: nn.Module, scale: float = 0.1) -> None:
 
 
 @torch.no_grad()
-def neighbour_start(model: nn.Module, offsets: Sequence[int], sharpness: float = 4.0, base: float = 1000.0) -> None:
+def positional_initialization(
+    model: nn.Module, offsets: Sequence[int], sharpness: float = 4.0, base: float = 1000.0
+) -> None:
     """Let the heads of the first layer begin by looking a few tokens back, each by its own number of tokens.
 
     Which word a place, a thing or an answer goes with depends first of all on what stands right beside it, and a model
     that has to find that out from random numbers takes very long. On top of
-    :func:`companion.nn.initialization.sinusoidal_start` the tokens and segments leave the d_head fastest dimensions of the
+    :func:`companion.nn.initialization.sinusoidal_initialization` the tokens and segments leave the d_head fastest dimensions of the
     embedding to the positions; the key matrix of each head copies these, and the query matrix turns each of their pairs
     by the angle of its offset k: ``q_t = s PE(t - k)`` and ``k_u = s PE(u)``, so that the score
     ``s^2 sum_i cos(w_i (t - k - u)) / sqrt(d_head)`` is highest at ``u = t - k``. All heads read the same d_head
@@ -95,7 +97,7 @@ def neighbour_start(model: nn.Module, offsets: Sequence[int], sharpness: float =
         raise ValueError(f"each of the {first.n_heads} heads needs an offset; got {list(offsets)}")
     if d_head % 2:
         raise ValueError(f"a head must hold pairs of sine and cosine, so its width must be even; got {d_head}")
-    sinusoidal_start(model, base=base)
+    sinusoidal_initialization(model, base=base)
     for name, module in model.named_modules():
         if isinstance(module, nn.Embedding) and name.endswith(("token_embedding", "segment_embedding")):
             module.weight[:, :d_head] = 0

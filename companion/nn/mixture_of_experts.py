@@ -103,7 +103,9 @@ def record_routing(model: nn.Module) -> Iterator[list[Tensor]]:
             handle.remove()
 
 
-def balance_loss(logits: Sequence[Tensor], experts_per_token: int, attention_mask: Tensor | None = None) -> Tensor:
+def load_balancing_loss(
+    logits: Sequence[Tensor], experts_per_token: int, attention_mask: Tensor | None = None
+) -> Tensor:
     """Return how unevenly the experts are used: ``experts_per_token`` when all alike, up to ``n_experts``.
 
     ``L = n_experts sum_e f_e P_e``, with f_e the choices of expert e a token and P_e its mean probability, over all

@@ -12,7 +12,7 @@ from typing import Any
 FOLDERS = (Path(__file__).parents[1] / "benchmark_results", Path(__file__).parents[2] / "benchmarks" / "results")
 
 
-def load(subject: str) -> dict[str, Any]:
+def benchmark_table(subject: str) -> dict[str, Any]:
     """Return the table of a subject, such as "parity".
 
     Raises:

@@ -80,7 +80,7 @@ class LanguageModel:
         return training_flops(met, self.tokens)
 
 
-def load() -> tuple[LanguageModel, ...]:
+def timeline_models() -> tuple[LanguageModel, ...]:
     """Return the models in the order of their dates."""
     text = (resources.files("companion.plots") / "timeline.csv").read_text(encoding="utf8")
     models = [_model(row) for row in csv.DictReader(text.splitlines())]
@@ -93,7 +93,7 @@ def model(name: str) -> LanguageModel:
     Raises:
         ValueError: when the timeline has none of that name.
     """
-    found = {one.name: one for one in load()}
+    found = {one.name: one for one in timeline_models()}
     if name not in found:
         raise ValueError(f"the timeline has no model {name!r}; it has {', '.join(found)}")
     return found[name]

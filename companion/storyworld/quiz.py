@@ -58,7 +58,7 @@ def _question(story: Story, event: Event) -> Question:
 
 
 @torch.no_grad()
-def answers(model: nn.Module, questions: Sequence[Question]) -> list[tuple[str, ...]]:
+def predictions(model: nn.Module, questions: Sequence[Question]) -> list[tuple[str, ...]]:
     """Let the model go on after each prompt, always with its likeliest token, for as many tokens as the answer has.
 
     The model's own first word stands before it when it chooses the second.
@@ -98,7 +98,7 @@ def accuracy(model: nn.Module, stories: Sequence[Story], seed: int = 0) -> dict[
     shares = {}
     for kind in QUESTIONS:
         questions = ask(stories, kind, seed)
-        right = [given == q.answer for given, q in zip(answers(model, questions), questions, strict=True)]
+        right = [given == q.answer for given, q in zip(predictions(model, questions), questions, strict=True)]
         shares[kind] = sum(right) / len(right)
     return shares
 

@@ -176,7 +176,7 @@ def sentence_order(stories: Sequence[Story], seed: int = 0) -> list[Example]:
     return examples
 
 
-TASKS: dict[str, Callable[[Sequence[Story]], list[Example]]] = {
+CLASSIFICATION_TASKS: dict[str, Callable[[Sequence[Story]], list[Example]]] = {
     "genre": genre,
     "sentiment": sentiment,
     "meeting": meeting,

@@ -21,7 +21,7 @@ from companion.models.t5 import T5
 from companion.storyworld import QUESTIONS, Story, World
 from companion.storyworld.language import tagged
 from companion.storyworld.views import questions, summary, told
-from companion.training.schedules import RateOf
+from companion.training.schedules import LearningRateMultiplier
 
 START, END = "<pad>", "</s>"  # as in T5, whose decoder begins with the token of padding
 PREFIXES = ("translate to Chinese:", "translate to English:", "summarize:", "question:", "context:")  # a token each
@@ -63,7 +63,7 @@ def summarise(story: Story, draw: random.Random) -> Example:
     return Example(("summarize:", *told(story)), summary(story))
 
 
-def answer(story: Story, draw: random.Random) -> Example:
+def question_answering(story: Story, draw: random.Random) -> Example:
     """A question about an English story; every kind that the story allows is as likely as any other."""
     asked = list(questions(story))
     kind = draw.choice([kind for kind in QUESTIONS if any(q.kind == kind for q in asked)])
@@ -71,11 +71,11 @@ def answer(story: Story, draw: random.Random) -> Example:
     return Example(("question:", *one.question, "context:", *one.context), one.answer, kind)
 
 
-TASKS: dict[str, Callable[[Story, random.Random], Example]] = {
+TEXT_TO_TEXT_TASKS: dict[str, Callable[[Story, random.Random], Example]] = {
     "to Chinese": to_chinese,
     "to English": to_english,
     "summary": summarise,
-    "answer": answer,
+    "answer": question_answering,
 }
 
 
@@ -83,12 +83,12 @@ def examples(task: str, stories: Sequence[Story], seed: int = 0) -> list[Example
     """Make one example of each English story; the seed draws what is asked.
 
     Raises:
-        ValueError: when the task is none of ``TASKS``.
+        ValueError: when the task is none of ``TEXT_TO_TEXT_TASKS``.
     """
-    if task not in TASKS:
-        raise ValueError(f"task must be one of {', '.join(TASKS)}; got {task!r}")
+    if task not in TEXT_TO_TEXT_TASKS:
+        raise ValueError(f"task must be one of {', '.join(TEXT_TO_TEXT_TASKS)}; got {task!r}")
     draw = random.Random(seed)
-    return [TASKS[task](story, draw) for story in stories]
+    return [TEXT_TO_TEXT_TASKS[task](story, draw) for story in stories]
 
 
 def alignment(story: Story, source: str = "en", target: str = "zh") -> list[tuple[int, int]]:
@@ -111,14 +111,14 @@ def alignment(story: Story, source: str = "en", target: str = "zh") -> list[tupl
     return pairs_
 
 
-def laid_out(batch: Sequence[Example]) -> Seq2Seq:
+def collate(batch: Sequence[Example]) -> Seq2Seq:
     """Number the words of examples, and lay them out as a batch; each source ends with ``END``, as T5's do."""
     sources = [VOCABULARY.encode((*example.source, END)) for example in batch]
     targets = [VOCABULARY.encode(example.target) for example in batch]
     return pairs(sources, targets, start_id=START_ID, end_id=END_ID)
 
 
-def mixture(
+def task_mixture(
     shares: Mapping[str, float], batch_size: int = 16, seed: int = 0, held_out: Collection[Story] = ()
 ) -> Iterator[Seq2Seq]:
     """Tell new stories without end, draw a task for each, and deal them out in batches of about the same length.
@@ -132,17 +132,19 @@ def mixture(
     Raises:
         ValueError: on an unknown task, shares that are negative or all zero, or a ``batch_size`` below 1.
     """
-    unknown = [task for task in shares if task not in TASKS]
+    unknown = [task for task in shares if task not in TEXT_TO_TEXT_TASKS]
     if unknown or min(shares.values(), default=0) < 0 or not any(shares.values()):
-        raise ValueError(f"shares must be of {', '.join(TASKS)}, none negative and not all 0; got {dict(shares)}")
+        raise ValueError(
+            f"shares must be of {', '.join(TEXT_TO_TEXT_TASKS)}, none negative and not all 0; got {dict(shares)}"
+        )
 
     def make(story: Story, draw: random.Random) -> Example:
-        return TASKS[draw.choices(list(shares), list(shares.values()))[0]](story, draw)
+        return TEXT_TO_TEXT_TASKS[draw.choices(list(shares), list(shares.values()))[0]](story, draw)
 
-    return map(laid_out, _dealt(make, batch_size, seed, held_out))
+    return map(collate, _dealt(make, batch_size, seed, held_out))
 
 
-def gapped(
+def span_corruption_batches(
     batch_size: int = 16, seed: int = 0, held_out: Collection[Story] = (), share: float = 0.15
 ) -> Iterator[Seq2Seq]:
     """Tell new stories without end, in either language, and cut spans out of them; for the arguments see above."""
@@ -152,10 +154,10 @@ def gapped(
         return Example(told(story.told_in(draw.choice(("en", "zh")))), ())
 
     for batch in _dealt(make, batch_size, seed, held_out):
-        yield with_gaps([example.source for example in batch], cuts, share)
+        yield span_corruption([example.source for example in batch], cuts, share)
 
 
-def with_gaps(texts: Sequence[Text], generator: torch.Generator, share: float = 0.15) -> Seq2Seq:
+def span_corruption(texts: Sequence[Text], generator: torch.Generator, share: float = 0.15) -> Seq2Seq:
     """Cut spans out of texts, see :func:`companion.losses.spans.corrupt`."""
     ids, real = padded([VOCABULARY.encode(text) for text in texts])
     sentinels = VOCABULARY.encode(SENTINELS)
@@ -164,7 +166,7 @@ def with_gaps(texts: Sequence[Text], generator: torch.Generator, share: float = 
     )
 
 
-def rates(d_head: int) -> RateOf:
+def t5_learning_rates(d_head: int) -> LearningRateMultiplier:
     """Return each parameter's share of the learning rate, for a T5 that Muon and AdamW train.
 
     T5 does not scale its scores by ``1 / sqrt(d_head)``, and its query matrices begin smaller by that factor. Its
@@ -176,7 +178,7 @@ def rates(d_head: int) -> RateOf:
     return lambda name, step: next((share for end, share in shares.items() if name.endswith(end)), 1.0)
 
 
-def write(model: T5, sources: Sequence[Text], at_most: int = LONGEST - 1, together: int = 100) -> list[Text]:
+def generate_texts(model: T5, sources: Sequence[Text], at_most: int = LONGEST - 1, together: int = 100) -> list[Text]:
     """Let a model write the likeliest token again and again, until the end.
 
     Args:

@@ -46,7 +46,7 @@ def tags(story: Story, kind: str = "entity") -> list[tuple[str, str]]:
 
 
 @dataclass(frozen=True)
-class Asked:
+class QuestionAboutText:
     """A question about a text."""
 
     context: tuple[str, ...]
@@ -55,14 +55,14 @@ class Asked:
     kind: str
 
 
-def questions(story: Story) -> Iterator[Asked]:
+def questions(story: Story) -> Iterator[QuestionAboutText]:
     """Every question that can be asked of a story, with its answer."""
     language = story.world.language
     for kind in QUESTIONS:
         for _, event in story.world.process.questions_of(story.end, kind):
             sentence = say(event, language)
             words = 2 if kind == "find" else 1
-            yield Asked(told(story), sentence[: -words - 1], sentence[-words - 1 : -1], kind)
+            yield QuestionAboutText(told(story), sentence[: -words - 1], sentence[-words - 1 : -1], kind)
 
 
 def summary(story: Story) -> tuple[str, ...]:

@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from companion.losses import causal_loss
 from companion.training.optimizers import make_optimizers
-from companion.training.run_state import History, Run
-from companion.training.schedules import RateOf, shares, shares_by_parameter
+from companion.training.run_state import History, TrainingState
+from companion.training.schedules import LearningRateMultiplier, shares, shares_by_parameter
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -49,9 +49,9 @@ def fit(
     weight_decay: float = 0.1,
     schedule: str = "cosine",
     warmup: int | None = None,
-    rate_of: RateOf | None = None,
-    clip: float = 1.0,
-    accumulate: int = 1,
+    lr_multiplier: LearningRateMultiplier | None = None,
+    max_grad_norm: float = 1.0,
+    gradient_accumulation_steps: int = 1,
     precision: str = "auto",
     seed: int = 0,
     device: str = "auto",
@@ -80,10 +80,10 @@ def fit(
         weight_decay: of matrices; never of embeddings, norms and biases.
         schedule: "cosine" or "linear" (both fall to zero), "constant", or "inverse_sqrt".
         warmup: steps; a twentieth of all when not given.
-        rate_of: (a parameter's name, step from 1) -> its own share of the learning rate, beside the schedule's; where
+        lr_multiplier: (a parameter's name, step from 1) -> its own share of the learning rate, beside the schedule's; where
             it is 0 the parameter is frozen, bit for bit. See :mod:`companion.finetuning.layer_rates`.
-        clip: largest norm of the gradient.
-        accumulate: batches a step; their losses are averaged, so k batches of a size act as one batch k times as large
+        max_grad_norm: largest norm of the gradient.
+        gradient_accumulation_steps: batches a step; their losses are averaged, so k batches of a size act as one batch k times as large
             wherever each batch asks for as much.
         precision: "float32", "bfloat16" (the matrix products of the forward pass; weights stay float32), or "auto":
             bfloat16 on a CUDA device that computes in it, where it is faster, and float32 elsewhere.
@@ -110,14 +110,16 @@ def fit(
     """
     if patience is not None and (evaluate is None or patience < 1):
         raise ValueError(f"patience must be at least 1, and needs evaluate, model -> number; got {patience}")
-    _check_counts(steps=steps, accumulate=accumulate, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every)
+    _check_counts(steps=steps, gradient_accumulation_steps=gradient_accumulation_steps, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every)
     rates = shares(schedule, steps, warmup)
     target = pick_device(device)
     model.to(target).zero_grad()
     torch.manual_seed(seed)
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-    own = None if rate_of is None else shares_by_parameter(rate_of, names, steps)
-    run = Run(model, make_optimizers(model, optimizer, learning_rate, weight_decay, own), patience is not None)
+    own = None if lr_multiplier is None else shares_by_parameter(lr_multiplier, names, steps)
+    run = TrainingState(
+        model, make_optimizers(model, optimizer, learning_rate, weight_decay, own), patience is not None
+    )
     saved = Path(checkpoint) if checkpoint else None
     if saved and saved.exists():
         run.load(saved)
@@ -128,7 +130,7 @@ def fit(
         raise ValueError(f"{saved} is at step {first} already; steps must be at least that, got {steps}")
     stream: Iterator[Any] = iter(())  # a run that has done its steps reads no batch
     if first < steps:
-        stream = itertools.islice(_endless(batches), first * accumulate, None)
+        stream = itertools.islice(_endless(batches), first * gradient_accumulation_steps, None)
     pause = 0.5 if sys.stdout.isatty() or "ipykernel" in sys.modules else 30  # seconds; a log wants few lines
     bar = tqdm(total=steps, initial=first, file=sys.stdout, mininterval=pause, disable=not progress)
     if evaluate and first == 0:
@@ -138,11 +140,11 @@ def fit(
         if run.stale >= limit:
             break
         with run.rate(rates[step - 1]):
-            for batch in itertools.islice(stream, accumulate):
+            for batch in itertools.islice(stream, gradient_accumulation_steps):
                 with torch.autocast(target.type, torch.bfloat16, enabled=half):
                     objective = loss(model.train(), _to(batch, target))
-                run.add(objective / accumulate)
-            run.step(clip)
+                run.add(objective / gradient_accumulation_steps)
+            run.step(max_grad_norm)
         run.history.cpu_seconds = time.process_time() - started
         if evaluate and (step % evaluate_every == 0 or step == steps):
             run.evaluate(evaluate)

@@ -47,7 +47,7 @@ def joined(histories: Sequence[History]) -> History:
 
 
 @dataclass
-class Run:
+class TrainingState:
     """What must be saved to go on exactly: weights, optimizer state, random state, history.
 
     Attributes:
@@ -98,13 +98,13 @@ class Run:
         value.backward()
         self._loss += value.item()
 
-    def step(self, clip: float) -> None:
-        """Lower the loss by one step along its gradient, which is cut to the norm ``clip``.
+    def step(self, max_grad_norm: float) -> None:
+        """Lower the loss by one step along its gradient, which is cut to the norm ``max_grad_norm``.
 
         Raises:
             FloatingPointError: when the gradient is not finite; the weights stay as they are.
         """
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), max_grad_norm)
         if not torch.isfinite(norm):
             raise FloatingPointError(f"the gradient's norm is {norm.item()} at step {len(self.history.loss) + 1}")
         for optimizer in self.optimizers:

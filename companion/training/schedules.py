@@ -7,7 +7,9 @@ are in all and of how many are warm-up; after the warm-up it returns the share o
 import math
 from collections.abc import Callable, Iterable
 
-RateOf = Callable[[str, int], float]  # (a parameter's name, step from 1) -> its own share of the rate; 0 = frozen
+LearningRateMultiplier = Callable[
+    [str, int], float
+]  # (a parameter's name, step from 1) -> its own share of the rate; 0 = frozen
 
 
 def constant(step: int, steps: int, warmup: int) -> float:
@@ -60,18 +62,20 @@ def shares(schedule: str, steps: int, warmup: int | None = None) -> list[float]:
     return [t / warm if t <= warm else after(t, steps, warm) for t in range(1, steps + 1)]
 
 
-def shares_by_parameter(rate_of: RateOf, names: Iterable[str], steps: int) -> dict[str, tuple[float, ...]]:
+def shares_by_parameter(
+    lr_multiplier: LearningRateMultiplier, names: Iterable[str], steps: int
+) -> dict[str, tuple[float, ...]]:
     """Return, for each parameter's name, its own share of the learning rate at each step.
 
     Args:
-        rate_of: asked for every parameter and step; :mod:`companion.finetuning.layer_rates` makes such functions.
+        lr_multiplier: asked for every parameter and step; :mod:`companion.finetuning.layer_rates` makes such functions.
         names: of the parameters.
         steps: of the whole run.
 
     Raises:
         ValueError: on a share that is negative or not finite, or a step at which nothing trains.
     """
-    table = {name: tuple(float(rate_of(name, step)) for step in range(1, steps + 1)) for name in names}
+    table = {name: tuple(float(lr_multiplier(name, step)) for step in range(1, steps + 1)) for name in names}
     for name, own in table.items():
         for step, share in enumerate(own, start=1):
             if not 0 <= share < math.inf:

@@ -37,7 +37,7 @@ def write(folder, files):
 
 
 def test_pydoc_is_the_prose_of_the_package():
-    assert corpus.load("pydoc", sources=["primer"]) == prose.documents(["primer"])
+    assert corpus.read_documents("pydoc", sources=["primer"]) == prose.documents(["primer"])
 
 
 # Files
@@ -45,69 +45,69 @@ def test_pydoc_is_the_prose_of_the_package():
 
 def test_a_file_is_one_document(tmp_path):
     write(tmp_path, {"a.txt": STORIES[1]})
-    assert corpus.load(tmp_path / "a.txt") == [STORIES[1]]
-    assert corpus.load(str(tmp_path / "a.txt")) == [STORIES[1]]
+    assert corpus.read_documents(tmp_path / "a.txt") == [STORIES[1]]
+    assert corpus.read_documents(str(tmp_path / "a.txt")) == [STORIES[1]]
 
 
 def test_a_file_may_hold_many_documents(tmp_path):
     write(tmp_path, {"a.txt": "\n\n" + "\n\n".join(STORIES) + "\n\n\n"})
-    assert corpus.load(tmp_path / "a.txt", separator="\n\n") == STORIES
+    assert corpus.read_documents(tmp_path / "a.txt", separator="\n\n") == STORIES
 
 
 def test_a_folder_is_read_at_any_depth_in_the_order_of_names(tmp_path):
     write(tmp_path, {"b.txt": "second", "a/z.txt": "first", "c/d/e.txt": "third", "notes.md": "not this"})
-    assert corpus.load(tmp_path) == ["first", "second", "third"]
+    assert corpus.read_documents(tmp_path) == ["first", "second", "third"]
 
 
 def test_a_pattern_picks_files(tmp_path):
     write(tmp_path, {"a.txt": "no", "b.md": "yes", "c/d.md": "deeper"})
-    assert corpus.load(tmp_path, pattern="*.md") == ["yes"]
-    assert corpus.load(tmp_path, pattern="**/*.md") == ["yes", "deeper"]
+    assert corpus.read_documents(tmp_path, pattern="*.md") == ["yes"]
+    assert corpus.read_documents(tmp_path, pattern="**/*.md") == ["yes", "deeper"]
 
 
 def test_chinese_a_byte_order_mark_and_line_ends_of_windows_are_read(tmp_path):
     write(tmp_path, {"a.txt": b"\xef\xbb\xbf" + "猫坐在垫子上。\r\n狗回家了。\r".encode()})
-    assert corpus.load(tmp_path) == ["猫坐在垫子上。\n狗回家了。\n"]
+    assert corpus.read_documents(tmp_path) == ["猫坐在垫子上。\n狗回家了。\n"]
 
 
 def test_empty_files_are_left_out(tmp_path):
     write(tmp_path, {"a.txt": "", "b.txt": " \n", "c.txt": "text"})
-    assert corpus.load(tmp_path) == ["text"]
+    assert corpus.read_documents(tmp_path) == ["text"]
 
 
 @pytest.mark.parametrize(("files", "message"), [({"a.txt": ""}, "1 empty file"), ({"a.txt": "", "b.txt": "\n"}, "2 ")])
 def test_files_without_any_text_are_refused(tmp_path, files, message):
     with pytest.raises(ValueError, match=f"holds {message}"):
-        corpus.load(write(tmp_path, files))
+        corpus.read_documents(write(tmp_path, files))
 
 
 def test_a_binary_file_is_refused_by_name(tmp_path):
     write(tmp_path, {"a.txt": "fine", "b.txt": b"\x89PNG\x00\x01"})
     with pytest.raises(ValueError, match=r"b.txt' is not text: it has a zero byte at 4"):
-        corpus.load(tmp_path)
+        corpus.read_documents(tmp_path)
 
 
 def test_another_encoding_is_refused_with_the_byte_and_a_cure(tmp_path):
     write(tmp_path, {"a.txt": "café".encode("latin1")})
     with pytest.raises(ValueError, match=r"a.txt' is not UTF-8: byte 0xe9 at 3; convert it first, with iconv"):
-        corpus.load(tmp_path)
+        corpus.read_documents(tmp_path)
 
 
 def test_a_folder_without_fitting_files_is_told_what_there_is(tmp_path):
     write(tmp_path, {"a.md": "x", "b.csv": "y"})
     with pytest.raises(FileNotFoundError, match=r"fits the pattern '\*\*/\*.txt'; its files end in .csv, .md"):
-        corpus.load(tmp_path)
+        corpus.read_documents(tmp_path)
 
 
 def test_an_empty_folder_is_told_so(tmp_path):
     with pytest.raises(FileNotFoundError, match="it holds no files"):
-        corpus.load(tmp_path)
+        corpus.read_documents(tmp_path)
 
 
 @pytest.mark.parametrize("source", ["no/such/folder", "pydocs", Path("nothing.txt")])
 def test_a_source_that_is_not_there_is_told_what_is_allowed(source):
     with pytest.raises(FileNotFoundError, match="source must be 'pydoc', 'hub:' and a dataset, or a file or folder"):
-        corpus.load(source)
+        corpus.read_documents(source)
 
 
 def test_a_missing_file_is_told_by_name():
@@ -117,19 +117,19 @@ def test_a_missing_file_is_told_by_name():
 
 def test_an_empty_separator_is_refused(tmp_path):
     with pytest.raises(ValueError, match="separator must not be empty"):
-        corpus.load(write(tmp_path, {"a.txt": "x"}), separator="")
+        corpus.read_documents(write(tmp_path, {"a.txt": "x"}), separator="")
 
 
 def test_an_option_of_another_source_is_refused(tmp_path):
     with pytest.raises(TypeError, match="split"):
-        corpus.load(write(tmp_path, {"a.txt": "x"}), split="train")
+        corpus.read_documents(write(tmp_path, {"a.txt": "x"}), split="train")
 
 
 # Datasets in the hub's layout
 
 
 def hub(folder, **options):
-    return corpus.load(f"hub:{folder}", **options)
+    return corpus.read_documents(f"hub:{folder}", **options)
 
 
 def rows(texts=STORIES):
@@ -305,7 +305,7 @@ def test_a_fresh_process_needs_neither_network_nor_the_library_for_files(tmp_pat
 def test_documents_can_be_split_encoded_and_cut_into_windows(tmp_path):
     texts = [f"Story {n}: the cat sat on mat {n}." for n in range(60)]
     write(tmp_path, {"a.txt": "\n\n".join(texts)})
-    training, validation = prose.split(corpus.load(tmp_path / "a.txt", separator="\n\n"), held_out=0.2)
+    training, validation = prose.split(corpus.read_documents(tmp_path / "a.txt", separator="\n\n"), held_out=0.2)
     assert sorted(training + validation) == sorted(texts)
     stream = prose.token_stream(train_byte_bpe(training, 300), training)
     batch = next(prose.random_windows(stream, batch_size=2, length=8))

@@ -18,9 +18,9 @@ from companion.distillation.losses import (
     tinybert_loss,
     tinybert_losses,
 )
-from companion.distillation.student import Student, look
+from companion.distillation.student import Student, run_with_outputs
 from companion.finetuning.heads import SequenceClassifier, TokenClassifier
-from companion.losses.causal import answered, causal_loss
+from companion.losses.causal import causal_loss, completions
 from companion.losses.masked import mask_tokens
 from companion.models.bert import BertConfig, BertForPreTraining
 from companion.training import fit
@@ -62,7 +62,7 @@ def values(model):
 def test_a_student_like_its_teacher_has_nothing_to_learn():
     teacher = pretraining()
     batch, model = masked(), copy.deepcopy(teacher)
-    one, other = look(Student(model, 12), batch), look(teacher, batch)
+    one, other = run_with_outputs(Student(model, 12), batch), run_with_outputs(teacher, batch)
     terms = tinybert_losses(one, other, (1, 2), stage="task")
     terms |= {"soft": hinton_loss(one, other, alpha=1), "cosine": distilbert_loss(one, other, weights=(1, 0, 1))}
     terms |= {"pkd": pkd_loss(one, other, (1, 2), alpha=1)}
@@ -108,7 +108,7 @@ def test_a_tagger_is_taught_where_tags_are_asked():
     tagger, batch = TokenClassifier(tiny_bert(), NAMES).eval(), labelled()
     tags = torch.full_like(batch.inputs, IGNORED)
     tags[:, 2] = 1
-    said = look(tagger, Tagged(*batch[:3], tags))
+    said = run_with_outputs(tagger, Tagged(*batch[:3], tags))
     expected = soft_target_loss(said.logits[:, 2], said.logits[:, 2].flip(0), 2.0)
     torch.testing.assert_close(hinton_loss(said, said._replace(logits=said.logits.flip(0)), alpha=1), expected)
 
@@ -121,7 +121,7 @@ def test_a_gpt_is_taught_next_tokens_and_padding_has_no_influence():
     filled = F.pad(ids, (0, 3), value=IGNORED)
     torch.testing.assert_close(loss(student, filled), loss(student, ids))
     torch.testing.assert_close(Distiller(teacher, hinton_loss, alpha=0.0)(student, ids), causal_loss(student, ids))
-    history = fit(student, [answered([[1, 2], [3]], [[4, 5], [6, 7]])], steps=10, loss=loss, **QUIET)
+    history = fit(student, [completions([[1, 2], [3]], [[4, 5], [6, 7]])], steps=10, loss=loss, **QUIET)
     assert history.loss[-1] < history.loss[0]
 
 

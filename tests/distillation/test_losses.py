@@ -17,7 +17,7 @@ from companion.distillation.losses import (
     tinybert_loss,
     tinybert_losses,
 )
-from companion.distillation.student import Seen, last_layers, skip_layers
+from companion.distillation.student import ModelOutputs, last_layers, skip_layers
 from companion.nn.capture import capture
 
 METHODS = {
@@ -39,7 +39,7 @@ def seen(n_layers, seed, width=3):
     attention = [draw(2, 2, 3, 3).masked_fill(~real[:, None, None], -1e9).softmax(-1) for _ in range(n_layers)]
     hidden = [draw(2, 3, width) for _ in range(n_layers + 1)]
     targets = torch.tensor([[4, IGNORED, 0], [1, 2, IGNORED]])
-    return Seen(draw(2, 3, 5), targets, real[:, :, None] & real[:, None, :], hidden, attention)
+    return ModelOutputs(draw(2, 3, 5), targets, real[:, :, None] & real[:, None, :], hidden, attention)
 
 
 # Each loss is its formula

@@ -7,16 +7,16 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from companion.checkpoints.bert_heads import CLASSES, TASKS, HeadFamily
+from companion.checkpoints.bert_heads import CLASSES, HEAD_CLASSES, HeadFamily
 from companion.data.batch import IGNORED
-from companion.data.labelled import Asked, Labelled, Tagged
-from companion.finetuning.heads import SequenceClassifier, SpanAnswerer, TokenClassifier
+from companion.data.labelled import Labelled, SpanQuestions, Tagged
+from companion.finetuning.heads import ExtractiveQA, SequenceClassifier, TokenClassifier
 from companion.losses.classification import classification_loss, span_loss, tagging_loss
 from companion.nn.capture import capture
 from families import Case, Outputs, maps_on_real, on_real, real_tokens, saved, stir
 from families.bert import COMMON, DISTILBERT, LENGTH, NARROW, SHAPES, VOCABULARY
 
-HEADS = {"sequence": SequenceClassifier, "token": TokenClassifier, "span": SpanAnswerer}
+HEADS = {"sequence": SequenceClassifier, "token": TokenClassifier, "span": ExtractiveQA}
 LOSSES = {"sequence": classification_loss, "token": tagging_loss, "span": span_loss}
 LABELS = {1: "joy", 2: "anger", 0: "none"}
 
@@ -31,7 +31,7 @@ def theirs_of(family: str, task: str, sizes: dict) -> torch.nn.Module:
         sizes = sizes | {"id2label": LABELS, "label2id": {name: number for number, name in LABELS.items()}}
     config = {"bert": "BertConfig", "roberta": "RobertaConfig", "albert": "AlbertConfig"}.get(family)
     config = getattr(transformers, config or "DistilBertConfig")(**COMMON | sizes, attn_implementation="eager")
-    theirs = getattr(transformers, CLASSES[family] + TASKS[task])(config).eval()
+    theirs = getattr(transformers, CLASSES[family] + HEAD_CLASSES[task])(config).eval()
     stir(theirs)
     return theirs
 
@@ -46,7 +46,7 @@ def rows_of(task: str, ids: torch.Tensor, types: torch.Tensor, real: torch.Tenso
         labels = labels.masked_fill(~real, IGNORED)
         return Tagged(ids, types, real, labels), {"labels": labels}
     starts, ends = torch.tensor([2, 5, 1]), torch.tensor([4, 5, 8])
-    return Asked(ids, types, real, starts, ends), {"start_positions": starts, "end_positions": ends}
+    return SpanQuestions(ids, types, real, starts, ends), {"start_positions": starts, "end_positions": ends}
 
 
 def case(family: str, task: str, sizes: dict, folder: Path) -> Case:
@@ -85,7 +85,7 @@ def case(family: str, task: str, sizes: dict, folder: Path) -> Case:
 def makers(family: str) -> list[Callable[[Path], Case]]:
     """Each head at each shape."""
     shapes = [shape | narrow for shape, narrow in zip(SHAPES, NARROW, strict=True)] if family == "albert" else SHAPES
-    return [partial(case, family, task, shape) for task in TASKS for shape in shapes]
+    return [partial(case, family, task, shape) for task in HEAD_CLASSES for shape in shapes]
 
 
 CASES = {

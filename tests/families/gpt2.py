@@ -10,7 +10,7 @@ from companion.checkpoints import gpt2 as family
 from companion.checkpoints.gpt2_heads import ClassifierFamily
 from companion.data.batch import IGNORED
 from companion.data.labelled import Labelled
-from companion.finetuning.gpt_classifier import LastTokenClassifier
+from companion.finetuning.gpt_classifier import GPTClassifier
 from companion.losses.classification import classification_loss
 from companion.models.gpt import GPT
 from companion.nn.capture import capture
@@ -60,7 +60,7 @@ def labelled_case(sizes: dict, folder: Path) -> Case:
     ids = torch.randint(1, 41, (3, 11)).masked_fill(~real, 0)  # transformers finds the last token by the padding's id
     rows = Labelled(ids, torch.zeros_like(ids), real, torch.tensor([2, 0, 1]))
 
-    def run_ours(model: LastTokenClassifier) -> Outputs:
+    def run_ours(model: GPTClassifier) -> Outputs:
         with capture(model, detach=False) as record:
             logits = model(ids, attention_mask=real)
         maps = [maps_on_real(w, real) for w in record.attention]
@@ -70,7 +70,7 @@ def labelled_case(sizes: dict, folder: Path) -> Case:
         out = model(ids, attention_mask=real.long(), labels=rows.labels, output_attentions=True)
         return Outputs([out.logits], [maps_on_real(w, real) for w in out.attentions], out.loss)
 
-    ours = LastTokenClassifier.from_pretrained(saved(theirs, folder))
+    ours = GPTClassifier.from_pretrained(saved(theirs, folder))
     return Case(ours, theirs, run_ours, run_theirs, ClassifierFamily(ours.labels))
 
 

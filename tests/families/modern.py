@@ -10,7 +10,7 @@ from companion.checkpoints import modern_decoder as family
 from companion.data.batch import IGNORED
 from companion.models.modern_decoder import ModernDecoder
 from companion.nn.capture import capture
-from companion.nn.mixture_of_experts import balance_loss, record_routing
+from companion.nn.mixture_of_experts import load_balancing_loss, record_routing
 from families import Case, Outputs, maps_on_real, on_real, real_tokens, saved, stir
 
 COMMON = {"vocab_size": 41, "max_position_embeddings": 24, "bos_token_id": None, "eos_token_id": None}
@@ -53,7 +53,7 @@ def case(name: str, sizes: dict, folder: Path) -> Case:
             return read(model)
         with record_routing(model) as logits:
             out = read(model)
-        balance = balance_loss(logits, model.config.experts_per_token, real)
+        balance = load_balancing_loss(logits, model.config.experts_per_token, real)
         return Outputs(out.scores, out.attention, out.loss + config.router_aux_loss_coef * balance)
 
     def read(model: ModernDecoder) -> Outputs:

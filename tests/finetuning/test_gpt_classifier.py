@@ -5,7 +5,7 @@ import torch
 from small_models import tiny_gpt
 
 from companion.checkpoints import CheckpointError
-from companion.finetuning.gpt_classifier import LastTokenClassifier
+from companion.finetuning.gpt_classifier import GPTClassifier
 
 LABELS = ("no", "yes", "maybe")
 
@@ -13,7 +13,7 @@ LABELS = ("no", "yes", "maybe")
 @pytest.fixture
 def classifier():
     torch.manual_seed(0)
-    model = LastTokenClassifier(tiny_gpt(), LABELS).eval()
+    model = GPTClassifier(tiny_gpt(), LABELS).eval()
     model.classifier.weight.data.normal_()
     return model
 
@@ -38,7 +38,7 @@ def test_it_reads_the_last_token_and_all_before_it(classifier):
 
 def test_saved_and_loaded_it_says_the_same_under_the_same_names(classifier, tmp_path):
     classifier.save_pretrained(tmp_path)
-    again = LastTokenClassifier.from_pretrained(tmp_path)
+    again = GPTClassifier.from_pretrained(tmp_path)
     ids = torch.randint(31, (2, 6))
     assert again.labels == LABELS
     torch.testing.assert_close(again(ids), classifier(ids))
@@ -47,7 +47,7 @@ def test_saved_and_loaded_it_says_the_same_under_the_same_names(classifier, tmp_
 def test_a_language_model_is_no_classifier(tmp_path):
     tiny_gpt().save_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match="holds a GPT2LMHeadModel; this class loads a GPT2ForSequence"):
-        LastTokenClassifier.from_pretrained(tmp_path)
+        GPTClassifier.from_pretrained(tmp_path)
 
 
 def test_segments_and_texts_of_padding_alone_are_refused(classifier):
@@ -61,4 +61,4 @@ def test_segments_and_texts_of_padding_alone_are_refused(classifier):
 @pytest.mark.parametrize("labels", [["yes"], ["yes", "no", "yes"], "yes"])
 def test_labels_must_be_two_and_different(labels):
     with pytest.raises(ValueError, match="label"):
-        LastTokenClassifier(tiny_gpt(), labels)
+        GPTClassifier(tiny_gpt(), labels)

@@ -11,18 +11,18 @@ from small_models import PATIENT, TINY, random_ids, tiny_bert, tiny_gpt
 
 from companion.checkpoints import CheckpointError
 from companion.data.batch import IGNORED
-from companion.data.labelled import Asked, Labelled, Tagged, asked, labelled, minibatches, tagged
+from companion.data.labelled import Labelled, SpanQuestions, Tagged, labelled, minibatches, span_questions, tagged
 from companion.data.tokenization import train_wordpiece
 from companion.finetuning.heads import (
+    ExtractiveQA,
     SequenceClassifier,
-    SpanAnswerer,
     TokenClassifier,
     predict,
     predicted_labels,
     predicted_spans,
     predicted_tags,
 )
-from companion.losses.causal import answer_loss, answered, causal_loss
+from companion.losses.causal import causal_loss, completion_loss, completions
 from companion.losses.classification import classification_loss, span_loss, tagging_loss
 from companion.models.bert import Bert, BertConfig, BertForPreTraining
 from companion.storyworld import World
@@ -43,7 +43,7 @@ def token(**options):
 
 
 def span(**options):
-    return SpanAnswerer(tiny_bert(**options)).eval()
+    return ExtractiveQA(tiny_bert(**options)).eval()
 
 
 HEADS = {"pooled": sequence, "cls": lambda **options: sequence("cls", **options), "token": token, "span": span}
@@ -60,7 +60,9 @@ def rows(kind, batch=5, length=8):
         labels = torch.randint(3, (batch, length), generator=generator)
         return Tagged(*texts, labels.masked_fill(~real, IGNORED))
     if kind == "span":
-        return Asked(*texts, torch.randint(2, (batch,), generator=generator), torch.arange(batch).clamp(max=2) + 1)
+        return SpanQuestions(
+            *texts, torch.randint(2, (batch,), generator=generator), torch.arange(batch).clamp(max=2) + 1
+        )
     return Labelled(*texts, torch.arange(batch) % 3)
 
 
@@ -214,7 +216,7 @@ def test_families_without_a_second_segment_take_texts_of_two_parts(family):
 
 
 def test_only_the_answer_is_asked():
-    batch = answered([[5, 6, 7], [8]], [[1, 2], [3, 4, 9]])
+    batch = completions([[5, 6, 7], [8]], [[1, 2], [3, 4, 9]])
     assert batch.inputs.tolist() == [[5, 6, 7, 1], [8, 3, 4, 0]]
     assert batch.targets.tolist() == [[IGNORED, IGNORED, 1, 2], [3, 4, 9, IGNORED]]
     assert batch.visible[1].equal(torch.ones(4, 4).tril().bool())
@@ -223,20 +225,20 @@ def test_only_the_answer_is_asked():
 def test_its_loss_is_the_answers_surprisal_given_the_prompt():
     model = tiny_gpt()
     log_probs = model(torch.tensor([[5, 6, 7, 1]])).log_softmax(-1)
-    loss = answer_loss(model, answered([[5, 6, 7]], [[1, 2]]))
+    loss = completion_loss(model, completions([[5, 6, 7]], [[1, 2]]))
     torch.testing.assert_close(loss, -(log_probs[0, 2, 1] + log_probs[0, 3, 2]) / 2)
 
 
 def test_after_a_prompt_of_one_token_it_is_the_causal_loss():
     model, ids = tiny_gpt(), random_ids(tiny_gpt(), 3, 7)
-    batch = answered([row[:1] for row in ids.tolist()], [row[1:] for row in ids.tolist()])
-    torch.testing.assert_close(answer_loss(model, batch), causal_loss(model, ids))
+    batch = completions([row[:1] for row in ids.tolist()], [row[1:] for row in ids.tolist()])
+    torch.testing.assert_close(completion_loss(model, batch), causal_loss(model, ids))
 
 
 @pytest.mark.parametrize(("prompts", "answers"), [([[1]], []), ([[1]], [[]]), ([[]], [[1]])])
 def test_a_prompt_without_an_answer_is_refused(prompts, answers):
     with pytest.raises(ValueError, match="each prompt must have an answer, none empty"):
-        answered(prompts, answers)
+        completions(prompts, answers)
 
 
 # Texts and labels become rows
@@ -271,7 +273,7 @@ def test_where_a_text_has_two_parts_the_first_is_tagged():
 
 def test_an_answer_is_found_in_the_last_part_from_its_first_piece_to_its_last():
     encoding = PIECES.encode(["the", "lock"], ["able", "unlock", "locked"], is_pretokenized=True)
-    batch = asked([encoding], [(1, 3)])
+    batch = span_questions([encoding], [(1, 3)])
     pieces = [place for place, part in enumerate(encoding.sequence_ids) if part == 1 and encoding.word_ids[place] > 0]
     assert (batch.starts.item(), batch.ends.item()) == (pieces[0], pieces[-1])
 
@@ -292,7 +294,7 @@ TOM = WORDS.encode("Tom is")
     [
         (lambda: labelled([TOM, NOTHING], ["joy", "joy"], NAMES), "each text must have a word; text 1 has none"),
         (lambda: tagged([NOTHING], [[]], NAMES), "each text must have a word; text 0 has none"),
-        (lambda: asked([NOTHING], [(0, 1)]), "each text must have a word; text 0 has none"),
+        (lambda: span_questions([NOTHING], [(0, 1)]), "each text must have a word; text 0 has none"),
         (lambda: labelled([], [], NAMES), "at least one row"),
         (lambda: labelled([TOM], ["sad"], NAMES), "label 'sad' is none of none, anger, joy"),
         (lambda: tagged([TOM], [["joy", "sad"]], NAMES), "label 'sad' is none of none, anger, joy"),
@@ -300,10 +302,10 @@ TOM = WORDS.encode("Tom is")
         (lambda: tagged([TOM], [], NAMES), "as many lists of tags as texts; got 0 for 1"),
         (lambda: tagged([TOM], [["joy"]], NAMES), "each word must have one tag; text 0 has 2 words and 1 tags"),
         (lambda: tagged([TOM], [["joy"] * 3], NAMES), "text 0 has 2 words and 3 tags"),
-        (lambda: asked([TOM], [(0, 0)]), r"words \[begin, end\) of 0 to 2; got \(0, 0\) for text 0"),
-        (lambda: asked([TOM], [(1, 3)]), r"got \(1, 3\) for text 0"),
-        (lambda: asked([TOM], [(-1, 1)]), r"got \(-1, 1\) for text 0"),
-        (lambda: asked([TOM], []), "as many spans as texts; got 0 for 1"),
+        (lambda: span_questions([TOM], [(0, 0)]), r"words \[begin, end\) of 0 to 2; got \(0, 0\) for text 0"),
+        (lambda: span_questions([TOM], [(1, 3)]), r"got \(1, 3\) for text 0"),
+        (lambda: span_questions([TOM], [(-1, 1)]), r"got \(-1, 1\) for text 0"),
+        (lambda: span_questions([TOM], []), "as many spans as texts; got 0 for 1"),
     ],
 )
 def test_what_does_not_fit_is_refused(make, message):
@@ -382,7 +384,7 @@ def test_a_span_is_the_best_of_all_that_do_not_end_before_they_start(scores):
 def test_spans_that_are_asked_and_predicted_speak_of_the_same_words():
     encoding = PIECES.encode(["the", "lock"], ["able", "unlock", "locked"], is_pretokenized=True)
     for words in ((0, 1), (0, 3), (1, 2), (2, 3)):
-        batch = asked([encoding], [words])
+        batch = span_questions([encoding], [words])
         logits = torch.zeros(1, batch.inputs.size(1), 2)
         logits[0, batch.starts, 0] = logits[0, batch.ends, 1] = 1
         assert predicted_spans(logits, [encoding]) == [words]

@@ -30,20 +30,20 @@ def classifier(family="bert", **sizes):
     return model
 
 
-def train(model, rate_of=None, steps=6, **options):
+def train(model, lr_multiplier=None, steps=6, **options):
     ids = random_ids(model, 4, 7)
 
     def loss(m, batch):
         return nn.functional.cross_entropy(m(batch), torch.tensor([0, 1, 1, 0]))
 
-    return fit(model, [ids], steps=steps, loss=loss, rate_of=rate_of, **QUICK | options)
+    return fit(model, [ids], steps=steps, loss=loss, lr_multiplier=lr_multiplier, **QUICK | options)
 
 
 def weights(model):
     return {name: p.detach().clone() for name, p in model.named_parameters()}
 
 
-def touched(model, rate_of, steps=6, **options):
+def touched(model, lr_multiplier, steps=6, **options):
     """The layers that each step changes, and the layers whose parameters all change."""
     before, steps_seen = [weights(model)], []
     numbers = layers(model)
@@ -56,7 +56,7 @@ def touched(model, rate_of, steps=6, **options):
         steps_seen.append((some, whole))
         before[0] = weights(model)
 
-    train(model, rate_of, steps, on_step=note, **options)
+    train(model, lr_multiplier, steps, on_step=note, **options)
     return steps_seen
 
 
@@ -170,7 +170,7 @@ def test_after_an_error_too():
             [random_ids(model, 1, 3)],
             steps=1,
             loss=lambda m, b: m(b).sum() * torch.nan,
-            rate_of=frozen_features(model),
+            lr_multiplier=frozen_features(model),
             **QUICK,
         )
     assert all(p.requires_grad for p in model.parameters())
@@ -198,10 +198,10 @@ def test_a_share_of_one_for_all_changes_nothing(optimizer):
 
 @pytest.mark.parametrize("optimizer", NAMES)
 def test_a_step_is_as_long_as_its_share(optimizer):
-    def first_step(rate_of):
+    def first_step(lr_multiplier):
         model = classifier()
         before = weights(model)
-        train(model, rate_of(model), 1, optimizer=optimizer, weight_decay=0.0)
+        train(model, lr_multiplier(model), 1, optimizer=optimizer, weight_decay=0.0)
         return {name: p - before[name] for name, p in weights(model).items()}
 
     plain, scaled = first_step(lambda _: None), first_step(discriminative_rates)
@@ -212,8 +212,8 @@ def test_a_step_is_as_long_as_its_share(optimizer):
 
 def test_rates_fall_by_the_factor_from_layer_to_layer():
     model = classifier()
-    rate_of = discriminative_rates(model, 2.0)
-    shares = {number: rate_of(name, 1) for name, number in layers(model).items()}
+    lr_multiplier = discriminative_rates(model, 2.0)
+    shares = {number: lr_multiplier(name, 1) for name, number in layers(model).items()}
     assert shares == {0: 1 / 8, 1: 1 / 4, 2: 1 / 2, 3: 1}
 
 
@@ -240,7 +240,7 @@ def test_shares_go_with_the_schedule_and_its_warm_up():
         learning_rate=1.0,
         schedule="linear",
         warmup=1,
-        rate_of=lambda _, step: 1 / step,
+        lr_multiplier=lambda _, step: 1 / step,
         device="cpu",
         progress=False,
         on_step=lambda *_: places.append(model.w.item()),
@@ -265,9 +265,9 @@ def test_a_run_that_was_interrupted_ends_with_the_same_weights(tmp_path, last, o
                 raise Interrupted
 
         model = classifier(dropout=0.2)
-        rate_of = combined(gradual_unfreezing(model, 2), discriminative_rates(model))
+        lr_multiplier = combined(gradual_unfreezing(model, 2), discriminative_rates(model))
         options = {"optimizer": optimizer, "on_step": on_step, "checkpoint": checkpoint, "checkpoint_every": 1}
-        train(model, rate_of, 7, **options)
+        train(model, lr_multiplier, 7, **options)
         return weights(model)
 
     expected = run()

@@ -23,11 +23,11 @@ from companion.finetuning import __main__ as finetuning
 from companion.finetuning import run as runs
 from companion.finetuning.heads import SequenceClassifier, TokenClassifier, predict
 from companion.finetuning.run import Settings, finetune
-from companion.finetuning.tasks import TASKS, Part, read_parts
+from companion.finetuning.tasks import PUBLIC_TASKS, Part, read_parts
 from companion.models.bert import Bert, BertConfig
 from companion.training import fit
 
-SST2, CONLL = TASKS["sst2"], TASKS["conll2003"]
+SST2, CONLL = PUBLIC_TASKS["sst2"], PUBLIC_TASKS["conll2003"]
 FEELINGS = ("negative", "positive")
 KINDS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 SUBJECTS = [f"{which} {what}" for which in ("the", "her", "an old", "this long") for what in ("film", "play", "song")]
@@ -283,12 +283,12 @@ def command(program, *words):
     program.main([*map(str, words), "--epochs", "2", "--batch-size", "8", "--limit", "24", "--device", "cpu"])
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", PUBLIC_TASKS)
 def test_a_checkpoint_is_tuned_distilled_and_kept(name, bert, sst2, conll, tmp_path, capsys):
     data, kind = (sst2, SequenceClassifier) if name == "sst2" else (conll, TokenClassifier)
     command(finetuning, "--task", name, "--data", data, "--model", bert, "--out", tmp_path / "teacher")
     told = capsys.readouterr().out
-    assert TASKS[name].score in told
+    assert PUBLIC_TASKS[name].score in told
     assert "fine-tuned       4" in told
     command(
         distillation, "--task", name, "--data", data, "--model", tmp_path / "teacher", "--out", tmp_path / "student"
@@ -409,10 +409,10 @@ def test_a_model_that_the_hub_cannot_give_is_told_so(tmp_path):
         finetune(SST2, tmp_path / "out")
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", PUBLIC_TASKS)
 def test_a_dataset_that_the_hub_cannot_give_is_told_so(name, bert, tmp_path):
-    with pytest.raises(FileNotFoundError, match=f"dataset '{TASKS[name].data}' cannot be loaded"):
-        finetune(TASKS[name], tmp_path / "out", model=bert)
+    with pytest.raises(FileNotFoundError, match=f"dataset '{PUBLIC_TASKS[name].data}' cannot be loaded"):
+        finetune(PUBLIC_TASKS[name], tmp_path / "out", model=bert)
 
 
 def test_without_the_library_it_says_what_to_install(bert, sst2, tmp_path, monkeypatch):

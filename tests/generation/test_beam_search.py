@@ -11,7 +11,7 @@ from small_models import PATIENT, gpt2, random_ids, stir, tiny_gpt, tiny_transfo
 from companion.data.batch import padded
 from companion.generation import generate
 from companion.generation.beam_search import beam_search, continuations
-from companion.generation.decoding import Answer, Continuation
+from companion.generation.decoding import DecodingState, EncoderDecoderState
 from companion.generation.sampling import left_padded
 from companion.models.gpt import GPT
 from companion.models.t5 import T5
@@ -26,7 +26,7 @@ def model(request):
 
 
 def begin(model, ids, mask=None, use_cache=True):
-    return (Answer if hasattr(model, "decode") else Continuation)(model, ids, mask, use_cache)
+    return (EncoderDecoderState if hasattr(model, "decode") else DecodingState)(model, ids, mask, use_cache)
 
 
 def finished_texts(stop):

@@ -32,7 +32,9 @@ def generator() -> torch.Generator:
 def test_attention_by_hand_is_pytorchs(generator, causal):
     layer = drawing.randomised(MultiHeadAttention(8, 2), generator)
     x = drawing.normal(generator, 5, 8)
-    torch.testing.assert_close(byhand.attended(x, x, layer, causal), bytorch.attend(x, x, layer, causal))
+    torch.testing.assert_close(
+        byhand.multi_head_attention(x, x, layer, causal), bytorch.multi_head_attention(x, x, layer, causal)
+    )
 
 
 def test_norms_maps_and_networks_by_hand_are_pytorchs(generator):
@@ -40,12 +42,12 @@ def test_norms_maps_and_networks_by_hand_are_pytorchs(generator):
     norm, rms = drawing.randomised(nn.LayerNorm(8), generator), drawing.randomised(RMSNorm(8), generator)
     linear = drawing.randomised(nn.Linear(8, 3), generator)
     network = drawing.randomised(FeedForward(8, 16, "relu"), generator)
-    torch.testing.assert_close(byhand.normed(x, norm), bytorch.norm(x, norm))
-    torch.testing.assert_close(byhand.rms_normed(x, rms), bytorch.rms_norm(x, rms))
-    torch.testing.assert_close(byhand.mapped(x, linear), bytorch.linear(x, linear))
-    torch.testing.assert_close(byhand.rectified(x, network), bytorch.relu_network(x, network))
-    torch.testing.assert_close(byhand.probabilities(x), x.softmax(-1))
-    torch.testing.assert_close(byhand.curved(x), nn.functional.gelu(x, approximate="tanh"))
+    torch.testing.assert_close(byhand.layer_norm(x, norm), bytorch.layer_norm(x, norm))
+    torch.testing.assert_close(byhand.rms_norm(x, rms), bytorch.rms_norm(x, rms))
+    torch.testing.assert_close(byhand.linear(x, linear), bytorch.linear(x, linear))
+    torch.testing.assert_close(byhand.relu_ffn(x, network), bytorch.relu_ffn(x, network))
+    torch.testing.assert_close(byhand.softmax(x), x.softmax(-1))
+    torch.testing.assert_close(byhand.gelu(x), nn.functional.gelu(x, approximate="tanh"))
 
 
 def test_what_is_drawn_lies_in_its_range_and_comes_again_from_the_same_seed(generator):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from companion.metrics.confidence import error_cut, interval, t_quantile
+from companion.metrics.confidence import interval, relative_error_reduction, t_quantile
 
 
 @pytest.mark.parametrize(
@@ -48,10 +48,10 @@ def test_runs_that_agree_leave_no_doubt():
 
 
 def test_half_of_the_error_gone_is_a_cut_of_one_half():
-    assert error_cut(0.9, 0.8) == pytest.approx(0.5)
-    assert error_cut(0.8, 0.8) == pytest.approx(0.0)
-    assert error_cut(1.0, 0.3) == 1.0
-    assert error_cut(0.7, 0.8) == pytest.approx(-0.5)
+    assert relative_error_reduction(0.9, 0.8) == pytest.approx(0.5)
+    assert relative_error_reduction(0.8, 0.8) == pytest.approx(0.0)
+    assert relative_error_reduction(1.0, 0.3) == 1.0
+    assert relative_error_reduction(0.7, 0.8) == pytest.approx(-0.5)
 
 
 @pytest.mark.parametrize("values", [[], [1.0], [0.5, math.nan], [0.5, math.inf]])
@@ -65,8 +65,8 @@ def test_too_few_runs_or_one_that_is_no_number_are_refused(values):
     [
         (lambda: t_quantile(0), "freedom must be at least 1; got 0"),
         (lambda: t_quantile(4, 1.0), r"level must be in \(0, 1\); got 1.0"),
-        (lambda: error_cut(0.5, 1.0), "the baseline's below 1; got 0.5 and 1.0"),
-        (lambda: error_cut(1.2, 0.5), r"scores lie in \[0, 1\]"),
+        (lambda: relative_error_reduction(0.5, 1.0), "the baseline's below 1; got 0.5 and 1.0"),
+        (lambda: relative_error_reduction(1.2, 0.5), r"scores lie in \[0, 1\]"),
     ],
 )
 def test_what_has_no_answer_is_refused(call, message):

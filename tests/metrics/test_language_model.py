@@ -15,12 +15,12 @@ from companion.metrics.language_model import (
     Estimate,
     bits_per_character,
     cross_entropy,
-    gap_to_floor,
+    excess_nll,
     padded_like,
     per_token,
     perplexity,
     story_cross_entropy,
-    surprisals,
+    token_nll,
 )
 from companion.models.baselines import NGram, NGramConfig
 
@@ -113,14 +113,14 @@ LENGTHS = [5, 12, 2, 9]
 def test_surprisals_are_those_of_each_story_alone():
     model = tiny_gpt()
     rows = stories(model, LENGTHS)
-    for nats, row, length in zip(surprisals(model, rows, batch_size=3), rows, LENGTHS, strict=True):
+    for nats, row, length in zip(token_nll(model, rows, batch_size=3), rows, LENGTHS, strict=True):
         expected = list(surprisals_by_hand(model, row[:length], 16))
         assert nats[: length - 1].tolist() == pytest.approx(expected, abs=1e-5)
 
 
 def test_padding_has_no_surprisal():
     model = tiny_gpt()
-    nats = surprisals(model, stories(model, LENGTHS))
+    nats = token_nll(model, stories(model, LENGTHS))
     assert (~nats.isnan()).sum(1).tolist() == [length - 1 for length in LENGTHS]
 
 
@@ -223,7 +223,7 @@ class Process(nn.Module):
 
 def test_the_process_itself_has_no_gap():
     rows, exact = Process().tell(30)
-    gap = gap_to_floor(Process(), rows, exact)
+    gap = excess_nll(Process(), rows, exact)
     assert gap.value == pytest.approx(0, abs=1e-6)
     assert gap.standard_error == pytest.approx(0, abs=1e-6)
 
@@ -232,14 +232,14 @@ def test_the_gap_is_the_cross_entropy_minus_the_floor():
     rows, exact = Process().tell(30)
     model = Process(skill=0.7)
     floor = per_token(-padded_like(rows, exact)).value
-    gap = gap_to_floor(model, rows, exact, batch_size=7)
+    gap = excess_nll(model, rows, exact, batch_size=7)
     assert gap.value == pytest.approx(story_cross_entropy(model, rows).value - floor, abs=1e-6)
 
 
 def test_pairing_takes_out_what_makes_a_story_hard_for_both():
     rows, exact = Process().tell(200)
     model = Process(skill=0.9)
-    gap, alone = gap_to_floor(model, rows, exact), story_cross_entropy(model, rows)
+    gap, alone = excess_nll(model, rows, exact), story_cross_entropy(model, rows)
     assert gap.value > 3 * gap.standard_error
     assert gap.standard_error < alone.standard_error / 2
 
@@ -249,10 +249,10 @@ def test_numbers_for_another_number_of_tokens_are_refused():
     tokens = len(exact[1])
     exact[1] = exact[1][:-1]
     with pytest.raises(ValueError, match=f"got {tokens} tokens after the first and {tokens - 1} numbers for row 1"):
-        gap_to_floor(Process(), rows, exact)
+        excess_nll(Process(), rows, exact)
 
 
 def test_numbers_for_another_number_of_rows_are_refused():
     rows, exact = Process().tell(3)
     with pytest.raises(ValueError, match="got 3 rows and 2 lists of numbers"):
-        gap_to_floor(Process(), rows, exact[:2])
+        excess_nll(Process(), rows, exact[:2])

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from companion.metrics.limits import exposure, next_token, secret_log_probs, separation
+from companion.metrics.limits import auroc, exposure, next_token, secret_log_probs
 from companion.models.gpt import GPT, GPTConfig
 from companion.storyworld import World
 from companion.storyworld.alterations import misspellings, renamed, unanswerable, with_moods
@@ -46,18 +46,18 @@ def test_no_prompt_is_refused(model):
 @given(numbers, numbers)
 def test_separation_counts_pairs(high, low):
     pairs = [1.0 if a > b else 0.5 if a == b else 0.0 for a in high for b in low]
-    assert separation(torch.tensor(high), torch.tensor(low)) == pytest.approx(sum(pairs) / len(pairs))
+    assert auroc(torch.tensor(high), torch.tensor(low)) == pytest.approx(sum(pairs) / len(pairs))
 
 
 @given(numbers, numbers)
 def test_turned_round_it_is_what_is_left(high, low):
     first, second = torch.tensor(high), torch.tensor(low)
-    assert separation(first, second) + separation(second, first) == pytest.approx(1)
+    assert auroc(first, second) + auroc(second, first) == pytest.approx(1)
 
 
 def test_an_empty_side_is_refused():
     with pytest.raises(ValueError, match="got 0 and 1"):
-        separation(torch.zeros(0), torch.zeros(1))
+        auroc(torch.zeros(0), torch.zeros(1))
 
 
 def test_all_secrets_are_scored_as_one_by_one(model):

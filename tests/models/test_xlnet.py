@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from small_models import PATIENT, random_ids, stir
 
 from companion.checkpoints import WEIGHTS, CheckpointError
-from companion.metrics.language_model import gap_to_floor
+from companion.metrics.language_model import excess_nll
 from companion.models.xlnet import LeftToRight, XLNet, XLNetConfig
 from companion.nn.capture import ablate, capture
 from companion.nn.masks import order_mask
@@ -182,7 +182,7 @@ def test_left_to_right_no_model_is_below_the_floor_of_the_world():
     world = World("tiny")
     stories = world.stories(20)
     causal = LeftToRight(XLNet(XLNetConfig(len(world.vocabulary), 1, 2, 8))).eval()
-    assert gap_to_floor(causal, rows(stories), [story.log_probs for story in stories]).value > 0
+    assert excess_nll(causal, rows(stories), [story.log_probs for story in stories]).value > 0
 
 
 # Padding

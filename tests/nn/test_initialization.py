@@ -6,13 +6,13 @@ from torch import nn
 
 from companion.models.bert import BertConfig, BertForPreTraining
 from companion.nn.capture import capture
-from companion.nn.initialization import matching_start, neighbour_start
+from companion.nn.initialization import mimetic_initialization, positional_initialization
 
 
 def started(seed=0, **sizes):
     torch.manual_seed(seed)
     model = BertForPreTraining(BertConfig(**{"vocab_size": 31, "context_length": 16} | sizes))
-    matching_start(model)
+    mimetic_initialization(model)
     return model
 
 
@@ -39,7 +39,7 @@ def test_the_tied_embedding_keeps_its_numbers():
     torch.manual_seed(0)
     model = BertForPreTraining(BertConfig(31, 16, **SIZES))
     before = model.bert.token_embedding.weight.clone()
-    matching_start(model)
+    mimetic_initialization(model)
     assert torch.equal(model.bert.token_embedding.weight, before)
     assert model.decoder.weight is model.bert.token_embedding.weight
 
@@ -53,20 +53,20 @@ def test_a_vector_scores_highest_with_itself():
 
 def test_a_model_without_attention_is_refused():
     with pytest.raises(ValueError, match="Linear has no MultiHeadAttention layer"):
-        matching_start(nn.Linear(2, 2))
+        mimetic_initialization(nn.Linear(2, 2))
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0])
 def test_a_scale_that_is_not_above_zero_is_refused(scale):
     with pytest.raises(ValueError, match=f"scale must be above 0; got {scale}"):
-        matching_start(BertForPreTraining(BertConfig(31, 16, **SIZES)), scale)
+        mimetic_initialization(BertForPreTraining(BertConfig(31, 16, **SIZES)), scale)
 
 
 def neighbourly(offsets, seed=0, **sizes):
     torch.manual_seed(seed)
     config = BertConfig(**{"vocab_size": 31, "context_length": 40} | sizes)
     model = BertForPreTraining(config).eval()
-    neighbour_start(model.bert, offsets)
+    positional_initialization(model.bert, offsets)
     return model
 
 
@@ -87,7 +87,7 @@ def test_only_the_first_layer_and_the_embeddings_are_touched():
     torch.manual_seed(0)
     model = BertForPreTraining(BertConfig(31, 40, n_layers=2, n_heads=2, d_model=32))
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
-    neighbour_start(model.bert, (1, 2))
+    positional_initialization(model.bert, (1, 2))
     changed = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
     first = {f"bert.encoder.blocks.0.attention.{name}.weight" for name in ("query", "key", "value", "output")}
     tables = {f"bert.{name}_embedding.weight" for name in ("token", "position", "segment")}

@@ -8,13 +8,13 @@ from small_models import PATIENT, random_ids, stir
 
 from companion.data.batch import IGNORED
 from companion.losses import causal_loss
-from companion.losses.mixture_of_experts import balanced_loss
+from companion.losses.mixture_of_experts import causal_loss_with_load_balancing
 from companion.models.modern_decoder import ModernConfig, ModernDecoder
 from companion.nn.feed_forward import SwiGLU
 from companion.nn.mixture_of_experts import (
     MixtureOfExperts,
     active_parameters,
-    balance_loss,
+    load_balancing_loss,
     record_routing,
     routed,
 )
@@ -152,19 +152,19 @@ def test_the_balance_loss_is_that_of_transformers(n_experts, data):
         theirs = load_balancing_loss_func(
             tuple(logits.flatten(1, 2)), n_experts, k, None if mask is None else mask.long()
         )
-        torch.testing.assert_close(balance_loss(list(logits), k, mask), theirs)
+        torch.testing.assert_close(load_balancing_loss(list(logits), k, mask), theirs)
 
 
 def test_an_even_choice_costs_the_number_of_experts_a_token_uses_and_a_uniform_one_that_of_experts():
     even = 20 * torch.eye(4).repeat(3, 1)[None]  # each expert is one token's favourite, equally often
-    assert balance_loss([even], 1).item() == pytest.approx(1.0, abs=1e-4)
+    assert load_balancing_loss([even], 1).item() == pytest.approx(1.0, abs=1e-4)
     uneven = torch.tensor([20.0, 0, 0, 0]).expand(1, 12, 4)
-    assert balance_loss([uneven], 1).item() == pytest.approx(4.0, abs=1e-4)
+    assert load_balancing_loss([uneven], 1).item() == pytest.approx(4.0, abs=1e-4)
 
 
 def test_its_gradient_moves_tokens_away_from_a_crowded_expert():
     logits = torch.tensor([1.0, 0, 0, 0]).expand(1, 12, 4).clone().requires_grad_()
-    balance_loss([logits], 1).backward()
+    load_balancing_loss([logits], 1).backward()
     assert (logits.grad[..., 0] > 0).all()
     assert (logits.grad[..., 1:] < 0).all()
 
@@ -173,19 +173,19 @@ def test_padding_does_not_count():
     logits = torch.randn(1, 6, 3, generator=torch.Generator().manual_seed(0))
     real = torch.tensor([[True, True, True, True, False, False]])
     changed = torch.where(real[..., None], logits, 100.0)
-    torch.testing.assert_close(balance_loss([changed], 2, real), balance_loss([logits[:, :4]], 2))
+    torch.testing.assert_close(load_balancing_loss([changed], 2, real), load_balancing_loss([logits[:, :4]], 2))
 
 
 def test_no_layer_no_real_token_and_a_strange_mask_are_refused():
     logits = [torch.zeros(1, 4, 3)]
     with pytest.raises(ValueError, match="logits of at least one layer are needed; got none"):
-        balance_loss([], 1)
+        load_balancing_loss([], 1)
     with pytest.raises(ValueError, match="at least one token must be real"):
-        balance_loss(logits, 1, torch.zeros(1, 4, dtype=torch.bool))
+        load_balancing_loss(logits, 1, torch.zeros(1, 4, dtype=torch.bool))
     with pytest.raises(ValueError, match=r"attention_mask must be \(batch, length\) = \(1, 4\); got \(1, 3\)"):
-        balance_loss(logits, 1, torch.ones(1, 3, dtype=torch.bool))
+        load_balancing_loss(logits, 1, torch.ones(1, 3, dtype=torch.bool))
     with pytest.raises(TypeError, match="attention_mask must be boolean"):
-        balance_loss(logits, 1, torch.ones(1, 4))
+        load_balancing_loss(logits, 1, torch.ones(1, 4))
 
 
 def test_the_balanced_loss_is_the_causal_one_and_a_share_of_the_balance_of_real_tokens():
@@ -194,14 +194,16 @@ def test_the_balanced_loss_is_the_causal_one_and_a_share_of_the_balance_of_real_
     ids[1, 6:] = IGNORED
     with record_routing(model) as logits:
         loss = causal_loss(model, ids)
-    expected = loss + 0.3 * balance_loss(logits, 2, ids[:, :-1] != IGNORED)
-    torch.testing.assert_close(balanced_loss(model, ids, weight=0.3), expected)
+    expected = loss + 0.3 * load_balancing_loss(logits, 2, ids[:, :-1] != IGNORED)
+    torch.testing.assert_close(causal_loss_with_load_balancing(model, ids, weight=0.3), expected)
 
 
 def test_training_lowers_the_loss_with_muon_on_every_expert():
     model = decoder()
     before = {name: p.clone() for name, p in model.named_parameters()}
     ids = random_ids(model, 8, 12)
-    history = fit(model, [ids], steps=20, loss=balanced_loss, optimizer="muon", progress=False, device="cpu")
+    history = fit(
+        model, [ids], steps=20, loss=causal_loss_with_load_balancing, optimizer="muon", progress=False, device="cpu"
+    )
     assert history.loss[-1] < history.loss[0]
     assert all(not torch.equal(p, before[name]) for name, p in model.named_parameters())

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from companion.models.gpt import GPT, GPTConfig
-from companion.nn.initialization import sinusoidal_start
+from companion.nn.initialization import sinusoidal_initialization
 from companion.nn.masks import causal_mask, order_mask
 from companion.nn.positions import sinusoidal_positions
 
@@ -32,7 +32,7 @@ def test_a_start_changes_both_tables_and_nothing_else():
     torch.manual_seed(0)
     model = GPT(GPTConfig(vocab_size=500, context_length=16, n_layers=1, n_heads=2, d_model=32))
     before = {name: p.clone() for name, p in model.named_parameters()}
-    sinusoidal_start(model, scale=0.2)
+    sinusoidal_initialization(model, scale=0.2)
     changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
     assert changed == {"token_embedding.weight", "position_embedding.weight"}
     assert torch.allclose(model.position_embedding.weight, 0.2 * sinusoidal_positions(16, 32, base=1000))
@@ -49,7 +49,7 @@ def test_a_base_of_one_and_a_scale_of_nothing_are_refused():
     with pytest.raises(ValueError, match="base must be above 1; got 1"):
         sinusoidal_positions(4, 8, base=1)
     with pytest.raises(ValueError, match="scale must be above 0; got 0"):
-        sinusoidal_start(GPT(GPTConfig(5, 4, 1, 1, 8)), scale=0)
+        sinusoidal_initialization(GPT(GPTConfig(5, 4, 1, 1, 8)), scale=0)
 
 
 # Orders of prediction

@@ -10,7 +10,7 @@ import pytest
 from companion.plots import timeline
 from companion.plots.timeline_figure import OwnModel, TimelineFigure
 
-MODELS = timeline.load()
+MODELS = timeline.timeline_models()
 OWN = OwnModel("prose", 1_983_744, 4.9e13)
 BIBLIOGRAPHY = Path(__file__).parents[2] / "book" / "references.bib"
 KEYS = set(re.findall(r"^@\w+\{([^,]+),", BIBLIOGRAPHY.read_text(encoding="utf8"), re.MULTILINE))

@@ -59,7 +59,7 @@ def test_the_second_word_builds_on_the_models_own_first(stories):
             return logits
 
     questions = quiz.ask(stories, "find")
-    for given in quiz.answers(Wrong(World()).eval(), questions):
+    for given in quiz.predictions(Wrong(World()).eval(), questions):
         assert given[0] == "Anna"
 
 
@@ -76,7 +76,7 @@ def test_an_unknown_kind_and_an_empty_quiz_are_refused(stories):
     with pytest.raises(ValueError, match="kind must be one of where, .*; got 'why'"):
         quiz.ask(stories, "why")
     with pytest.raises(ValueError, match="no question to answer"):
-        quiz.answers(Oracle(World()), [])
+        quiz.predictions(Oracle(World()), [])
     with pytest.raises(ValueError, match="place, person or sentence; got 'verb'"):
         quiz.attention_from_answer(Oracle(World()), [], "verb")
 

@@ -19,23 +19,23 @@ from companion.storyworld.text_to_text import (
     PREFIXES,
     SENTINELS,
     START_ID,
-    TASKS,
+    TEXT_TO_TEXT_TASKS,
     VOCABULARY,
     Example,
     alignment,
+    collate,
     examples,
-    gapped,
-    laid_out,
+    generate_texts,
     majority,
-    mixture,
-    rates,
-    with_gaps,
-    write,
+    span_corruption,
+    span_corruption_batches,
+    t5_learning_rates,
+    task_mixture,
 )
 from companion.storyworld.views import summary, told
 
 STORIES = ENGLISH.stories(60, seed=3)
-EVEN = dict.fromkeys(TASKS, 1.0)
+EVEN = dict.fromkeys(TEXT_TO_TEXT_TASKS, 1.0)
 
 
 def words_of(row):
@@ -51,7 +51,7 @@ def test_the_vocabulary_is_both_languages_the_prefixes_and_the_sentinels():
     assert len(VOCABULARY) == 2 + len(ENGLISH.vocabulary) + len(CHINESE.vocabulary) - 4 + len(PREFIXES + SENTINELS)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", TEXT_TO_TEXT_TASKS)
 def test_every_text_of_a_task_is_in_the_vocabulary_and_fits(task):
     for example in examples(task, STORIES):
         assert max(len(example.source), len(example.target)) < LONGEST
@@ -111,7 +111,7 @@ def test_an_unknown_task_is_refused():
 
 
 def test_a_batch_reads_to_the_end_token_and_is_asked_for_one():
-    batch = laid_out([Example(("summarize:", "Tom", "."), ("Tom",)), Example(("context:",), ("Anna", "Tom", "."))])
+    batch = collate([Example(("summarize:", "Tom", "."), ("Tom",)), Example(("context:",), ("Anna", "Tom", "."))])
     assert words_of(batch.inputs[0]) == ["summarize:", "Tom", "."]
     assert batch.inputs[0].tolist()[-1] == END_ID
     assert batch.targets[0].tolist() == [VOCABULARY.number("Tom"), END_ID, IGNORED, IGNORED]
@@ -120,14 +120,14 @@ def test_a_batch_reads_to_the_end_token_and_is_asked_for_one():
 
 def test_a_mixture_holds_its_tasks_in_their_shares():
     prefixes = []
-    for batch in itertools.islice(mixture({"to Chinese": 3, "summary": 1}, 16, seed=1), 32):
+    for batch in itertools.islice(task_mixture({"to Chinese": 3, "summary": 1}, 16, seed=1), 32):
         prefixes += [VOCABULARY.tokens[i] for i in batch.inputs[:, 0].tolist()]
     assert set(prefixes) == {"translate to Chinese:", "summarize:"}
     assert 0.65 < prefixes.count("translate to Chinese:") / len(prefixes) < 0.85
 
 
 def test_a_mixture_is_the_same_each_time():
-    first, again = (list(itertools.islice(mixture(EVEN, 4, seed=2), 5)) for _ in range(2))
+    first, again = (list(itertools.islice(task_mixture(EVEN, 4, seed=2), 5)) for _ in range(2))
     assert all(torch.equal(a, b) for one, two in zip(first, again, strict=True) for a, b in zip(one, two, strict=True))
 
 
@@ -135,7 +135,7 @@ def test_held_out_stories_are_not_taught():
     shown = ENGLISH.stories(64, seed="0/0")
     taught = {
         tuple(words_of(row))
-        for batch in itertools.islice(mixture({"to Chinese": 1}, 4, 0, shown[:32]), 8)
+        for batch in itertools.islice(task_mixture({"to Chinese": 1}, 4, 0, shown[:32]), 8)
         for row in batch.inputs
     }
     assert not taught & {("translate to Chinese:", *told(story)) for story in shown[:32]}
@@ -145,17 +145,17 @@ def test_held_out_stories_are_not_taught():
 @pytest.mark.parametrize("shares", [{}, {"rhyme": 1.0}, {"summary": -1.0, "answer": 2.0}, {"summary": 0.0}], ids=str)
 def test_shares_that_say_nothing_are_refused(shares):
     with pytest.raises(ValueError, match="shares must be of to Chinese, to English, summary, answer, none negative"):
-        mixture(shares)
+        task_mixture(shares)
 
 
 def test_a_batch_of_no_examples_is_refused():
     with pytest.raises(ValueError, match="batch_size must be at least 1; got 0"):
-        next(mixture(EVEN, 0))
+        next(task_mixture(EVEN, 0))
 
 
 def test_gaps_put_back_give_the_text():
     texts = [told(story) for story in STORIES]
-    batch = with_gaps(texts, torch.Generator().manual_seed(0))
+    batch = span_corruption(texts, torch.Generator().manual_seed(0))
     for text, read, asked in zip(texts, batch.inputs, batch.targets, strict=True):
         spans, mark = {}, ""
         for word in words_of(asked):
@@ -166,13 +166,18 @@ def test_gaps_put_back_give_the_text():
 
 
 def test_gapped_stories_come_in_both_languages():
-    seen = {word for batch in itertools.islice(gapped(8), 3) for row in batch.inputs for word in words_of(row)}
+    seen = {
+        word
+        for batch in itertools.islice(span_corruption_batches(8), 3)
+        for row in batch.inputs
+        for word in words_of(row)
+    }
     assert {"is", "在"} <= seen
 
 
 def test_the_rates_slow_queries_and_hasten_the_bias_of_distances():
     model = T5(T5Config(20, 1, 2, 8))
-    share = rates(16)
+    share = t5_learning_rates(16)
     found = {name: share(name, 1) for name, _ in model.named_parameters()}
     assert {name for name, own in found.items() if own == 0.25} == {n for n in found if n.endswith("query.weight")}
     assert {name for name, own in found.items() if own == 30} == {n for n in found if n.endswith("table.weight")}
@@ -183,8 +188,8 @@ def test_what_is_written_does_not_depend_on_the_company():
     torch.manual_seed(0)
     model = T5(T5Config(len(VOCABULARY), 1, 2, 16, context_length=LONGEST)).eval()
     sources = [example.source for example in examples("to Chinese", STORIES[:5])]
-    alone = [write(model, [source], at_most=6)[0] for source in sources]
-    assert write(model, sources, at_most=6, together=2) == alone
+    alone = [generate_texts(model, [source], at_most=6)[0] for source in sources]
+    assert generate_texts(model, sources, at_most=6, together=2) == alone
     assert all(len(text) <= 6 and END not in text for text in alone)
 
 
@@ -196,4 +201,6 @@ def test_the_majority_is_the_most_frequent_answer_of_the_same_kind():
 
 
 def test_a_task_draws_from_what_it_is_given():
-    assert TASKS["answer"](STORIES[0], random.Random(1)) == TASKS["answer"](STORIES[0], random.Random(1))
+    assert TEXT_TO_TEXT_TASKS["answer"](STORIES[0], random.Random(1)) == TEXT_TO_TEXT_TASKS["answer"](
+        STORIES[0], random.Random(1)
+    )

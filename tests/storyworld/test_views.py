@@ -9,11 +9,11 @@ from companion.models.baselines.naive_bayes import NaiveBayes
 from companion.storyworld import World
 from companion.storyworld.language import LANGUAGES
 from companion.storyworld.optimum import best_label, fill_in
-from companion.storyworld.tasks import SEPARATOR, TASKS, Example, meeting, sentiment, split
+from companion.storyworld.tasks import CLASSIFICATION_TASKS, SEPARATOR, Example, meeting, sentiment, split
 from companion.storyworld.views import facts, questions, summary, tags, told, translations
 
 every_language = pytest.mark.parametrize("language", LANGUAGES)
-every_task = pytest.mark.parametrize("task", list(TASKS))
+every_task = pytest.mark.parametrize("task", list(CLASSIFICATION_TASKS))
 BY_CONSTRUCTION = ("sentiment", "meeting", "giver", "sentence order")  # the words say next to nothing
 
 
@@ -43,25 +43,27 @@ def test_too_many_different_stories_are_refused():
 @every_task
 @every_language
 def test_every_task_has_examples_in_both_languages(task, language):
-    examples = TASKS[task](World(language=language).stories(200, seed=2))
+    examples = CLASSIFICATION_TASKS[task](World(language=language).stories(200, seed=2))
     assert len(examples) > 20
     assert len({example.label for example in examples}) in (2, 4)
 
 
 @every_task
 def test_the_same_stories_give_the_same_labels_in_both_languages(task):
-    english, chinese = (TASKS[task](World(language=language).stories(100, seed=3)) for language in LANGUAGES)
+    english, chinese = (
+        CLASSIFICATION_TASKS[task](World(language=language).stories(100, seed=3)) for language in LANGUAGES
+    )
     assert [e.label for e in english] == [e.label for e in chinese]
 
 
 @pytest.mark.parametrize("task", BY_CONSTRUCTION)
 def test_naive_bayes_is_within_five_points_of_chance_by_construction(parts, task):
-    train, test = TASKS[task](parts.train), TASKS[task](parts.test)
+    train, test = CLASSIFICATION_TASKS[task](parts.train), CLASSIFICATION_TASKS[task](parts.test)
     assert abs(accuracy_of_naive_bayes(train, test) - 0.5) < 0.05
 
 
 def test_naive_bayes_is_as_good_as_can_be_where_words_are_enough(parts):
-    train, test = TASKS["genre"](parts.train), TASKS["genre"](parts.test)
+    train, test = CLASSIFICATION_TASKS["genre"](parts.train), CLASSIFICATION_TASKS["genre"](parts.test)
     best = sum(best_label("genre", e, World()) == e.label for e in test[:200]) / 200
     assert accuracy_of_naive_bayes(train, test) > best - 0.05
 
@@ -70,13 +72,13 @@ def test_naive_bayes_is_as_good_as_can_be_where_words_are_enough(parts):
 @every_language
 def test_a_label_that_hangs_on_the_state_is_known_with_certainty(task, language):
     world = World(language=language)
-    for example in TASKS[task](world.stories(60, seed=4)):
+    for example in CLASSIFICATION_TASKS[task](world.stories(60, seed=4)):
         assert best_label(task, example, world) == example.label
 
 
 @pytest.mark.parametrize("task", ["next sentence", "sentence order"])
 def test_the_best_possible_answer_beats_chance_and_is_not_certain(task):
-    examples = TASKS[task](World().stories(300, seed=5))
+    examples = CLASSIFICATION_TASKS[task](World().stories(300, seed=5))
     right = sum(best_label(task, example, World()) == example.label for example in examples) / len(examples)
     assert 0.6 < right < 0.97
 
@@ -165,7 +167,7 @@ def test_translations_tell_the_same_events():
 @every_task
 @every_language
 def test_the_parts_of_an_example_are_its_words_without_the_divider(task, language):
-    for example in TASKS[task](World(language=language).stories(60, seed=4)):
+    for example in CLASSIFICATION_TASKS[task](World(language=language).stories(60, seed=4)):
         joined = [token for part in example.parts for token in part]
         divided = len(example.parts) == 2
         assert joined == [token for token in example.tokens if token != SEPARATOR or not divided]

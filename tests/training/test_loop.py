@@ -282,18 +282,18 @@ def test_an_unknown_optimizer_is_refused():
 
 
 def test_plain_sgd_moves_by_the_rate_times_the_gradient():
-    moves = trace([2 * ONE], 3, learning_rate=0.1, optimizer="sgd", schedule="constant", warmup=0, clip=9.0)
+    moves = trace([2 * ONE], 3, learning_rate=0.1, optimizer="sgd", schedule="constant", warmup=0, max_grad_norm=9.0)
     assert moves == pytest.approx([0.2, 0.2, 0.2])
 
 
 def test_clipping_bounds_what_one_batch_can_do():
     usual, wild = [ONE, ONE, ONE], [ONE, 1000 * ONE, ONE]
-    assert trace(wild, 3, clip=1.0) == pytest.approx(trace(usual, 3, clip=1.0), rel=1e-5)
-    assert trace(wild, 3, clip=1e9) != pytest.approx(trace(usual, 3, clip=1e9), rel=0.1)
+    assert trace(wild, 3, max_grad_norm=1.0) == pytest.approx(trace(usual, 3, max_grad_norm=1.0), rel=1e-5)
+    assert trace(wild, 3, max_grad_norm=1e9) != pytest.approx(trace(usual, 3, max_grad_norm=1e9), rel=0.1)
 
 
 def test_the_history_keeps_the_norm_that_the_gradient_had_before_it_was_cut():
-    history = quick(Scalar(), [ONE, 1000 * ONE, -3 * ONE], 3, loss=lambda m, batch: (m.w * batch).sum(), clip=1.0)
+    history = quick(Scalar(), [ONE, 1000 * ONE, -3 * ONE], 3, loss=lambda m, batch: (m.w * batch).sum(), max_grad_norm=1.0)
     assert history.gradient_norm == pytest.approx([1, 1000, 3])
 
 
@@ -357,7 +357,7 @@ def test_batches_that_are_accumulated_act_as_one_large_batch():
     halves = [ids[:4], ids[4:]]
     large, small = tiny_gpt(), tiny_gpt()
     one = quick(large, [ids], 4, optimizer="sgd", learning_rate=0.1)
-    two = quick(small, halves, 4, optimizer="sgd", learning_rate=0.1, accumulate=2)
+    two = quick(small, halves, 4, optimizer="sgd", learning_rate=0.1, gradient_accumulation_steps=2)
     assert two.loss == pytest.approx(one.loss, rel=1e-5)
     torch.testing.assert_close(weights(small), weights(large), rtol=1e-4, atol=1e-6)
 
@@ -370,7 +370,7 @@ def test_an_interrupted_run_that_accumulates_goes_on_with_the_right_batch(tmp_pa
             [random_ids(tiny_gpt(), 1, 5, seed=i) for i in range(7)],
             steps,
             loss=lambda m, batch: seen.append(batch) or causal_loss(m, batch),
-            accumulate=3,
+            gradient_accumulation_steps=3,
             checkpoint=tmp_path / "run",
             checkpoint_every=1,
         )
@@ -394,7 +394,7 @@ def test_an_unknown_precision_is_refused():
         quick(Scalar(), [ONE], precision="int8")
 
 
-@pytest.mark.parametrize("name", ["steps", "accumulate", "evaluate_every", "checkpoint_every"])
+@pytest.mark.parametrize("name", ["steps", "gradient_accumulation_steps", "evaluate_every", "checkpoint_every"])
 def test_counts_below_one_are_refused(name):
     with pytest.raises(ValueError, match=f"{name} must be at least 1; got 0"):
         quick(Scalar(), [ONE], **{name: 0})
@@ -456,7 +456,7 @@ def trained_until(values, steps=20, patience=2, **options):
         schedule="constant",
         warmup=0,
         learning_rate=1.0,
-        clip=9.0,
+        max_grad_norm=9.0,
         evaluate=lambda _: next(left),
         evaluate_every=1,
         patience=patience,

@@ -10,8 +10,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from companion.lessons.by_hand import attended, probabilities
-from companion.lessons.by_torch import attend
+from companion.lessons import by_hand, by_torch
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import between, normal, randomised, shares, whole
 from companion.nn.attention import MultiHeadAttention, scaled_dot_product_attention
@@ -130,7 +129,7 @@ def _permutation_hand(x: Tensor, order: Tensor, layer: MultiHeadAttention) -> Te
     p = torch.zeros(len(x), len(x))
     for i in range(len(x)):
         p[i, order[i]] = 1.0
-    return attended(p @ x, p @ x, layer)  # the left side
+    return by_hand.multi_head_attention(p @ x, p @ x, layer)  # the left side
 
 
 def _permutation_ours(x: Tensor, order: Tensor, layer: MultiHeadAttention) -> Tensor:
@@ -138,7 +137,7 @@ def _permutation_ours(x: Tensor, order: Tensor, layer: MultiHeadAttention) -> Te
 
 
 def _permutation_torch(x: Tensor, order: Tensor, layer: MultiHeadAttention) -> Tensor:
-    return F.one_hot(order, len(x)).double() @ attend(x, x, layer)
+    return F.one_hot(order, len(x)).double() @ by_torch.multi_head_attention(x, x, layer)
 
 
 def _heads_hand(x: Tensor, layer: MultiHeadAttention) -> Tensor:
@@ -147,7 +146,7 @@ def _heads_hand(x: Tensor, layer: MultiHeadAttention) -> Tensor:
     for i in range(layer.n_heads):
         rows = slice(i * d_k, (i + 1) * d_k)  # of head i in the matrices, which lie side by side
         w_q, w_k, w_v = (part.weight[rows].T for part in (layer.query, layer.key, layer.value))  # each (d, d_k)
-        a = probabilities((x @ w_q) @ (x @ w_k).T / d_k**0.5)
+        a = by_hand.softmax((x @ w_q) @ (x @ w_k).T / d_k**0.5)
         heads.append(a @ (x @ w_v))
     return torch.cat(heads, dim=1) @ layer.output.weight.T
 
@@ -158,7 +157,7 @@ def _heads_ours(x: Tensor, layer: MultiHeadAttention) -> Tensor:
 
 
 def _heads_torch(x: Tensor, layer: MultiHeadAttention) -> Tensor:
-    return attend(x, x, layer)
+    return by_torch.multi_head_attention(x, x, layer)
 
 
 def _parameters_hand(d: int, h: int) -> int:

@@ -10,8 +10,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from companion.lessons.by_hand import probabilities
-from companion.lessons.by_torch import attend
+from companion.lessons import by_hand, by_torch
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import between, normal, randomised, whole
 from companion.nn.attention import MultiHeadAttention, scaled_dot_product_attention
@@ -216,7 +215,7 @@ def _heads_hand(x: Tensor, y: Tensor, layer: MultiHeadAttention) -> Tensor:
         part = slice(i * width, (i + 1) * width)
         w_q, w_k, w_v = (m.weight[part].T for m in (layer.query, layer.key, layer.value))  # each (d, d_k)
         w_o = layer.output.weight.T[part]  # the rows of W^O that meet head i: (d_k, d)
-        a = probabilities((x @ w_q) @ (y @ w_k).T / width**0.5)
+        a = by_hand.softmax((x @ w_q) @ (y @ w_k).T / width**0.5)
         total = total + a @ (y @ w_v) @ w_o
     return total
 
@@ -227,7 +226,7 @@ def _heads_ours(x: Tensor, y: Tensor, layer: MultiHeadAttention) -> Tensor:
 
 
 def _heads_torch(x: Tensor, y: Tensor, layer: MultiHeadAttention) -> Tensor:
-    return attend(x, y, layer)
+    return by_torch.multi_head_attention(x, y, layer)
 
 
 def _parameters_hand(d: int, h: int, d_k: int) -> int:

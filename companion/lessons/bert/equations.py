@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from companion.data.batch import IGNORED
-from companion.lessons.by_hand import normed
-from companion.lessons.by_torch import norm
+from companion.lessons import by_hand, by_torch
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import normal, randomised, tokens, whole
 from companion.lessons.tiny_worlds import entering
@@ -67,7 +66,9 @@ def _mlm_torch(x: Tensor, chosen: Tensor, z_tokens: Tensor, **_: Any) -> Tensor:
 def _embedding_hand(x: Tensor, s: Tensor, model: Any) -> Tensor:
     e, p = model.token_embedding.weight, model.position_embedding.weight
     segment = model.segment_embedding.weight
-    return torch.stack([normed(e[x[t]] + p[t] + segment[s[t]], model.embedding_norm) for t in range(len(x))])
+    return torch.stack(
+        [by_hand.layer_norm(e[x[t]] + p[t] + segment[s[t]], model.embedding_norm) for t in range(len(x))]
+    )
 
 
 def _embedding_ours(x: Tensor, s: Tensor, model: Any) -> Tensor:
@@ -76,7 +77,9 @@ def _embedding_ours(x: Tensor, s: Tensor, model: Any) -> Tensor:
 
 def _embedding_torch(x: Tensor, s: Tensor, model: Any) -> Tensor:
     parts = [(x, model.token_embedding), (torch.arange(len(x)), model.position_embedding), (s, model.segment_embedding)]
-    return norm(torch.stack([F.embedding(ids, table.weight) for ids, table in parts]).sum(0), model.embedding_norm)
+    return by_torch.layer_norm(
+        torch.stack([F.embedding(ids, table.weight) for ids, table in parts]).sum(0), model.embedding_norm
+    )
 
 
 def _nsp_hand(x: Tensor, chosen: Tensor, z_tokens: Tensor, z: Tensor, y: int, **_: Any) -> tuple[float, float]:

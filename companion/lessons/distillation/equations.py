@@ -16,7 +16,7 @@ from companion.distillation.losses import (
     soft_target_loss,
     tinybert_loss,
 )
-from companion.distillation.student import Seen
+from companion.distillation.student import ModelOutputs
 from companion.generation.sampling import next_token_probabilities
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import between, normal, shares, tokens
@@ -106,7 +106,7 @@ def _hinton_hand(student: Tensor, teacher: Tensor, temperature: float, y: Tensor
 
 def _hinton_ours(student: Tensor, teacher: Tensor, temperature: float, y: Tensor, alpha: float) -> Tensor:
     visible = torch.ones(3, 1, 1, dtype=torch.bool)
-    ours, theirs = (Seen(z, y, visible) for z in (student, teacher))
+    ours, theirs = (ModelOutputs(z, y, visible) for z in (student, teacher))
     return hinton_loss(ours, theirs, temperature=temperature, alpha=alpha)
 
 
@@ -124,12 +124,12 @@ MAPPED = Symbol("g(m)", "the teacher's layer that layer $m$ of the student learn
 TEXTS = Symbol("n", "texts, or tokens, that are compared")
 
 
-def _seen(g: Generator, n_layers: int, targets: Tensor, real: Tensor) -> Seen:
+def _seen(g: Generator, n_layers: int, targets: Tensor, real: Tensor) -> ModelOutputs:
     hidden = [normal(g, 2, 4, 5) for _ in range(n_layers + 1)]
     visible = real[:, :, None] & real[:, None, :]
     attention = [shares(g, 2, 3, 4, 4) * visible[:, None] for _ in range(n_layers)]
     attention = [a / a.sum(-1, keepdim=True).clamp(min=1e-9) for a in attention]
-    return Seen(normal(g, 2, 4, 3), targets, visible, hidden, attention)
+    return ModelOutputs(normal(g, 2, 4, 3), targets, visible, hidden, attention)
 
 
 def _pair(g: Generator) -> dict[str, Any]:
@@ -139,11 +139,11 @@ def _pair(g: Generator) -> dict[str, Any]:
     return {"student": _seen(g, 2, targets, real), "teacher": _seen(g, 4, targets, real)}
 
 
-def _places(seen: Seen) -> list[tuple[int, int]]:
+def _places(seen: ModelOutputs) -> list[tuple[int, int]]:
     return [(b, t) for b in range(2) for t in range(4) if seen.visible[b, t, t]]
 
 
-def _score_terms(student: Seen, teacher: Seen, temperature: float) -> tuple[float, float]:
+def _score_terms(student: ModelOutputs, teacher: ModelOutputs, temperature: float) -> tuple[float, float]:
     """The hard loss and the soft one with its factor, in plain arithmetic."""
     places = _places(student)
     hard = [-math.log(softened(student.logits[b, t], 1.0)[int(student.targets[b, t])]) for b, t in places]
@@ -152,7 +152,7 @@ def _score_terms(student: Seen, teacher: Seen, temperature: float) -> tuple[floa
     return sum(hard) / len(places), temperature**2 * sum(soft) / len(places)
 
 
-def _score_terms_torch(student: Seen, teacher: Seen, temperature: float) -> tuple[Tensor, Tensor]:
+def _score_terms_torch(student: ModelOutputs, teacher: ModelOutputs, temperature: float) -> tuple[Tensor, Tensor]:
     asked = student.targets != IGNORED
     ours, theirs = student.logits[asked], teacher.logits[asked]
     log_q, log_p = (F.log_softmax(z / temperature, -1) for z in (ours, theirs))
@@ -160,7 +160,7 @@ def _score_terms_torch(student: Seen, teacher: Seen, temperature: float) -> tupl
     return F.cross_entropy(ours, student.targets[asked]), soft
 
 
-def _distilbert_hand(student: Seen, teacher: Seen) -> float:
+def _distilbert_hand(student: ModelOutputs, teacher: ModelOutputs) -> float:
     hard, soft = _score_terms(student, teacher, 2.0)
     far = 0.0
     for b, t in _places(student):
@@ -169,18 +169,18 @@ def _distilbert_hand(student: Seen, teacher: Seen) -> float:
     return 5 * soft + 2 * hard + far / len(_places(student))
 
 
-def _distilbert_ours(student: Seen, teacher: Seen) -> Tensor:
+def _distilbert_ours(student: ModelOutputs, teacher: ModelOutputs) -> Tensor:
     return distilbert_loss(student, teacher)
 
 
-def _distilbert_torch(student: Seen, teacher: Seen) -> Tensor:
+def _distilbert_torch(student: ModelOutputs, teacher: ModelOutputs) -> Tensor:
     hard, soft = _score_terms_torch(student, teacher, 2.0)
     real = student.targets != IGNORED
     one, other = student.hidden[-1][real], teacher.hidden[-1][real]
     return 5 * soft + 2 * hard + F.cosine_embedding_loss(one, other, torch.ones(len(one)))
 
 
-def _pkd_hand(student: Seen, teacher: Seen) -> float:
+def _pkd_hand(student: ModelOutputs, teacher: ModelOutputs) -> float:
     hard, soft = _score_terms(student, teacher, 5.0)
     patience = 0.0
     for b in range(2):
@@ -190,17 +190,17 @@ def _pkd_hand(student: Seen, teacher: Seen) -> float:
     return 0.5 * hard + 0.5 * soft + 3.0 * patience
 
 
-def _pkd_ours(student: Seen, teacher: Seen) -> Tensor:
+def _pkd_ours(student: ModelOutputs, teacher: ModelOutputs) -> Tensor:
     return pkd_loss(student, teacher, MAP, beta=3.0)
 
 
-def _pkd_torch(student: Seen, teacher: Seen) -> Tensor:
+def _pkd_torch(student: ModelOutputs, teacher: ModelOutputs) -> Tensor:
     hard, soft = _score_terms_torch(student, teacher, 5.0)
     similar = F.cosine_similarity(student.hidden[1][:, 0], teacher.hidden[2][:, 0])
     return (hard + soft) / 2 + 3.0 * (2 - 2 * similar).mean()  # |a - b|^2 = 2 - 2 a b for unit vectors
 
 
-def _tinybert_hand(student: Seen, teacher: Seen) -> float:
+def _tinybert_hand(student: ModelOutputs, teacher: ModelOutputs) -> float:
     places = _places(student)
     total = _score_terms(student, teacher, 1.0)[1]
     for m, layer in ((0, 0), (1, 2), (2, 4)):
@@ -219,11 +219,11 @@ def _tinybert_hand(student: Seen, teacher: Seen) -> float:
     return total
 
 
-def _tinybert_ours(student: Seen, teacher: Seen) -> Tensor:
+def _tinybert_ours(student: ModelOutputs, teacher: ModelOutputs) -> Tensor:
     return tinybert_loss(student, teacher, MAP, stage="task")
 
 
-def _tinybert_torch(student: Seen, teacher: Seen) -> Tensor:
+def _tinybert_torch(student: ModelOutputs, teacher: ModelOutputs) -> Tensor:
     real = student.targets != IGNORED
     total = _score_terms_torch(student, teacher, 1.0)[1]
     for m, layer in enumerate((0, *MAP)):

@@ -17,7 +17,7 @@ from companion.distillation.losses import (
     soft_target_loss,
     tinybert_losses,
 )
-from companion.distillation.student import Seen, Student
+from companion.distillation.student import ModelOutputs, Student
 from companion.generation.sampling import next_token_probabilities
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import between, normal, shares, whole
@@ -150,7 +150,9 @@ def _mix_hand(student: Tensor, teacher: Tensor, x: int, alpha: float) -> Tensor:
 
 def _mix_ours(student: Tensor, teacher: Tensor, x: int, alpha: float) -> Tensor:
     z, y, visible = student.clone().requires_grad_(), torch.tensor([x]), torch.ones(1, 1, 1, dtype=torch.bool)
-    loss = hinton_loss(Seen(z[None], y, visible), Seen(teacher[None], y, visible), temperature=1.0, alpha=alpha)
+    loss = hinton_loss(
+        ModelOutputs(z[None], y, visible), ModelOutputs(teacher[None], y, visible), temperature=1.0, alpha=alpha
+    )
     return torch.autograd.grad(loss, z)[0]
 
 
@@ -165,12 +167,12 @@ UNIT_TEACHER = Symbol(r"\hat{t}", "the teacher's vector $t$ divided by its lengt
 COSINE = Symbol(r"\cos(s, t)", r"cosine of the angle between the two, $\hat{s} \cdot \hat{t}$")
 
 
-def _seen(hidden: list[Tensor], attention: tuple[Tensor, ...] = ()) -> Seen:
+def _seen(hidden: list[Tensor], attention: tuple[Tensor, ...] = ()) -> ModelOutputs:
     """A text of which nothing is left to learn but its insides: (n, d) each, attention (heads, n, n)."""
     n = len(hidden[0])
     visible = torch.ones(1, n, n, dtype=torch.bool)
     logits, targets = torch.zeros(1, n, 2), torch.zeros(1, n).long()
-    return Seen(logits, targets, visible, [h[None] for h in hidden], [a[None] for a in attention])
+    return ModelOutputs(logits, targets, visible, [h[None] for h in hidden], [a[None] for a in attention])
 
 
 def _vectors(g: Generator) -> dict[str, Any]:

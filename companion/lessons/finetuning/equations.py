@@ -14,10 +14,10 @@ from companion.data.labelled import Tagged
 from companion.finetuning.heads import SequenceClassifier, TokenClassifier, predicted_spans
 from companion.finetuning.layer_rates import discriminative_rates, layers
 from companion.finetuning.lora import LoRALinear
-from companion.lessons.by_torch import linear
+from companion.lessons import by_torch
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import between, normal, randomised, shares, tokens, whole
-from companion.losses.causal import answer_loss, answered
+from companion.losses.causal import completion_loss, completions
 from companion.losses.classification import tagging_loss
 from companion.metrics.classification import calibration
 from companion.models.bert import Bert, BertConfig
@@ -53,8 +53,8 @@ def _head_ours(x: Tensor, h: Tensor, model: Any) -> Tensor:
 
 
 def _head_torch(x: Tensor, h: Tensor, model: Any) -> Tensor:
-    c = F.tanh(linear(h, model.bert.pooler))
-    return torch.distributions.Categorical(logits=linear(c, model.classifier)).probs
+    c = F.tanh(by_torch.linear(h, model.bert.pooler))
+    return torch.distributions.Categorical(logits=by_torch.linear(c, model.classifier)).probs
 
 
 def _tags(g: Generator) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def _answer_hand(x: Tensor, y: Tensor, z: Tensor, model: Any) -> float:
 
 
 def _answer_ours(x: Tensor, y: Tensor, z: Tensor, model: Any) -> Tensor:
-    return answer_loss(model, answered([x.tolist()], [y.tolist()]))
+    return completion_loss(model, completions([x.tolist()], [y.tolist()]))
 
 
 def _answer_torch(x: Tensor, y: Tensor, z: Tensor, model: Any) -> Tensor:

@@ -8,10 +8,9 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from companion.generation.beam_search import beam_search
-from companion.generation.decoding import Continuation
+from companion.generation.decoding import DecodingState
 from companion.generation.sampling import next_token_probabilities
-from companion.lessons.by_hand import attended, curved, normed
-from companion.lessons.by_torch import attend, linear, norm
+from companion.lessons import by_hand, by_torch
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import between, normal, randomised, shares, tokens, whole
 from companion.lessons.tiny_worlds import Table, started, texts
@@ -72,11 +71,14 @@ def _forward_hand(x: Tensor, model: Any) -> Tensor:
     e, p = model.token_embedding.weight, model.position_embedding.weight
     h = torch.stack([e[x[t]] + p[t] for t in range(len(x))])
     for block in model.blocks:
-        read = normed(h, block.attention_norm)
-        u = h + attended(read, read, block.attention, causal=True)
-        wide = normed(u, block.feed_forward_norm) @ block.feed_forward.expand.weight.T + block.feed_forward.expand.bias
-        h = u + curved(wide) @ block.feed_forward.contract.weight.T + block.feed_forward.contract.bias
-    return normed(h, model.final_norm) @ e.T
+        read = by_hand.layer_norm(h, block.attention_norm)
+        u = h + by_hand.multi_head_attention(read, read, block.attention, causal=True)
+        wide = (
+            by_hand.layer_norm(u, block.feed_forward_norm) @ block.feed_forward.expand.weight.T
+            + block.feed_forward.expand.bias
+        )
+        h = u + by_hand.gelu(wide) @ block.feed_forward.contract.weight.T + block.feed_forward.contract.bias
+    return by_hand.layer_norm(h, model.final_norm) @ e.T
 
 
 def _forward_ours(x: Tensor, model: Any) -> Tensor:
@@ -87,11 +89,14 @@ def _forward_ours(x: Tensor, model: Any) -> Tensor:
 def _forward_torch(x: Tensor, model: Any) -> Tensor:
     h = F.embedding(x, model.token_embedding.weight) + model.position_embedding.weight[: len(x)]
     for block in model.blocks:
-        read = norm(h, block.attention_norm)
-        h = h + attend(read, read, block.attention, causal=True)
-        inner = F.gelu(linear(norm(h, block.feed_forward_norm), block.feed_forward.expand), approximate="tanh")
-        h = h + linear(inner, block.feed_forward.contract)
-    return F.linear(norm(h, model.final_norm), model.token_embedding.weight)
+        read = by_torch.layer_norm(h, block.attention_norm)
+        h = h + by_torch.multi_head_attention(read, read, block.attention, causal=True)
+        inner = F.gelu(
+            by_torch.linear(by_torch.layer_norm(h, block.feed_forward_norm), block.feed_forward.expand),
+            approximate="tanh",
+        )
+        h = h + by_torch.linear(inner, block.feed_forward.contract)
+    return F.linear(by_torch.layer_norm(h, model.final_norm), model.token_embedding.weight)
 
 
 def _ffn_hand(x: Tensor, layer: FeedForward) -> Tensor:
@@ -107,7 +112,7 @@ def _ffn_ours(x: Tensor, layer: FeedForward) -> Tensor:
 
 
 def _ffn_torch(x: Tensor, layer: FeedForward) -> Tensor:
-    return linear(F.gelu(linear(x, layer.expand), approximate="tanh"), layer.contract)
+    return by_torch.linear(F.gelu(by_torch.linear(x, layer.expand), approximate="tanh"), layer.contract)
 
 
 def _parameters_hand(v: int, n_max: int, layers: int, d: int) -> int:
@@ -161,7 +166,7 @@ def _beam_hand(prompt: Tensor, known: dict[tuple[int, ...], list[Tensor]], alpha
 
 
 def _beam_ours(prompt: Tensor, known: dict[tuple[int, ...], list[Tensor]], alpha: float, model: Any) -> Tensor:
-    texts_to_go_on = Continuation(model, prompt[None])
+    texts_to_go_on = DecodingState(model, prompt[None])
     _, score = beam_search(texts_to_go_on, 3, beams=9, length_penalty=alpha, stop=0)  # enough beams for every text
     return score[0]
 

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.distributions import Categorical, kl_divergence
 
-from companion.lessons.by_hand import probabilities
+from companion.lessons import by_hand
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import between, normal, randomised, shares, tokens, whole
 from companion.lessons.tiny_worlds import Table, started, texts
-from companion.metrics.language_model import gap_to_floor, surprisals
+from companion.metrics.language_model import excess_nll, token_nll
 from companion.models.baselines import RNN, FeedForwardLM, FeedForwardLMConfig, NGram, NGramConfig, RNNConfig
 from companion.models.baselines.recurrent import ElmanLayer, LSTMLayer
 
@@ -32,7 +32,7 @@ def _chain_rule_hand(x: Tensor, joint: Tensor) -> float:
 
 
 def _chain_rule_ours(x: Tensor, joint: Tensor) -> Tensor:
-    return torch.exp(-surprisals(Table(joint), started(x)).sum())
+    return torch.exp(-token_nll(Table(joint), started(x)).sum())
 
 
 def _chain_rule_torch(x: Tensor, joint: Tensor) -> Tensor:
@@ -132,8 +132,8 @@ def _gap_hand(times: Tensor, p: Tensor, q: Tensor) -> tuple[float, float]:
 def _gap_ours(times: Tensor, p: Tensor, q: Tensor) -> tuple[float, float]:
     told = torch.tensor(texts(3, 2)).repeat_interleave(times, 0)
     rows = torch.cat([torch.zeros(len(told), 1).long(), told], dim=1)
-    exact = [(-surprisals(Table(p), row[None])[0]).tolist() for row in rows]
-    gap = gap_to_floor(Table(q), rows, exact).value
+    exact = [(-token_nll(Table(p), row[None])[0]).tolist() for row in rows]
+    gap = excess_nll(Table(q), rows, exact).value
     return gap, gap
 
 
@@ -156,7 +156,7 @@ def _feed_forward_hand(x: Tensor, model: Any) -> tuple[Tensor, Tensor]:
     inner = [math.tanh(a[i] + sum(h[i, j] * u[j] for j in range(len(u)))) for i in range(len(a))]
     b, big_u = model.output.bias, model.output.weight
     z = torch.stack([b[w] + sum(big_u[w, i] * inner[i] for i in range(len(inner))) for w in range(len(b))])
-    return z, probabilities(z)
+    return z, by_hand.softmax(z)
 
 
 def _feed_forward_ours(x: Tensor, model: Any) -> tuple[Tensor, Tensor]:

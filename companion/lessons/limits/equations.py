@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import normal, tokens, whole
-from companion.metrics.limits import exposure, separation
+from companion.metrics.limits import auroc, exposure
 
 
 def _draw_sides(generator: Generator) -> dict[str, Tensor]:
@@ -26,7 +26,7 @@ def _separation_hand(a: Tensor, b: Tensor) -> float:
 
 
 def _separation_ours(a: Tensor, b: Tensor) -> float:
-    return separation(a, b)
+    return auroc(a, b)
 
 
 def _separation_torch(a: Tensor, b: Tensor) -> Tensor:

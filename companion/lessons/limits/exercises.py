@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from companion.lessons.exercise_check import Exercise, Mistake
-from companion.metrics.limits import exposure, separation
+from companion.metrics.limits import auroc, exposure
 
 
 def _sides() -> list[tuple[Tensor, Tensor]]:
@@ -24,7 +24,7 @@ SEPARATION = Exercise(
         "From the confidences `known` (m,) and `unknown` (n,), return the share of all m n pairs in which the first is "
         "above the second, a tie counting one half, as a number."
     ),
-    reference=separation,
+    reference=auroc,
     cases=_sides,
     mistakes=(
         Mistake(
@@ -36,7 +36,7 @@ SEPARATION = Exercise(
             "A tie counts one in yours. It is one half: either could be the surer one.",
         ),
         Mistake(
-            lambda known, unknown: separation(unknown, known),
+            lambda known, unknown: auroc(unknown, known),
             "The sides are turned round: count where `known` is above `unknown`.",
         ),
         Mistake(

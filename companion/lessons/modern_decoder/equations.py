@@ -7,11 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from companion.lessons.by_hand import probabilities, rms_normed
-from companion.lessons.by_torch import rms_norm
+from companion.lessons import by_hand, by_torch
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import between, normal, randomised, tokens, whole
-from companion.losses.mixture_of_experts import balanced_loss
+from companion.losses.mixture_of_experts import causal_loss_with_load_balancing
 from companion.models.modern_decoder import ModernConfig, ModernDecoder
 from companion.nn.feed_forward import SwiGLU
 from companion.nn.mixture_of_experts import MixtureOfExperts, record_routing
@@ -101,19 +100,19 @@ def _attention_hand(x: Tensor, layer: Any, base: float) -> Tensor:
         scores = q @ k.T / math.sqrt(d_h)
         for i in range(len(x)):
             scores[i, i + 1 :] = -math.inf
-        heads.append(probabilities(scores) @ (x @ layer.value.weight[read].T))
+        heads.append(by_hand.softmax(scores) @ (x @ layer.value.weight[read].T))
     return torch.cat(heads, dim=-1) @ layer.output.weight.T
 
 
 def _forward_hand(x: Tensor, model: Any, base: float) -> Tensor:
     h = torch.stack([model.token_embedding.weight[token] for token in x])
     for block in model.blocks:
-        u = h + _attention_hand(rms_normed(h, block.attention_norm), block.attention, base)
-        read, layer = rms_normed(u, block.feed_forward_norm), block.feed_forward
+        u = h + _attention_hand(by_hand.rms_norm(h, block.attention_norm), block.attention, base)
+        read, layer = by_hand.rms_norm(u, block.feed_forward_norm), block.feed_forward
         gate = read @ layer.gate.weight.T
         silu = gate / (1 + torch.exp(-gate))
         h = u + (silu * (read @ layer.expand.weight.T)) @ layer.contract.weight.T
-    return rms_normed(h, model.final_norm) @ model.unembedding.weight.T
+    return by_hand.rms_norm(h, model.final_norm) @ model.unembedding.weight.T
 
 
 def _forward_ours(x: Tensor, model: Any, base: float) -> Tensor:
@@ -132,7 +131,7 @@ def _forward_torch(x: Tensor, model: Any, base: float) -> Tensor:
     angles = torch.outer(torch.arange(len(x)).double(), torch.pow(base, -torch.arange(pairs).double() / pairs))
     turn = torch.polar(torch.ones_like(angles), angles)  # (length, pairs)
     for block in model.blocks:
-        read, layer = rms_norm(h, block.attention_norm), block.attention
+        read, layer = by_torch.rms_norm(h, block.attention_norm), block.attention
         q, k, v = (
             part(read).view(len(x), -1, 2 * pairs).transpose(0, 1) for part in (layer.query, layer.key, layer.value)
         )
@@ -140,10 +139,10 @@ def _forward_torch(x: Tensor, model: Any, base: float) -> Tensor:
         q, k = torch.cat([q.real, q.imag], -1), torch.cat([k.real, k.imag], -1)
         heads = F.scaled_dot_product_attention(q[None], k[None], v[None], is_causal=True, enable_gqa=True)[0]
         h = h + F.linear(heads.transpose(0, 1).flatten(1), layer.output.weight)
-        read, layer = rms_norm(h, block.feed_forward_norm), block.feed_forward
+        read, layer = by_torch.rms_norm(h, block.feed_forward_norm), block.feed_forward
         inner = F.silu(F.linear(read, layer.gate.weight)) * F.linear(read, layer.expand.weight)
         h = h + F.linear(inner, layer.contract.weight)
-    return F.linear(rms_norm(h, model.final_norm), model.unembedding.weight)
+    return F.linear(by_torch.rms_norm(h, model.final_norm), model.unembedding.weight)
 
 
 def _decoder(g: Generator) -> dict[str, Any]:
@@ -241,7 +240,7 @@ def _balance_hand(ids: Tensor, lam: float, z: Tensor, scores: list[Tensor], mode
 
 
 def _balance_ours(ids: Tensor, lam: float, z: Tensor, scores: list[Tensor], model: Any) -> Tensor:
-    return balanced_loss(model, ids[None], weight=lam)
+    return causal_loss_with_load_balancing(model, ids[None], weight=lam)
 
 
 def _balance_torch(ids: Tensor, lam: float, z: Tensor, scores: list[Tensor], model: Any) -> Tensor:

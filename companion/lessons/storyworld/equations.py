@@ -11,7 +11,7 @@ from torch.distributions import Categorical, kl_divergence
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import shares, tokens, whole
 from companion.lessons.tiny_worlds import Table, texts
-from companion.metrics.language_model import gap_to_floor, story_cross_entropy, surprisals
+from companion.metrics.language_model import excess_nll, story_cross_entropy, token_nll
 from companion.storyworld import World
 from companion.storyworld.language import say
 from companion.storyworld.state import State
@@ -87,8 +87,8 @@ def _floor_hand(times: Tensor, p: Tensor, q: Tensor) -> tuple[float, float, floa
 def _floor_ours(times: Tensor, p: Tensor, q: Tensor) -> tuple[float, float, float]:
     told = torch.tensor(texts(2, 3)).repeat_interleave(times, 0)
     rows = torch.cat([torch.zeros(len(told), 1).long(), told], dim=1)
-    exact = (-surprisals(Table(p), rows)).tolist()
-    floor, gap = story_cross_entropy(Table(p), rows).value, gap_to_floor(Table(q), rows, exact).value
+    exact = (-token_nll(Table(p), rows)).tolist()
+    floor, gap = story_cross_entropy(Table(p), rows).value, excess_nll(Table(q), rows, exact).value
     return story_cross_entropy(Table(q), rows).value, floor + gap, gap
 
 

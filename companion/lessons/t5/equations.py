@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from companion.lessons.by_hand import curved, probabilities
+from companion.lessons import by_hand
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import normal, randomised, tokens, whole
 from companion.losses.spans import Seq2Seq, sequence_loss, teach
@@ -67,7 +67,7 @@ def _scores_hand(q: Tensor, k: Tensor, buckets: Tensor, bias: RelativeBias) -> T
         for i in range(n):
             for j in range(n):
                 s[h, i, j] = q[h, i] @ k[h, j] + bias.table.weight[buckets[j - i + n - 1], h]
-    return probabilities(s)
+    return by_hand.softmax(s)
 
 
 def _scores_ours(q: Tensor, k: Tensor, buckets: Tensor, bias: RelativeBias) -> Tensor:
@@ -113,7 +113,7 @@ def _distance(g: Generator) -> dict[str, int]:
 def _geglu_hand(x: Tensor, gated: Any, plain: Any) -> tuple[Tensor, Tensor]:
     w_1, v, w_2 = gated.expand.weight.T, gated.gate.weight.T, gated.contract.weight.T
     wide = x @ plain.expand.weight.T
-    return (curved(x @ w_1) * (x @ v)) @ w_2, (wide * (wide > 0)) @ plain.contract.weight.T
+    return (by_hand.gelu(x @ w_1) * (x @ v)) @ w_2, (wide * (wide > 0)) @ plain.contract.weight.T
 
 
 def _geglu_ours(x: Tensor, gated: Any, plain: Any) -> tuple[Tensor, Tensor]:

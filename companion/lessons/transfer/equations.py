@@ -13,7 +13,7 @@ from companion.finetuning.heads import SequenceClassifier
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import between, normal, randomised, tokens
 from companion.losses.classification import classification_loss
-from companion.metrics.confidence import error_cut, interval
+from companion.metrics.confidence import interval, relative_error_reduction
 from companion.models.bert import Bert, BertConfig
 
 SEEDS = 5
@@ -75,7 +75,7 @@ def _cut_hand(f: float, f_0: float) -> float:
 
 
 def _cut_ours(f: float, f_0: float) -> float:
-    return error_cut(f, f_0)
+    return relative_error_reduction(f, f_0)
 
 
 def _cut_torch(f: float, f_0: float) -> Tensor:

@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from companion.lessons.by_hand import attended, normed, rectified
-from companion.lessons.by_torch import attend, linear, norm, relu_network
+from companion.lessons import by_hand, by_torch
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import normal, randomised, tokens, whole
 from companion.losses.cross_entropy import cross_entropy
@@ -61,7 +60,7 @@ def _embed_torch(x: Tensor, model: Transformer) -> Tensor:
 
 
 def _residual_hand(h: Tensor, block: EncoderBlock) -> Tensor:
-    return h + attended(h, h, block.attention)
+    return h + by_hand.multi_head_attention(h, h, block.attention)
 
 
 def _residual_ours(h: Tensor, block: EncoderBlock) -> Tensor:
@@ -69,7 +68,7 @@ def _residual_ours(h: Tensor, block: EncoderBlock) -> Tensor:
 
 
 def _residual_torch(h: Tensor, block: EncoderBlock) -> Tensor:
-    return h + attend(h, h, block.attention)
+    return h + by_torch.multi_head_attention(h, h, block.attention)
 
 
 def _norm_hand(h: Tensor, layer: nn.LayerNorm) -> Tensor:
@@ -102,15 +101,15 @@ def _ffn_ours(h: Tensor, layer: FeedForward) -> Tensor:
 
 
 def _ffn_torch(h: Tensor, layer: FeedForward) -> Tensor:
-    return linear(F.relu(linear(h, layer.expand)), layer.contract)
+    return by_torch.linear(F.relu(by_torch.linear(h, layer.expand)), layer.contract)
 
 
 def _prepost_hand(h: Tensor, post: EncoderBlock, pre: Block) -> tuple[Tensor, Tensor]:
-    after = normed(h + attended(h, h, post.attention), post.attention_norm)
-    after = normed(after + rectified(after, post.feed_forward), post.feed_forward_norm)
-    read = normed(h, pre.attention_norm)
-    before = h + attended(read, read, pre.attention, causal=True)
-    return after, before + rectified(normed(before, pre.feed_forward_norm), pre.feed_forward)
+    after = by_hand.layer_norm(h + by_hand.multi_head_attention(h, h, post.attention), post.attention_norm)
+    after = by_hand.layer_norm(after + by_hand.relu_ffn(after, post.feed_forward), post.feed_forward_norm)
+    read = by_hand.layer_norm(h, pre.attention_norm)
+    before = h + by_hand.multi_head_attention(read, read, pre.attention, causal=True)
+    return after, before + by_hand.relu_ffn(by_hand.layer_norm(before, pre.feed_forward_norm), pre.feed_forward)
 
 
 def _prepost_ours(h: Tensor, post: EncoderBlock, pre: Block) -> tuple[Tensor, Tensor]:
@@ -118,11 +117,11 @@ def _prepost_ours(h: Tensor, post: EncoderBlock, pre: Block) -> tuple[Tensor, Te
 
 
 def _prepost_torch(h: Tensor, post: EncoderBlock, pre: Block) -> tuple[Tensor, Tensor]:
-    after = norm(h + attend(h, h, post.attention), post.attention_norm)
-    after = norm(after + relu_network(after, post.feed_forward), post.feed_forward_norm)
-    read = norm(h, pre.attention_norm)
-    before = h + attend(read, read, pre.attention, causal=True)
-    return after, before + relu_network(norm(before, pre.feed_forward_norm), pre.feed_forward)
+    after = by_torch.layer_norm(h + by_torch.multi_head_attention(h, h, post.attention), post.attention_norm)
+    after = by_torch.layer_norm(after + by_torch.relu_ffn(after, post.feed_forward), post.feed_forward_norm)
+    read = by_torch.layer_norm(h, pre.attention_norm)
+    before = h + by_torch.multi_head_attention(read, read, pre.attention, causal=True)
+    return after, before + by_torch.relu_ffn(by_torch.layer_norm(before, pre.feed_forward_norm), pre.feed_forward)
 
 
 def _two_blocks(g: Generator) -> dict[str, Any]:
@@ -148,8 +147,8 @@ def _text(g: Generator) -> dict[str, Any]:
 
 def _encoder_hand(h: Tensor, model: Any) -> Tensor:
     for block in model.encoder.blocks:
-        u = normed(h + attended(h, h, block.attention), block.attention_norm)
-        h = normed(u + rectified(u, block.feed_forward), block.feed_forward_norm)
+        u = by_hand.layer_norm(h + by_hand.multi_head_attention(h, h, block.attention), block.attention_norm)
+        h = by_hand.layer_norm(u + by_hand.relu_ffn(u, block.feed_forward), block.feed_forward_norm)
     return h
 
 
@@ -184,9 +183,13 @@ def _as_torch(block: Any) -> nn.TransformerEncoderLayer:
 
 def _decoder_hand(g: Tensor, memory: Tensor, model: Any) -> Tensor:
     for block in model.decoder.blocks:
-        a = normed(g + attended(g, g, block.attention, causal=True), block.attention_norm)
-        c = normed(a + attended(a, memory, block.cross_attention), block.cross_attention_norm)
-        g = normed(c + rectified(c, block.feed_forward), block.feed_forward_norm)
+        a = by_hand.layer_norm(
+            g + by_hand.multi_head_attention(g, g, block.attention, causal=True), block.attention_norm
+        )
+        c = by_hand.layer_norm(
+            a + by_hand.multi_head_attention(a, memory, block.cross_attention), block.cross_attention_norm
+        )
+        g = by_hand.layer_norm(c + by_hand.relu_ffn(c, block.feed_forward), block.feed_forward_norm)
     return g @ model.token_embedding.weight.T
 
 
@@ -196,9 +199,13 @@ def _decoder_ours(g: Tensor, memory: Tensor, model: Any) -> Tensor:
 
 def _decoder_torch(g: Tensor, memory: Tensor, model: Any) -> Tensor:
     for block in model.decoder.blocks:
-        a = norm(g + attend(g, g, block.attention, causal=True), block.attention_norm)
-        c = norm(a + attend(a, memory, block.cross_attention), block.cross_attention_norm)
-        g = norm(c + relu_network(c, block.feed_forward), block.feed_forward_norm)
+        a = by_torch.layer_norm(
+            g + by_torch.multi_head_attention(g, g, block.attention, causal=True), block.attention_norm
+        )
+        c = by_torch.layer_norm(
+            a + by_torch.multi_head_attention(a, memory, block.cross_attention), block.cross_attention_norm
+        )
+        g = by_torch.layer_norm(c + by_torch.relu_ffn(c, block.feed_forward), block.feed_forward_norm)
     return torch.einsum("td,vd->tv", g, model.token_embedding.weight)
 
 

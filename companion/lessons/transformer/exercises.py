@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from companion.data.batch import IGNORED, readable
+from companion.data.batch import IGNORED, fill_ignored
 from companion.lessons.exercise_check import Exercise, Mistake
 from companion.models.transformer import Transformer, TransformerConfig
 from companion.nn.positions import sinusoidal_positions
@@ -137,7 +137,7 @@ SUBLAYER = Exercise(
 
 
 def _shifted(targets: Tensor, start_id: int) -> Tensor:
-    return readable(F.pad(targets[:, :-1], (1, 0), value=start_id))
+    return fill_ignored(F.pad(targets[:, :-1], (1, 0), value=start_id))
 
 
 SHIFT = Exercise(
@@ -158,15 +158,15 @@ SHIFT = Exercise(
             "There is still a -100 in it, which no embedding can look up. Put token 0 there.",
         ),
         Mistake(
-            lambda targets, start_id: readable(F.pad(targets, (1, 0), value=start_id)),
+            lambda targets, start_id: fill_ignored(F.pad(targets, (1, 0), value=start_id)),
             "It is one too long: the last target is asked for and never read.",
         ),
         Mistake(
-            lambda targets, start_id: readable(F.pad(targets[:, 1:], (0, 1), value=start_id)),
+            lambda targets, start_id: fill_ignored(F.pad(targets[:, 1:], (0, 1), value=start_id)),
             "You shift the wrong way: the decoder would read the very token that it is asked for next.",
         ),
         Mistake(
-            lambda targets, start_id: readable(targets),
+            lambda targets, start_id: fill_ignored(targets),
             "Nothing is shifted: each position would read the token that it is asked for.",
         ),
     ),

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from companion.lessons.by_hand import probabilities
+from companion.lessons import by_hand
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import normal, randomised, shares, tokens
 from companion.lessons.tiny_worlds import Table, started
@@ -99,7 +99,7 @@ def _streams_hand(g: Tensor, h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
     for t in range(len(z)):
         for old, new, seen in ((g, new_g, z[:t]), (h, new_h, z[: t + 1])):
             if len(seen):  # the first place has nothing to read from
-                a = probabilities(h[seen] @ old[z[t]] / math.sqrt(h.size(1)))
+                a = by_hand.softmax(h[seen] @ old[z[t]] / math.sqrt(h.size(1)))
                 new[z[t]] = sum((a[j] * h[seen[j]] for j in range(len(seen))), torch.zeros(h.size(1)))
     return new_g, new_h
 
@@ -138,7 +138,7 @@ def _score_hand(x: Tensor, relations: Relations, layer: Any) -> Tensor:
                 e = layer.segment_embedding[int(relations.other_segment[0, i, j]), head]  # type: ignore[index]
                 by_distance = (q[i] + v) @ (layer.position.weight[rows] @ r)
                 s[head, i, j] = ((q[i] + u) @ k[j] + by_distance + (q[i] + b) @ e) / math.sqrt(d_k)
-    return probabilities(s)
+    return by_hand.softmax(s)
 
 
 def _score_ours(x: Tensor, relations: Relations, layer: Any) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from companion.data.batch import IGNORED, readable
+from companion.data.batch import IGNORED, fill_ignored
 from companion.models.baselines.checks import check_ids, check_sizes
 
 
@@ -70,7 +70,7 @@ class NGram(nn.Module):
         Raises:
             ValueError: on rows of the wrong rank or without anything to predict, or an id outside the vocabulary.
         """
-        check_ids(readable(rows), self.config.vocab_size)
+        check_ids(fill_ignored(rows), self.config.vocab_size)
         real = rows != IGNORED
         if not real[:, 1:].any():
             raise ValueError(f"rows must have a token after the first; got shape {tuple(rows.shape)}")
@@ -130,7 +130,7 @@ class NGram(nn.Module):
         Returns:
             (batch, length - 1), NaN where a row is padded.
         """
-        reads, following = readable(ids)[:, :-1], readable(ids)[:, 1:, None]
+        reads, following = fill_ignored(ids)[:, :-1], fill_ignored(ids)[:, 1:, None]
         log_probs = self._probabilities(reads, following)[..., 0].log()
         return log_probs.masked_fill(ids[:, 1:] == IGNORED, torch.nan)
 

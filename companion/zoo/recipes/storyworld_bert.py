@@ -14,7 +14,7 @@ from torch import nn
 from companion.data.batch import IGNORED
 from companion.losses.sentences import pretraining_loss
 from companion.models.bert import BertConfig, BertForPreTraining
-from companion.nn.initialization import neighbour_start
+from companion.nn.initialization import positional_initialization
 from companion.storyworld import QUESTIONS, VERSION, Story, World
 from companion.storyworld.questionnaire import (
     SPECIALS,
@@ -89,7 +89,7 @@ def train(name: str, target: Path, threads: int = 1) -> History:
     watched = world.stories(200, HELD_OUT_SEED)
     torch.manual_seed(recipe.seed)
     model = BertForPreTraining(recipe.config)
-    neighbour_start(model.bert, recipe.offsets)
+    positional_initialization(model.bert, recipe.offsets)
     histories = [
         train_on_stories(
             model,
@@ -108,7 +108,7 @@ def train(name: str, target: Path, threads: int = 1) -> History:
 
 
 @torch.no_grad()
-def answered(model: nn.Module, stories: Sequence[Story]) -> dict[str, float]:
+def accuracy_by_kind(model: nn.Module, stories: Sequence[Story]) -> dict[str, float]:
     """Return, for each kind of question, the share of stories whose one question the model fills in to the last word.
 
     Args:
@@ -129,7 +129,7 @@ def answered(model: nn.Module, stories: Sequence[Story]) -> dict[str, float]:
 
 def mean_wrong(model: nn.Module, stories: Sequence[Story]) -> float:
     """Return the share of questions answered wrong, mean of the kinds."""
-    shares = answered(model, stories)
+    shares = accuracy_by_kind(model, stories)
     return 1 - sum(shares.values()) / len(shares)
 
 
@@ -150,7 +150,7 @@ def card(name: str, folder: Path, history: History) -> str:
         held_out=HELD_OUT,
         words=f"{words:.1%}",
         pairs=f"{pairs:.1%}",
-        answers="\n".join(f"| {kind} | {share:.1%} |" for kind, share in answered(model, stories).items()),
+        answers="\n".join(f"| {kind} | {share:.1%} |" for kind, share in accuracy_by_kind(model, stories).items()),
         **facts(model, folder, history),
     )
 
@@ -182,7 +182,7 @@ are 5 % of all words, and nine tenths of the answers on top; in the last round o
 questions of another one, for next-sentence prediction (`companion.storyworld.questionnaire`).
 
 **Trained by** `python -m companion.zoo train {name}`: {rounds} steps of {recipe.batch_size} stories,
-first heads that begin by looking 1 to 4 tokens back (`companion.nn.initialization.neighbour_start`), Muon and AdamW, peak
+first heads that begin by looking 1 to 4 tokens back (`companion.nn.initialization.positional_initialization`), Muon and AdamW, peak
 learning rate {recipe.learning_rate}, seed {recipe.seed}, torch {torch}, Python {python};
 {minutes} minutes of processor time, one thread.
 

@@ -15,7 +15,7 @@ from companion.storyworld import World
 from companion.storyworld.questionnaire import questionnaire_batches
 from companion.training.run_state import History
 from companion.zoo.recipes.common import begin, facts, finish, train_on_stories
-from companion.zoo.recipes.storyworld_bert import HELD_OUT, HELD_OUT_SEED, answered, mean_wrong
+from companion.zoo.recipes.storyworld_bert import HELD_OUT, HELD_OUT_SEED, accuracy_by_kind, mean_wrong
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def card(name: str, folder: Path, history: History) -> str:
         seen=f"{recipe.steps * recipe.batch_size:,}",
         start=" and ".join(map(str, recipe.start)),
         held_out=HELD_OUT,
-        answers=_table(answered(student, stories), answered(teacher, stories)),
+        answers=_table(accuracy_by_kind(student, stories), accuracy_by_kind(teacher, stories)),
         **facts(student, folder, history),
     )
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from companion.metrics.language_model import gap_to_floor, padded_like, per_token
+from companion.metrics.language_model import excess_nll, padded_like, per_token
 from companion.models.gpt import GPT, GPTConfig
-from companion.nn.initialization import sinusoidal_start
+from companion.nn.initialization import sinusoidal_initialization
 from companion.storyworld import VERSION, World, quiz, rows, story_batches
 from companion.training.run_state import History, joined
 from companion.zoo.recipes.common import begin, facts, finish, train_on_stories
@@ -79,7 +79,7 @@ def train(name: str, target: Path, threads: int = 1) -> History:
     watched_rows, exact = rows(watched), [story.log_probs for story in watched]
     torch.manual_seed(recipe.seed)
     model = GPT(recipe.config)
-    sinusoidal_start(model)
+    sinusoidal_initialization(model)
     histories = [
         train_on_stories(
             model,
@@ -87,7 +87,7 @@ def train(name: str, target: Path, threads: int = 1) -> History:
             steps,
             recipe,
             target / f"run-{number}.safetensors",
-            lambda m: gap_to_floor(m, watched_rows, exact).value,
+            lambda m: excess_nll(m, watched_rows, exact).value,
         )
         for number, steps in enumerate(recipe.rounds)
     ]
@@ -103,7 +103,7 @@ def card(name: str, folder: Path, history: History) -> str:
     stories = World(language=recipe.language).stories(HELD_OUT, HELD_OUT_SEED)
     laid, exact = rows(stories), [story.log_probs for story in stories]
     floor = per_token(-padded_like(laid, exact))
-    gap = gap_to_floor(model, laid, exact)
+    gap = excess_nll(model, laid, exact)
     asked = {kind: quiz.ask(stories[:200], kind) for kind in ("where", "see", "who")}
     heads = {
         "*where* → the place": quiz.attention_from_answer(model, asked["where"], "place"),

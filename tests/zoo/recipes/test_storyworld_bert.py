@@ -26,7 +26,7 @@ def stories():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_questions_of_every_kind_are_filled_in_as_the_card_says(name, stories):
-    shares = bert_recipes.answered(zoo.load(name)[0], stories)
+    shares = bert_recipes.accuracy_by_kind(zoo.load(name)[0], stories)
     assert shares.keys() == set(QUESTIONS)
     assert min(shares.values()) >= LEAST[name], shares
     card = (zoo.folder(name) / "README.md").read_text(encoding="utf8")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from companion import zoo
-from companion.metrics.language_model import gap_to_floor
+from companion.metrics.language_model import excess_nll
 from companion.models.gpt import GPT, GPTConfig
 from companion.storyworld import QUESTIONS, World, quiz, rows
 from companion.zoo.__main__ import main
@@ -33,7 +33,7 @@ def model(language):
 
 @pytest.fixture(scope="module")
 def gap(model, stories):
-    return gap_to_floor(model, rows(stories), [story.log_probs for story in stories])
+    return excess_nll(model, rows(stories), [story.log_probs for story in stories])
 
 
 def test_the_gap_to_the_floor_is_small(gap):
