@@ -24,7 +24,7 @@ if importlib.util.find_spec("companion") is None:
     %pip install -q "large-language-models-live @ git+{address}"
     importlib.import_module("companion")  # a failed %pip raises nothing; this does"""
 COLAB = "[Open in Colab](https://colab.research.google.com/github/{slug}/blob/{branch}/{path})"
-LAUNCH = COLAB + " · module [`companion.{module}`]({address}/blob/{branch}/companion/{module}.py)"
+LAUNCH = COLAB + " · {kind} [`{name}`]({address}/tree/{branch}/{place})"
 
 
 def repository(root: Path) -> dict[str, str]:
@@ -38,19 +38,29 @@ def bootstrap_cell(root: Path) -> str:
     return BOOTSTRAP.format(address=repository(root)["url"])
 
 
-def launch_line(root: Path, notebook: Path) -> str:
-    """The line under a chapter's title: Colab's address of the notebook, and the module of the same name.
+def home(root: Path, chapter: str) -> Path | None:
+    """The room or the module of `companion` that has a chapter's name; None for a chapter that is shown with several.
 
-    A chapter without a module of its name (a concept shown with several) has only the first link.
+    A room comes before a module, and a model before what only reads its files.
     """
+    package = root / "companion"
+    places = [package / chapter, package / "models" / f"{chapter}.py", *sorted(package.glob(f"*/{chapter}.py"))]
+    return next((place for place in places if place.exists()), None)
+
+
+def launch_line(root: Path, notebook: Path) -> str:
+    """The line under a chapter's title: Colab's address of the notebook, and the room or module of the same name."""
     address, branch = repository(root)["url"], repository(root)["branch"]
-    template = LAUNCH if (root / "companion" / f"{notebook.stem}.py").exists() else COLAB
-    return template.format(
+    own = home(root, notebook.stem)
+    place = own.relative_to(root).as_posix() if own else ""
+    return (LAUNCH if own else COLAB).format(
         address=address,
         slug=address.removeprefix("https://github.com/"),
         branch=branch,
         path=notebook.relative_to(root).as_posix(),
-        module=notebook.stem,
+        kind="room" if own and own.is_dir() else "module",
+        name=place.removesuffix(".py").replace("/", "."),
+        place=place,
     )
 
 
