@@ -74,7 +74,7 @@ def _digest(model: nn.Module) -> bytes:
     """Return a hash over the 32-bit values of all parameters."""
     digest = hashlib.sha256()
     for parameter in model.parameters():
-        digest.update(parameter.detach().cpu().float().contiguous().numpy())
+        digest.update(parameter.detach().cpu().float().contiguous().numpy().data)
     return digest.digest()
 
 

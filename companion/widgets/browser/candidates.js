@@ -15,13 +15,23 @@
 const COUNT = 5;
 
 /**
+ * @param {{ decoder?: { type: string } | null }} file tokenizer.json
+ * @param {Vocabulary["tokenizer"]} tokenizer
+ * @param {string[]} labels
+ * @returns {Vocabulary}
+ */
+export function makeVocabulary(file, tokenizer, labels) {
+  return { tokenizer, labels, byteLevel: file.decoder?.type === "ByteLevel" };
+}
+
+/**
  * What a token adds to a text that ends with another one: a word brings the space before it.
  *
  * @param {Vocabulary} vocabulary
  * @param {number} last
  * @param {number} id
  */
-export function added({ tokenizer, byteLevel }, last, id) {
+function added({ tokenizer, byteLevel }, last, id) {
   const decode = (/** @type {number[]} */ ids) =>
     tokenizer.decode(ids, { skip_special_tokens: true, clean_up_tokenization_spaces: false });
   if (byteLevel) return decode([id]);

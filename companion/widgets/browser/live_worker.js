@@ -1,6 +1,6 @@
 // The worker behind live.js: tokenizer and model, from files beside this one and from nowhere else.
 
-import { candidates } from "./candidates.js";
+import { candidates, makeVocabulary } from "./candidates.js";
 
 /** @import { InferenceSession } from "onnxruntime-web" */
 /** @import { Candidate, Shape } from "../frontend/types" */
@@ -59,19 +59,19 @@ const tokenizers = () => import(beside("tokenizers.min.mjs"));
  * @param {boolean} webgpu
  */
 async function load(name, webgpu) {
-  const [ort, { Tokenizer }, model, vocabulary, labels, limits] = await Promise.all([
+  const [ort, { Tokenizer }, model, file, labels, limits] = await Promise.all([
     runtime(webgpu),
     tokenizers(),
     get(`zoo/${name}/model.onnx`).then((response) => response.arrayBuffer()),
     get(`zoo/${name}/tokenizer.json`).then((response) => response.json()),
-    get(`zoo/${name}/labels.json`).then((response) => /** @type {Promise<string[]>} */ (response.json())),
+    get(`zoo/${name}/labels.json`).then((response) => response.json()),
     get(`zoo/${name}/limits.json`).then((response) => /** @type {Promise<Limits>} */ (response.json())),
   ]);
   ort.env.wasm.wasmPaths = new URL("ort/", import.meta.url).href;
   ort.env.wasm.numThreads = 1; // more need headers that a plain file server does not send
   const session = await start(ort, model, webgpu);
-  const tokenizer = new Tokenizer(vocabulary, {});
-  return { ort, session, tokenizer, labels, byteLevel: vocabulary.decoder?.type === "ByteLevel", ...limits };
+  const tokenizer = new Tokenizer(file, {});
+  return { ort, session, tokenizer, vocabulary: makeVocabulary(file, tokenizer, labels), ...limits };
 }
 
 /**
@@ -128,15 +128,15 @@ async function run({ name, text, webgpu }, report) {
   const at = (/** @type {number} */ place) => allLogits.slice(place * logits.dims[2], (place + 1) * logits.dims[2]);
   const last = at(ids.length - 1);
   const masked = model.mask_id === undefined ? -1 : ids.lastIndexOf(model.mask_id);
-  const next = model.mask ? [] : candidates(model, last, ids[ids.length - 1]);
+  const next = model.mask ? [] : candidates(model.vocabulary, last, ids[ids.length - 1]);
   return {
     ids,
-    tokens: ids.map((id) => model.labels[id]),
+    tokens: ids.map((id) => model.vocabulary.labels[id]),
     logits: last,
     allLogits,
     attention: new Float32Array(/** @type {Float32Array} */ (attention.data)),
     shape: /** @type {Shape} */ (attention.dims.map(Number)),
-    next_tokens: masked < 0 ? next : candidates(model, at(masked)),
+    next_tokens: masked < 0 ? next : candidates(model.vocabulary, at(masked)),
     mask: model.mask ?? "",
     device: `this page · ${webgpu ? "WebGPU" : "WASM"}`,
     latency_ms: performance.now() - start,
