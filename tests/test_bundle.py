@@ -8,7 +8,7 @@ from node import run_node
 
 from companion.widgets import bundle
 from companion.widgets.attention_view import FRONT_END
-from companion.widgets.page import BROWSER
+from companion.widgets.browser import SCRIPTS
 
 NUMBERS = """// Numbers.
 
@@ -127,9 +127,9 @@ def test_files_that_import_each_other_in_a_circle_are_refused(write):
     "code",
     [
         bundle.module(FRONT_END / "attention_view.js"),
-        bundle.module(BROWSER / "live_worker.js"),
-        bundle.script(BROWSER / "page.js"),
-        bundle.script(BROWSER / "book.js"),
+        bundle.module(SCRIPTS / "live_worker.js"),
+        bundle.script(SCRIPTS / "page.js"),
+        bundle.script(SCRIPTS / "book.js"),
     ],
     ids=["kernel", "worker", "page", "book"],
 )

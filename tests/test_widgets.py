@@ -22,8 +22,9 @@ from companion.gpt import GPT, GPTConfig
 from companion.tokenization import token_labels, train_byte_bpe
 from companion.widgets import AttentionView, bundle
 from companion.widgets.attention_view import styles
+from companion.widgets.browser import SCRIPTS
 from companion.widgets.encoding import EXACT_VALUES, check_weights, coarsen, deflate, encode
-from companion.widgets.page import BROWSER, weights
+from companion.widgets.page import weights
 from companion.xlnet import XLNet, XLNetConfig
 
 TOKENS = ["a", "b", "c"]
@@ -213,7 +214,7 @@ def test_a_page_of_144_heads_stays_small(tokens, limit):
 
 
 def test_the_front_end_is_small():
-    code = bundle.script(BROWSER / "page.js") + styles()
+    code = bundle.script(SCRIPTS / "page.js") + styles()
     assert len(zlib.compress(code.encode(), 9)) <= 15_000
 
 

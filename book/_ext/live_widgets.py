@@ -51,17 +51,17 @@ def install(app: Sphinx) -> None:
         return
     from companion.widgets import bundle
     from companion.widgets.attention_view import styles
-    from companion.widgets.page import BROWSER
+    from companion.widgets.browser import SCRIPTS
 
     target = Path(app.outdir) / "_static" / "companion"
     target.mkdir(parents=True, exist_ok=True)
     copy_packages(target)
     install_models(target / "zoo", Path(app.outdir).parent / "live")
-    (target / "live_worker.js").write_text(bundle.module(BROWSER / "live_worker.js"), encoding="utf-8")
+    (target / "live_worker.js").write_text(bundle.module(SCRIPTS / "live_worker.js"), encoding="utf-8")
     (target / "attention_view.css").write_text(styles(), encoding="utf-8")
     version = content_hash(sorted(path for path in target.rglob("*") if path.suffix in {".js", ".json", ".onnx"}))
     # the comment changes the address of the script, and so of all that it fetches, with the content of the whole
-    script = f"// {version}\n{bundle.script(BROWSER / 'book.js')}"
+    script = f"// {version}\n{bundle.script(SCRIPTS / 'book.js')}"
     (target / "companion.js").write_text(script, encoding="utf-8")
 
 

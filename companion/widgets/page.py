@@ -6,12 +6,12 @@ Chapter: ``book/concepts/attention.ipynb``.
 import base64
 import json
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from companion.widgets import bundle
+from companion.widgets.browser import SCRIPTS
 from companion.widgets.encoding import coarsen, deflate
 
 ROWS_IN_WORDS = 16
@@ -20,7 +20,6 @@ PAGE_STYLE = """:root { color-scheme: light dark; }
 body { max-width: 62rem; margin: 1.5rem auto; padding: 0 1rem; background: Canvas; color: CanvasText;
   font-family: system-ui, sans-serif; }
 h1 { margin: 0; font-size: 1.25rem; font-weight: 600; }"""
-BROWSER = Path(__file__).parent / "browser"
 
 
 def fragment(state: dict[str, Any], zoo_name: str | None) -> str:
@@ -48,7 +47,7 @@ def document(figure: str, css: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>Attention</title>\n'
         '<link rel="icon" href="data:,">\n'
         f"<style>{PAGE_STYLE}\n{css}</style>\n</head>\n"
-        f"<body>\n<main>\n<h1>Attention</h1>\n{figure}\n</main>\n<script>{bundle.script(BROWSER / 'page.js')}"
+        f"<body>\n<main>\n<h1>Attention</h1>\n{figure}\n</main>\n<script>{bundle.script(SCRIPTS / 'page.js')}"
         "</script>\n</body>\n</html>\n"
     )
 
