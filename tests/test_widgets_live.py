@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from live_widgets import write_labels
 from node import run_node
 from tokenizers import Tokenizer
 
@@ -77,16 +78,14 @@ def questions_for(name: str, tokenizer: Tokenizer) -> list[dict]:
 
 
 @pytest.mark.parametrize("name", zoo.names())
-def test_the_page_encodes_and_answers_as_python_does(name, root, tmp_path):
+def test_the_page_names_encodes_and_answers_as_python_does(name, root, tmp_path):
     tokenizer = load_tokenizer(zoo.folder(name))
     size = tokenizer.get_vocab_size()
+    write_labels(name, tmp_path)
+    labels = json.loads((tmp_path / "labels.json").read_text(encoding="utf-8"))
+    assert labels == token_labels(tokenizer, range(size))
     texts, questions = texts_for(name), questions_for(name, tokenizer)
-    asked = {
-        "file": json.loads(tokenizer.to_str()),
-        "labels": token_labels(tokenizer, range(size)),
-        "texts": texts,
-        "questions": questions,
-    }
+    asked = {"file": json.loads(tokenizer.to_str()), "labels": labels, "texts": texts, "questions": questions}
     (tmp_path / "asked.json").write_text(json.dumps(asked), encoding="utf-8")
     answer = json.loads(run_node(root / "tests" / "frontend" / "page_answers.js", tmp_path / "asked.json"))
     ids = [tokenizer.encode(text).ids for text in texts]

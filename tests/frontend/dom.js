@@ -23,15 +23,13 @@ class FakeElement {
   }
 }
 
-const page = { dataset: {}, getAttribute: () => null };
-
-/** Put a fresh document in place, and return its page and body; the reader's system prefers what `dark` says. */
+/** Put a fresh document in place: its theme, the data of its page and body, and what the reader's system prefers. */
 export function fakeDocument({ dark = false, theme = null, data = {}, body = {} } = {}) {
   Object.assign(globalThis, {
     document: {
       createElement: (tag) => new FakeElement(tag),
-      documentElement: { ...page, dataset: data, getAttribute: (name) => (name === "theme" ? theme : null) },
-      body: { ...page, dataset: body },
+      documentElement: { dataset: data, getAttribute: (name) => (name === "theme" ? theme : null) },
+      body: { dataset: body },
     },
     matchMedia: () => ({ matches: dark }),
   });
