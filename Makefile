@@ -16,8 +16,11 @@ PORT ?= 8000
 # One worker a processor; the tests of a file share its fixtures, so they stay together.
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 CODE := companion tools tests benchmarks book
+# `node` is the machine's, or the one that `make assets` put into the environment where that was missing or old.
+WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
+BIOME := $(WITH_NODE) node_modules/.bin/biome
 
-.PHONY: help book test check serve format clean clean-book requirements repository environment assets lint types
+.PHONY: help book test check serve format clean clean-book requirements repository environment assets lint types frontend
 
 help: ## what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -25,14 +28,14 @@ help: ## what each command does
 book: environment assets ## build the book into _build/html: packages, browser assets, notebooks, pages
 	@$(BIN)/python tools/build_book.py
 
-test: environment assets lint types ## everything: lint, types, all notebooks, the book built twice, all tests
+test: environment assets lint types frontend ## everything: lint, types, all notebooks, the book built twice, all tests
 	@$(MAKE) clean-book
 	$(BIN)/python tools/run_notebooks.py $(SIDE_BY_SIDE) --durations=10
 	@$(MAKE) book
 	@$(MAKE) book
 	$(BIN)/pytest $(SIDE_BY_SIDE) --durations=10 tests
 
-check: environment lint types ## the fast loop: lint, types, unit tests
+check: environment assets lint types frontend ## the fast loop: lint, types, unit tests
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow and not book and not browser" tests
 
 serve: ## read the built book at http://127.0.0.1:8000 (another port: PORT=…)
@@ -40,10 +43,11 @@ serve: ## read the built book at http://127.0.0.1:8000 (another port: PORT=…)
 	@echo "http://127.0.0.1:$(PORT)/book/index.html  (Ctrl-C ends)"
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
-format: environment ## write code and notebooks in the house format
+format: environment assets ## write code and notebooks in the house format
 	$(BIN)/python tools/notebooks.py
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
+	$(BIOME) check --write
 
 clean: ## remove everything that was made: packages, assets, pages
 	rm -rf .venv node_modules _build .executed dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -76,6 +80,11 @@ lint:
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/python tools/notebooks.py --check
+	$(BIOME) check --error-on-warnings
 
 types:
 	$(BIN)/mypy
+	$(WITH_NODE) node_modules/.bin/tsc
+
+frontend:
+	$(WITH_NODE) node --test tests/widgets/frontend/*.test.js

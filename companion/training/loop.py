@@ -110,7 +110,12 @@ def fit(
     """
     if patience is not None and (evaluate is None or patience < 1):
         raise ValueError(f"patience must be at least 1, and needs evaluate, model -> number; got {patience}")
-    _check_counts(steps=steps, gradient_accumulation_steps=gradient_accumulation_steps, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every)
+    _check_counts(
+        steps=steps,
+        gradient_accumulation_steps=gradient_accumulation_steps,
+        evaluate_every=evaluate_every,
+        checkpoint_every=checkpoint_every,
+    )
     rates = shares(schedule, steps, warmup)
     target = pick_device(device)
     model.to(target).zero_grad()

@@ -293,7 +293,9 @@ def test_clipping_bounds_what_one_batch_can_do():
 
 
 def test_the_history_keeps_the_norm_that_the_gradient_had_before_it_was_cut():
-    history = quick(Scalar(), [ONE, 1000 * ONE, -3 * ONE], 3, loss=lambda m, batch: (m.w * batch).sum(), max_grad_norm=1.0)
+    history = quick(
+        Scalar(), [ONE, 1000 * ONE, -3 * ONE], 3, loss=lambda m, batch: (m.w * batch).sum(), max_grad_norm=1.0
+    )
     assert history.gradient_norm == pytest.approx([1, 1000, 3])
 
 

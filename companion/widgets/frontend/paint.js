@@ -1,36 +1,81 @@
-// Paint: one head as a matrix or as arcs, and all heads as an atlas. Second of the five files; see attention_view.py.
+// Paint: one head as a matrix or as arcs, and all heads as an atlas.
+
+import { largest } from "./weights.js";
+
+/** @import { AtlasGeometry, Geometry, Most, Shape, Theme } from "./types" */
+/** @import { Weights } from "./weights.js" */
 
 const FONT_SIZE = 12;
 const SMALLEST = 9; // below this a label says nothing, and every second or third one is left out
 const SIDE = 580; // no picture is taller
 
-/** Colours, read from the style sheet so that a theme is CSS and nothing else. */
-function readTheme(root) {
+/**
+ * Colours, read from the style sheet so that a theme is CSS and nothing else.
+ *
+ * @param {Element} root
+ */
+export function readTheme(root) {
   const style = getComputedStyle(root);
-  const name = (key) => style.getPropertyValue(`--ca-${key}`).trim();
-  const channels = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+  return makeTheme((key) => style.getPropertyValue(`--ca-${key}`).trim());
+}
+
+/**
+ * @param {(key: string) => string} name
+ * @returns {Theme}
+ */
+export function makeTheme(name) {
+  const channels = (/** @type {string} */ hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
   const stops = name("ramp").split(/\s+/).map(channels);
   const ramp = Array.from({ length: 256 }, (_, shade) => {
     const position = (shade / 255) * (stops.length - 1);
     const left = Math.min(Math.floor(position), stops.length - 2);
     return stops[left].map((from, c) => Math.round(from + (stops[left + 1][c] - from) * (position - left)));
   });
-  const colours = Object.fromEntries(["text", "muted", "accent", "paper", "zero"].map((key) => [key, name(key)]));
-  const word = ([r, g, b]) => (0xff000000 | (b << 16) | (g << 8) | r) >>> 0; // as a pixel lies in memory
-  const words = Uint32Array.from(ramp, word);
-  return { ramp, words, nothing: word(channels(name("zero"))), ...colours, font: (size) => `${size}px ${name("mono")}` };
+  const word = (/** @type {number[]} */ [r, g, b]) => (0xff000000 | (b << 16) | (g << 8) | r) >>> 0;
+  return {
+    ramp,
+    words: Uint32Array.from(ramp, word),
+    nothing: word(channels(name("zero"))),
+    text: name("text"),
+    muted: name("muted"),
+    accent: name("accent"),
+    paper: name("paper"),
+    zero: name("zero"),
+    font: (size) => `${size}px ${name("mono")}`,
+  };
 }
 
-/** Shade 0 … 255 of a weight, on a square-root scale: the eye sees diffuse attention too. */
-function shade(weight, most) {
+/**
+ * Shade 0 … 255 of a weight, on a square-root scale: the eye sees diffuse attention too.
+ *
+ * @param {number} weight
+ * @param {number} most
+ */
+export function shade(weight, most) {
   return Math.min(255, Math.round(255 * Math.sqrt(weight / (most || 1))));
 }
 
-function rgb([r, g, b]) {
+/** @param {number[]} channels */
+export function rgb([r, g, b]) {
   return `rgb(${r} ${g} ${b})`;
 }
 
-/** Make a canvas of width × height CSS pixels sharp on this screen, and return its cleared context. */
+/**
+ * The two-dimensional context, which every canvas has.
+ *
+ * @param {HTMLCanvasElement} canvas
+ */
+function contextOf(canvas) {
+  return /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+}
+
+/**
+ * Make a canvas of width × height CSS pixels sharp on this screen, and return its cleared context.
+ *
+ * @param {HTMLCanvasElement} canvas
+ * @param {number} width
+ * @param {number} height
+ */
 function prepare(canvas, width, height) {
   const ratio = Math.min(window.devicePixelRatio || 1, 2);
   const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
@@ -38,17 +83,24 @@ function prepare(canvas, width, height) {
     Object.assign(canvas, { width: w, height: h });
     Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
   }
-  const context = canvas.getContext("2d");
+  const context = contextOf(canvas);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, width, height);
   return context;
 }
 
-/** Put rows × columns weights into an image, one pixel each. */
-function toImage(weights, columns, most, theme) {
+/**
+ * Put rows × columns weights into an image, one pixel each.
+ *
+ * @param {Float32Array} weights
+ * @param {number} columns
+ * @param {Most} most
+ * @param {Theme} theme
+ */
+export function toImage(weights, columns, most, theme) {
   const image = document.createElement("canvas");
   Object.assign(image, { width: columns, height: weights.length / columns });
-  const context = image.getContext("2d");
+  const context = contextOf(image);
   const pixels = context.createImageData(image.width, image.height);
   const words = new Uint32Array(pixels.data.buffer);
   for (let k = 0; k < weights.length; k += 1) {
@@ -59,29 +111,58 @@ function toImage(weights, columns, most, theme) {
   return image;
 }
 
-/** Shorten a label to a width in pixels. */
-function fit(context, label, width) {
+/**
+ * Shorten a label to a width in pixels.
+ *
+ * @param {Pick<CanvasRenderingContext2D, "measureText">} context
+ * @param {string} label
+ * @param {number} width
+ */
+export function fit(context, label, width) {
   if (context.measureText(label).width <= width) return label;
   const letters = Array.from(label);
   while (letters.length > 1 && context.measureText(`${letters.join("")}…`).width > width) letters.pop();
   return `${letters.join("")}…`;
 }
 
-/** The size of labels in cells of this height. */
-function fontSize(cell) {
+/**
+ * The size of labels in cells of this height.
+ *
+ * @param {number} cell
+ */
+export function fontSize(cell) {
   return Math.max(SMALLEST, Math.min(FONT_SIZE, Math.floor(cell - 1.5)));
 }
 
-/** Where everything of a picture over these labels goes, in a stage of this width. */
-function plan(canvas, labels, width, view, theme) {
-  const context = canvas.getContext("2d");
+/**
+ * Where everything of a picture over these labels goes, in a stage of this width.
+ *
+ * @param {HTMLCanvasElement} canvas
+ * @param {string[]} labels
+ * @param {number} width
+ * @param {Geometry["view"]} view
+ * @param {Theme} theme
+ * @returns {Geometry}
+ */
+export function plan(canvas, labels, width, view, theme) {
+  const context = contextOf(canvas);
   context.font = theme.font(FONT_SIZE);
   const longest = Math.max(...labels.slice(0, 512).map((label) => context.measureText(label).width));
   const left = Math.ceil(Math.min(longest, width * 0.26, 110)) + 10;
   const n = labels.length;
   if (view === "arcs") {
     const cell = Math.min(26, Math.max(1, SIDE / n));
-    return { view, n, left: left + 44, top: 4, cell, width, height: Math.ceil(n * cell) + 8, label: left - 10 };
+    return {
+      view,
+      n,
+      left: left + 44,
+      top: 4,
+      cell,
+      width,
+      height: Math.ceil(n * cell) + 8,
+      label: left - 10,
+      above: 0,
+    };
   }
   const top = Math.ceil(Math.min(longest, 96)) + 10;
   let cell = Math.min(44, SIDE / n, (width - left - 2) / n);
@@ -90,8 +171,13 @@ function plan(canvas, labels, width, view, theme) {
   return { view, n, left, top, cell, width: right, height, label: left - 10, above: top - 10 };
 }
 
-/** Which labels there is room for: every k-th, and those that are pointed at. */
-function labelled(geometry, pointed) {
+/**
+ * Which labels there is room for: every k-th, and those that are pointed at.
+ *
+ * @param {Pick<Geometry, "n" | "cell">} geometry
+ * @param {number[]} pointed
+ */
+export function labelled(geometry, pointed) {
   const step = Math.ceil((SMALLEST + 0.5) / geometry.cell);
   const shown = new Set(pointed);
   for (let i = 0; i < geometry.n; i += step) {
@@ -100,6 +186,13 @@ function labelled(geometry, pointed) {
   return shown;
 }
 
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {Geometry} g
+ * @param {string[]} labels
+ * @param {Theme} theme
+ * @param {number[]} pointed
+ */
 function drawRowLabels(context, g, labels, theme, pointed) {
   context.textAlign = "right";
   context.textBaseline = "middle";
@@ -111,8 +204,14 @@ function drawRowLabels(context, g, labels, theme, pointed) {
   }
 }
 
-/** Draw one head as a matrix: a row for each query, a column for each key. */
-function drawMatrix(canvas, g, { labels, image, row, column, theme }) {
+/**
+ * Draw one head as a matrix: a row for each query, a column for each key.
+ *
+ * @param {HTMLCanvasElement} canvas
+ * @param {Geometry} g
+ * @param {{ labels: string[], image: HTMLCanvasElement, row: number, column: number, theme: Theme }} what
+ */
+export function drawMatrix(canvas, g, { labels, image, row, column, theme }) {
   const context = prepare(canvas, g.width, g.height);
   const side = g.n * g.cell;
   context.fillStyle = theme.zero;
@@ -145,6 +244,13 @@ function drawMatrix(canvas, g, { labels, image, row, column, theme }) {
   context.strokeRect(g.left + column * g.cell - 1, g.top + row * g.cell - 1, g.cell + 2, g.cell + 2);
 }
 
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {Geometry} g
+ * @param {number} i
+ * @param {number} j
+ * @param {number} width
+ */
 function arc(context, g, i, j, width) {
   const [from, to] = [i, j].map((k) => g.top + (k + 0.5) * g.cell);
   const reach = (g.width - g.left - 8) * 1.3 * (Math.abs(i - j) / Math.max(1, g.n - 1)) ** 0.6;
@@ -155,10 +261,15 @@ function arc(context, g, i, j, width) {
   context.stroke();
 }
 
-/** Draw one head as arcs from each query to its keys; those of the row pointed at stand out, with their weights. */
-function drawArcs(canvas, g, { labels, weights, backdrop, row, column, most, theme }) {
+/**
+ * Draw one head as arcs from each query to its keys; those of the row pointed at stand out, with their weights.
+ *
+ * @param {HTMLCanvasElement} canvas
+ * @param {Geometry} g
+ * @param {{ labels: string[], weights: Float32Array, backdrop: number[], row: number, column: number, most: Most, theme: Theme }} what
+ */
+export function drawArcs(canvas, g, { labels, weights, backdrop, row, column, most, theme }) {
   const context = prepare(canvas, g.width, g.height);
-  const of = (i, j) => weights[i * g.n + j];
   context.lineCap = "round";
   context.globalAlpha = 0.22;
   context.strokeStyle = rgb(theme.ramp[150]);
@@ -184,28 +295,45 @@ function drawArcs(canvas, g, { labels, weights, backdrop, row, column, most, the
   const named = g.cell < FONT_SIZE ? [] : keys.slice(-5).filter((j) => j !== column);
   for (const j of [column, ...named]) {
     context.fillStyle = j === column ? theme.accent : theme.text;
-    context.fillText(of(row, j).toFixed(2), g.left - 8, g.top + (j + 0.5) * g.cell + 0.5);
+    context.fillText(mine[j].toFixed(2), g.left - 8, g.top + (j + 0.5) * g.cell + 0.5);
   }
 }
 
-/** Where each head's small picture goes in an atlas of this width. */
-function planAtlas(width, [layers, heads]) {
+/**
+ * Where each head's small picture goes in an atlas of this width.
+ *
+ * @param {number} width
+ * @param {Shape} shape
+ * @returns {AtlasGeometry}
+ */
+export function planAtlas(width, [layers, heads]) {
   const gutter = 20;
   const cell = Math.max(6, Math.min(40, Math.floor((width - gutter) / heads)));
   return { gutter, cell, layers, heads, width: gutter + heads * cell, height: gutter + layers * cell };
 }
 
-/** Draw every head of every layer, small; the chosen one is framed. */
-function drawAtlas(canvas, g, { image, layer, head, theme }) {
+/**
+ * Draw every head of every layer, small; the chosen one is framed.
+ *
+ * @param {HTMLCanvasElement} canvas
+ * @param {AtlasGeometry} g
+ * @param {{ image: HTMLCanvasElement, layer: number, head: number, theme: Theme }} what
+ */
+export function drawAtlas(canvas, g, { image, layer, head, theme }) {
   const context = prepare(canvas, g.width, g.height);
   context.imageSmoothingEnabled = true;
   context.drawImage(image, g.gutter, g.gutter, g.heads * g.cell, g.layers * g.cell);
   context.font = theme.font(10);
   context.textAlign = "center";
   context.textBaseline = "middle";
-  const number = (k, chosen, x, y) => {
+  const number = (
+    /** @type {number} */ k,
+    /** @type {boolean} */ chosen,
+    /** @type {number} */ x,
+    /** @type {number} */ y,
+  ) => {
     context.fillStyle = chosen ? theme.accent : theme.muted;
-    if (g.cell >= 13 || chosen || k % 2 === 0) context.fillText(k, x, y);
+    if (g.cell >= 13 || chosen || k % 2 === 0) context.fillText(String(k), x, y);
   };
   for (let h = 0; h < g.heads; h += 1) number(h, h === head, g.gutter + (h + 0.5) * g.cell, g.gutter / 2);
   for (let l = 0; l < g.layers; l += 1) number(l, l === layer, g.gutter / 2, g.gutter + (l + 0.5) * g.cell);
@@ -214,15 +342,21 @@ function drawAtlas(canvas, g, { image, layer, head, theme }) {
   context.strokeRect(g.gutter + head * g.cell, g.gutter + layer * g.cell, g.cell, g.cell);
 }
 
-/** The atlas as one image, with a gap of one part in twelve around each head. */
-function atlasImage(weights, g, theme) {
+/**
+ * The atlas as one image, with a gap of one part in twelve around each head.
+ *
+ * @param {Weights} weights
+ * @param {AtlasGeometry} g
+ * @param {Theme} theme
+ */
+export function atlasImage(weights, g, theme) {
   const cell = Math.round(g.cell * Math.min(window.devicePixelRatio || 1, 2));
   const gap = Math.max(1, Math.round(cell / 12));
   const side = cell - 2 * gap;
   const size = Math.max(1, Math.min(weights.n, side));
   const image = document.createElement("canvas");
   Object.assign(image, { width: g.heads * cell, height: g.layers * cell });
-  const context = image.getContext("2d");
+  const context = contextOf(image);
   const pixels = context.createImageData(image.width, image.height);
   const words = new Uint32Array(pixels.data.buffer);
   const source = Array.from({ length: side }, (_, k) => Math.floor((k * size) / side));

@@ -1,13 +1,39 @@
-// AttentionView: the picture, answering to the reader. Last of the five files; see attention_view.py.
+// AttentionView: the picture, answering to the reader.
+
+import { Picture } from "./picture.js";
+
+/** @import { Model, Place, State } from "./types" */
 
 const PAUSE = 15; // ms without a keystroke before the model is asked
+/** @type {Record<string, [down: number, right: number]>} */
 const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
+/**
+ * The element under the pointer, or around it, that a selector names.
+ *
+ * @param {Event} event
+ * @param {string} selector
+ */
+function closest(event, selector) {
+  const found = event.target instanceof Element ? event.target.closest(selector) : null;
+  return found instanceof HTMLElement ? found : null;
+}
+
 class View extends Picture {
+  /** @type {(() => void)[]} */
+  forget = [];
+  /** @type {string | undefined} */
+  wanted = undefined;
+  /** @type {number | undefined} */
+  pause = undefined;
+
+  /**
+   * @param {Model} model
+   * @param {HTMLElement} el
+   */
   constructor(model, el) {
     super(model, el);
     this.ui.box.value = model.get("text");
-    this.forget = [];
     this.listenToModel();
     this.listenToControls();
     this.listenToPointer();
@@ -16,7 +42,7 @@ class View extends Picture {
   }
 
   listenToModel() {
-    const follow = (names, ...parts) => {
+    const follow = (/** @type {(keyof State)[]} */ names, /** @type {string[]} */ ...parts) => {
       for (const name of names) {
         const listener = () => this.refresh(...parts);
         this.model.on(`change:${name}`, listener);
@@ -25,7 +51,8 @@ class View extends Picture {
     };
     follow(["attention", "tokens", "shape", "encoding", "levels"], "picture");
     follow(["layer", "head", "view"], "controls", "choice");
-    follow(["error", "device", "latency_ms", "next_tokens", "mask", "is_live", "text", "answered", "webgpu", "caption"], "live");
+    follow(["error", "device", "latency_ms", "next_tokens", "mask", "is_live", "text", "answered"], "live");
+    follow(["webgpu", "caption"], "live");
   }
 
   listenToControls() {
@@ -37,8 +64,10 @@ class View extends Picture {
     ui.gpu.onchange = () => this.choose({ webgpu: ui.gpu.checked });
     ui.scale.onchange = () => this.refresh("choice");
     ui.details.ontoggle = () => this.refresh("point");
-    ui.box.oninput = (event) => this.type(event);
-    ui.box.addEventListener("compositionend", () => this.type({}));
+    ui.box.oninput = (event) => {
+      if (!(event instanceof InputEvent && event.isComposing)) this.type();
+    };
+    ui.box.addEventListener("compositionend", () => this.type());
     ui.canvas.onkeydown = (event) => this.movePoint(event);
     ui.strip.onkeydown = (event) => this.moveToken(event);
     ui.atlas.onkeydown = (event) => this.moveHead(event);
@@ -47,7 +76,7 @@ class View extends Picture {
 
   listenToPointer() {
     const { ui } = this;
-    const token = (event) => this.query(Number(event.target.closest("[data-i]")?.dataset.i ?? -1));
+    const token = (/** @type {Event} */ event) => this.query(Number(closest(event, "[data-i]")?.dataset.i ?? -1));
     ui.canvas.onpointermove = (event) => this.hover(this.placeAt(event));
     ui.canvas.onpointerleave = () => this.hover(null);
     ui.canvas.onpointerdown = (event) => this.pin(this.placeAt(event));
@@ -55,59 +84,76 @@ class View extends Picture {
     ui.strip.onpointerleave = () => this.hover(null);
     ui.strip.onclick = (event) => this.pin(token(event));
     ui.atlas.onpointerdown = ({ offsetX, offsetY }) => {
-      const { gutter, cell } = this.atlasPlan;
+      if (!this.atlas) return;
+      const { gutter, cell } = this.atlas.plan;
       this.chooseHead(Math.floor((offsetY - gutter) / cell), Math.floor((offsetX - gutter) / cell));
     };
     ui.next.onclick = (event) => {
-      const button = event.target.closest("button");
+      const button = closest(event, "button");
       if (!button) return;
       const [text, mask] = [ui.box.value, this.model.get("mask")];
       const at = mask ? text.lastIndexOf(mask) : text.length;
       if (at < 0) return; // the mask went while its answer was on its way
-      ui.box.value = text.slice(0, at) + button.dataset.text + text.slice(at + (mask ?? "").length);
-      this.type({});
+      ui.box.value = text.slice(0, at) + button.dataset.text + text.slice(at + mask.length);
+      this.type();
     };
   }
 
   /** Redraw when there is more or less room, or another theme. */
   listenToPage() {
     let width = this.ui.root.clientWidth;
-    this.resize = new ResizeObserver(() => {
+    const resize = new ResizeObserver(() => {
       if (width !== this.ui.root.clientWidth) this.refresh("room");
       width = this.ui.root.clientWidth;
     });
-    this.resize.observe(this.ui.root);
+    resize.observe(this.ui.root);
     const recolour = () => {
       this.theme = null;
       this.refresh("room");
     };
-    this.observer = new MutationObserver(recolour);
+    const themes = new MutationObserver(recolour);
     const attributeFilter = ["data-theme", "theme", "data-vscode-theme-kind", "data-jp-theme-light"];
-    for (const node of [document.documentElement, document.body]) this.observer.observe(node, { attributeFilter });
+    for (const node of [document.documentElement, document.body]) themes.observe(node, { attributeFilter });
     const scheme = matchMedia("(prefers-color-scheme: dark)");
     scheme.addEventListener("change", recolour);
-    this.forget.push(() => scheme.removeEventListener("change", recolour));
+    this.forget.push(
+      () => resize.disconnect(),
+      () => themes.disconnect(),
+      () => scheme.removeEventListener("change", recolour),
+    );
   }
 
-  /** A query and what it looks at most. */
+  /**
+   * A query and what it looks at most.
+   *
+   * @param {number} row
+   */
   query(row) {
     return row >= 0 && row < this.tokens.length ? { row, column: this.strongest(row) } : null;
   }
 
-  /** The cell under the pointer; in arcs, a row is enough. */
+  /**
+   * The cell under the pointer; in arcs, a row is enough.
+   *
+   * @param {PointerEvent} event
+   */
   placeAt({ offsetX, offsetY }) {
-    const { view, top, left, cell, n } = this.plan;
+    if (!this.shown) return null;
+    const { view, top, left, cell, n } = this.shown.plan;
     const [row, column] = [Math.floor((offsetY - top) / cell), Math.floor((offsetX - left) / cell)];
     if (view === "arcs") return this.query(row);
     return row >= 0 && row < n && column >= 0 && column < n ? { row, column } : null;
   }
 
+  /** @param {Place | null} place */
   hover(place) {
-    if (place?.row === this.hovered?.row && place?.column === this.hovered?.column) return;
+    const { hovered } = this;
+    if (place?.row === hovered?.row && place?.column === hovered?.column) return;
     this.hovered = place;
     this.refresh("point");
   }
 
+  /** @param {Place | null} place */
   pin(place) {
     if (!place) return;
     this.pinned = place;
@@ -115,24 +161,38 @@ class View extends Picture {
     this.refresh("point");
   }
 
+  /** @param {Partial<State>} values */
   choose(values) {
-    for (const [name, value] of Object.entries(values)) this.model.set(name, value);
+    const entries = /** @type {[keyof State, State[keyof State]][]} */ (Object.entries(values));
+    for (const [name, value] of entries) this.model.set(name, value);
     this.model.save_changes();
   }
 
+  /**
+   * @param {number} layer
+   * @param {number} head
+   */
   chooseHead(layer, head) {
     const [layers, heads] = this.model.get("shape");
     if (layer >= 0 && layer < layers && head >= 0 && head < heads) this.choose({ layer, head });
   }
 
-  /** Where a key leads from k, if it leads anywhere: one step, or to an end. */
+  /**
+   * Where a key leads from k, if it leads anywhere: one step, or to an end.
+   *
+   * @param {KeyboardEvent} event
+   * @param {number} k
+   * @param {number} steps
+   */
   step(event, k, steps) {
     const last = this.tokens.length - 1;
-    const target = { Home: 0, End: last }[event.key] ?? Math.max(0, Math.min(last, k + steps));
-    if (event.key in ARROWS || event.key === "Home" || event.key === "End") event.preventDefault();
-    return target;
+    /** @type {Record<string, number>} */
+    const ends = { Home: 0, End: last };
+    if (event.key in ARROWS || event.key in ends) event.preventDefault();
+    return ends[event.key] ?? Math.max(0, Math.min(last, k + steps));
   }
 
+  /** @param {KeyboardEvent} event */
   movePoint(event) {
     const [down, right] = ARROWS[event.key] ?? [0, 0];
     const { row, column } = this.pinned;
@@ -140,14 +200,16 @@ class View extends Picture {
     else this.pin({ row, column: this.step(event, column, right) });
   }
 
+  /** @param {KeyboardEvent} event */
   moveToken(event) {
     const [down, right] = ARROWS[event.key] ?? [0, 0];
     const row = this.step(event, this.pinned.row, down + right);
     if (row === this.pinned.row) return;
     this.pin(this.query(row));
-    this.ui.strip.children[row].focus();
+    /** @type {HTMLElement} */ (this.ui.strip.children[row]).focus();
   }
 
+  /** @param {KeyboardEvent} event */
   moveHead(event) {
     if (!(event.key in ARROWS)) return;
     event.preventDefault();
@@ -156,8 +218,7 @@ class View extends Picture {
   }
 
   /** Ask again after a keystroke: the newest text wins, and there is one question at a time. */
-  type(event) {
-    if (event.isComposing) return;
+  type() {
     this.wanted = this.ui.box.value;
     clearTimeout(this.pause);
     this.pause = setTimeout(() => this.ask(), PAUSE);
@@ -180,17 +241,20 @@ class View extends Picture {
 
   stop() {
     for (const forget of this.forget) forget();
-    this.resize.disconnect();
-    this.observer.disconnect();
-    cancelAnimationFrame(this.frame);
+    if (this.frame !== undefined) cancelAnimationFrame(this.frame);
     clearTimeout(this.pause);
     clearTimeout(this.speech);
   }
 }
 
-export default {
-  render({ model, el }) {
-    const view = new View(model, el);
-    return () => view.stop();
-  },
-};
+/**
+ * Draw a model's picture into an element; the function returned takes it away from all that it listens to.
+ *
+ * @param {{ model: Model, el: HTMLElement }} host
+ */
+export function render({ model, el }) {
+  const view = new View(model, el);
+  return () => view.stop();
+}
+
+export default { render };

@@ -1,29 +1,58 @@
-// Picture: what a view shows, drawn from the model; it answers nobody yet. Fourth of the five files; see
-// attention_view.py.
+// Picture: what a view shows, drawn from the model; it answers nobody yet.
+
+import { barParts, build, isDark, make, nextRow } from "./elements.js";
+import { atlasImage, drawArcs, drawAtlas, drawMatrix, plan, planAtlas, readTheme, toImage } from "./paint.js";
+import { largest, Weights } from "./weights.js";
+
+/** @import { Model, Most, Place, Theme } from "./types" */
 
 const NAMED = 5; // keys named in words
 const NARROW = 560; // as in the style sheet
 
+/** @param {Model} model */
+function weightsOf(model) {
+  return new Weights(model.get("attention"), model.get("encoding"), model.get("levels"), model.get("shape"));
+}
+
 /** What is pointed at lives here, everything else in the model. */
-class Picture {
+export class Picture {
+  /** @type {Theme | null} */
+  theme = null;
+  /** @type {ReturnType<typeof this.prepareAtlas> | null} */
+  atlas = null;
+  /** @type {ReturnType<typeof this.prepareHead> | null} */
+  shown = null;
+  /** @type {Place | null} */
+  hovered = null;
+  /** @type {Place} */
+  pinned = { row: -1, column: -1 };
+  /** @type {string[]} */
+  tokens = [];
+  /** @type {Set<string>} */
+  stale = new Set();
+  /** @type {number | undefined} */
+  frame = undefined;
+  /** @type {number | undefined} */
+  speech = undefined;
+
+  /**
+   * @param {Model} model
+   * @param {HTMLElement} el
+   */
   constructor(model, el) {
     this.model = model;
     this.ui = build();
-    this.pinned = { row: 0, column: 0 };
-    this.hovered = null;
-    this.stale = new Set();
-    this.theme = null;
+    this.weights = weightsOf(model);
     this.read();
     el.append(this.ui.root);
   }
 
   /** Take the picture out of the model; keep pointing at the last token while the text grows. */
   read() {
-    const get = (name) => this.model.get(name);
-    const before = this.tokens?.length ?? 0;
-    const followed = this.pinned.row === before - 1 || before === 0;
-    this.tokens = get("tokens");
-    this.weights = new Weights(get("attention"), get("encoding"), get("levels"), get("shape"));
+    const { model } = this;
+    const followed = this.pinned.row === this.tokens.length - 1;
+    this.tokens = model.get("tokens");
+    this.weights = weightsOf(model);
     const last = this.tokens.length - 1;
     const row = followed ? last : Math.min(this.pinned.row, last);
     this.hovered = null;
@@ -38,26 +67,32 @@ class Picture {
     return `layer ${this.model.get("layer")}, head ${this.model.get("head")}`;
   }
 
+  /** @param {number} i */
   row(i) {
     return this.chosen.subarray(i * this.tokens.length, (i + 1) * this.tokens.length);
   }
 
+  /** @param {number} i */
   strongest(i) {
     return i >= 0 && i < this.tokens.length ? (largest(this.row(i), 1)[0] ?? i) : -1;
   }
 
-  /** Draw the named parts once, at the next frame, however many changes named them. */
+  /**
+   * Draw the named parts once, at the next frame, however many changes named them.
+   *
+   * @param {...string} parts
+   */
   refresh(...parts) {
     for (const part of parts) this.stale.add(part);
     this.frame ??= requestAnimationFrame(() => {
-      this.frame = null;
+      this.frame = undefined;
       if (this.ui.root.clientWidth > 0) this.draw(); // not while hidden: there is no room to plan for
     });
   }
 
   draw() {
-    const names = (...parts) => parts.some((part) => stale.has(part));
     const stale = this.stale;
+    const names = (/** @type {string[]} */ ...parts) => parts.some((part) => stale.has(part));
     this.stale = new Set();
     if (!this.theme) {
       this.ui.root.dataset.theme = isDark() ? "dark" : "light";
@@ -69,9 +104,13 @@ class Picture {
     }
     if (names("picture", "controls")) this.drawControls();
     if (names("picture", "live")) this.drawLive();
-    if (names("picture", "room")) this.prepareAtlas();
-    if (names("picture", "room", "choice")) this.prepareHead();
-    this.drawPoint();
+    if (!this.atlas || names("picture", "room")) this.atlas = this.prepareAtlas(this.theme);
+    if (!this.shown || names("picture", "room", "choice")) {
+      const [layer, head] = [this.model.get("layer"), this.model.get("head")];
+      drawAtlas(this.ui.atlas, this.atlas.plan, { image: this.atlas.image, layer, head, theme: this.theme });
+      this.shown = this.prepareHead(this.theme);
+    }
+    this.drawPoint(this.theme, this.shown);
   }
 
   drawTokens() {
@@ -87,11 +126,13 @@ class Picture {
   drawControls() {
     const { ui, model } = this;
     const [layers, heads] = model.get("shape");
-    for (const [name, count] of Object.entries({ layer: layers, head: heads })) {
-      const options = Array.from({ length: count }, (_, k) => make("option", { value: k }, k));
-      if (ui[name].length !== count) ui[name].replaceChildren(...options);
-      ui[name].value = model.get(name);
-    }
+    const fill = (/** @type {HTMLSelectElement} */ list, /** @type {number} */ count, /** @type {number} */ chosen) => {
+      const options = Array.from({ length: count }, (_, k) => make("option", { value: k }, String(k)));
+      if (list.length !== count) list.replaceChildren(...options);
+      list.value = String(chosen);
+    };
+    fill(ui.layer, layers, model.get("layer"));
+    fill(ui.head, heads, model.get("head"));
     ui[model.get("view")].checked = true;
     ui.atlas.setAttribute("aria-label", `All heads. Chosen: ${this.place}. Arrow keys choose another.`);
   }
@@ -103,9 +144,9 @@ class Picture {
     ui.ask.hidden = !model.get("is_live");
     ui.status.textContent = facts.filter(Boolean).join(" · ");
     ui.status.classList.toggle("ca-busy", model.get("answered") !== model.get("text"));
-    ui.error.textContent = model.get("error") || "";
+    ui.error.textContent = model.get("error");
     ui.box.setAttribute("aria-invalid", String(Boolean(model.get("error"))));
-    ui.gpuLabel.hidden = model.get("webgpu") === undefined; // only a page has it, and only where the browser does
+    ui.gpuLabel.hidden = model.get("webgpu") === undefined;
     ui.gpu.checked = Boolean(model.get("webgpu"));
     ui.caption.textContent = model.get("caption");
     const mask = model.get("mask");
@@ -114,31 +155,43 @@ class Picture {
     ui.predict.hidden = rows.length === 0;
     const focused = Array.from(ui.next.children).findIndex((row) => row.contains(document.activeElement));
     ui.next.replaceChildren(...rows);
-    if (focused >= 0) rows[Math.min(focused, rows.length - 1)]?.firstChild.focus();
+    if (focused >= 0) rows[Math.min(focused, rows.length - 1)]?.querySelector("button")?.focus();
   }
 
-  prepareAtlas() {
+  /** @param {Theme} theme */
+  prepareAtlas(theme) {
     const room = this.ui.root.clientWidth;
-    this.atlasPlan = planAtlas(room < NARROW ? Math.min(room - 8, 300) : 212, this.model.get("shape"));
-    this.atlasImage = atlasImage(this.weights, this.atlasPlan, this.theme);
+    const geometry = planAtlas(room < NARROW ? Math.min(room - 8, 300) : 212, this.model.get("shape"));
+    return { plan: geometry, image: atlasImage(this.weights, geometry, theme) };
   }
 
-  /** Prepare what depends on which head is chosen, but not on which of its cells. */
-  prepareHead() {
-    const { ui, theme, model, tokens, chosen } = this;
+  /**
+   * Prepare what depends on which head is chosen, but not on which of its cells.
+   *
+   * @param {Theme} theme
+   */
+  prepareHead(theme) {
+    const { ui, model, tokens, chosen } = this;
     const n = tokens.length;
+    const matrix = model.get("view") === "matrix";
     const tops = tokens.map((_, i) => this.row(i).reduce((a, b) => Math.max(a, b), 0));
-    this.most = ui.scale.checked ? (k) => tops[Math.floor(k / n)] : () => 1;
+    /** @type {Most} */
+    const most = ui.scale.checked ? (k) => tops[Math.floor(k / n)] : () => 1;
     ui.legendEnd.textContent = ui.scale.checked ? "the row’s largest" : "1";
-    const [layer, head] = [model.get("layer"), model.get("head")];
-    drawAtlas(ui.atlas, this.atlasPlan, { image: this.atlasImage, layer, head, theme });
-    this.plan = plan(ui.canvas, tokens, ui.stage.clientWidth, model.get("view"), theme);
-    this.image = model.get("view") === "matrix" && toImage(chosen, n, this.most, theme);
-    this.backdrop = model.get("view") === "arcs" && largest(chosen, 4 * n).filter((k) => chosen[k] > 0.02);
+    return {
+      most,
+      plan: plan(ui.canvas, tokens, ui.stage.clientWidth, model.get("view"), theme),
+      image: matrix ? toImage(chosen, n, most, theme) : null,
+      backdrop: matrix ? [] : largest(chosen, 4 * n).filter((k) => chosen[k] > 0.02),
+    };
   }
 
-  drawPoint() {
-    const { ui, theme, tokens, plan: g, most, image, backdrop, chosen } = this;
+  /**
+   * @param {Theme} theme
+   * @param {ReturnType<typeof this.prepareHead>} shown
+   */
+  drawPoint(theme, { plan: g, most, image, backdrop }) {
+    const { ui, tokens, chosen } = this;
     const { row, column } = this.hovered ?? this.pinned;
     const mine = this.row(row);
     if (image) drawMatrix(ui.canvas, g, { labels: tokens, image, row, column, theme });
@@ -146,25 +199,24 @@ class Picture {
     const number = this.weights.say(mine[column]);
     const what = `Attention ${this.model.get("view")}, ${this.place}: ${tokens[row]} to ${tokens[column]}, ${number}.`;
     ui.canvas.setAttribute("aria-label", `${what} Arrow keys move.`);
-    this.drawTip(row, column, number);
-    Array.from(ui.strip.children).forEach((option, i) => {
+    ui.tip.hidden = !this.hovered && document.activeElement !== ui.canvas;
+    ui.tip.replaceChildren(tokens[row], make("i", {}, " → "), tokens[column], make("b", {}, number));
+    const x = g.view === "arcs" ? g.left + 24 : g.left + (column + 1) * g.cell + 6;
+    ui.tip.style.left = `${Math.max(0, Math.min(x, ui.stage.clientWidth - ui.tip.offsetWidth))}px`;
+    ui.tip.style.top = `${g.top + (row + 1) * g.cell + 6}px`;
+    for (const [i, option] of /** @type {HTMLElement[]} */ ([...ui.strip.children]).entries()) {
       option.style.setProperty("--w", Math.sqrt(mine[i]).toFixed(3));
       option.setAttribute("aria-selected", String(i === row));
       option.tabIndex = i === this.pinned.row ? 0 : -1;
-    });
+    }
     this.drawWords(row, mine);
     if (ui.details.open) this.drawTable(row, mine);
   }
 
-  drawTip(row, column, number) {
-    const { ui, plan: g } = this;
-    ui.tip.hidden = !this.hovered && document.activeElement !== ui.canvas;
-    ui.tip.replaceChildren(this.tokens[row], make("i", {}, " → "), this.tokens[column], make("b", {}, number));
-    const x = g.view === "arcs" ? g.left + 24 : g.left + (column + 1) * g.cell + 6;
-    ui.tip.style.left = `${Math.max(0, Math.min(x, ui.stage.clientWidth - ui.tip.offsetWidth))}px`;
-    ui.tip.style.top = `${g.top + (row + 1) * g.cell + 6}px`;
-  }
-
+  /**
+   * @param {number} row
+   * @param {Float32Array} mine
+   */
   drawWords(row, mine) {
     const { ui, tokens, weights } = this;
     const top = largest(mine, NAMED);
@@ -178,12 +230,15 @@ class Picture {
     }, 200); // not each step of a held key
   }
 
+  /**
+   * @param {number} row
+   * @param {Float32Array} mine
+   */
   drawTable(row, mine) {
-    const line = (tag, ...texts) => make("tr", {}, ...texts.map((text) => make(tag, {}, text)));
-    const head = line("th", "position", "token", "weight");
-    for (const cell of head.children) cell.scope = "col";
-    const rows = this.tokens.map((token, j) => line("td", j, token, this.weights.say(mine[j])));
+    const titles = ["position", "token", "weight"].map((text) => make("th", { scope: "col" }, text));
+    const cells = this.tokens.map((token, j) => [String(j), token, this.weights.say(mine[j])]);
+    const rows = cells.map((texts) => make("tr", {}, ...texts.map((text) => make("td", {}, text))));
     const title = make("caption", {}, `What ${this.tokens[row]} (token ${row}) looks at`);
-    this.ui.table.replaceChildren(title, make("thead", {}, head), make("tbody", {}, ...rows));
+    this.ui.table.replaceChildren(title, make("thead", {}, make("tr", {}, ...titles)), make("tbody", {}, ...rows));
   }
 }
