@@ -35,7 +35,7 @@ from companion.models.bert import BertForPreTraining
 from companion.nn.initialization import sinusoidal_initialization
 from companion.storyworld import VERSION, Story, World, views
 from companion.storyworld.questionnaire import SPECIALS
-from companion.training import fit
+from companion.training import Optimization, Runtime, fit
 from companion.training.schedules import LearningRateMultiplier
 from companion.zoo.recipes.storyworld_bert import HELD_OUT_SEED, mean_wrong
 
@@ -103,11 +103,8 @@ def run(way: str, rate: float, seed: int, test: Texts, *, fresh: bool = False) -
         steps=STEPS,
         loss=tagging_loss,
         learning_rate=rate,
-        weight_decay=0.01,
-        schedule="linear",
-        lr_multiplier=own,
-        seed=seed,
-        device="cpu",
+        optimization=Optimization(weight_decay=0.01, schedule="linear", lr_multiplier=own),
+        runtime=Runtime(device="cpu", seed=seed),
         progress=False,
     )
     learn = [p for name, p in model.named_parameters() if p.requires_grad and (own is None or own(name, STEPS))]

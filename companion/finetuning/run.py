@@ -22,7 +22,7 @@ from companion.finetuning.heads import SequenceClassifier, predict
 from companion.finetuning.tasks import Head, Held, Part, Task, measure, read_parts
 from companion.losses.classification import classification_loss, tagging_loss
 from companion.models.bert import Bert
-from companion.training import fit
+from companion.training import Checkpoint, Evaluation, Optimization, Runtime, fit
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 RUN = "run.safetensors"  # the state of training; what is kept in the end is model.safetensors
@@ -123,15 +123,12 @@ def train(
         steps=steps,
         loss=loss,
         learning_rate=settings.rate,
-        weight_decay=0.01,
-        schedule="linear",
-        warmup=steps // 10,
-        seed=settings.seed,
-        device=settings.device,
-        evaluate=error,
-        evaluate_every=max(1, steps // (settings.epochs * CHECKS)),
-        patience=settings.epochs * CHECKS // 2,
-        checkpoint=out / RUN,
+        optimization=Optimization(weight_decay=0.01, schedule="linear", warmup=steps // 10),
+        evaluation=Evaluation(
+            error, every=max(1, steps // (settings.epochs * CHECKS)), patience=settings.epochs * CHECKS // 2
+        ),
+        checkpoint=Checkpoint(out / RUN),
+        runtime=Runtime(device=settings.device, seed=settings.seed),
     )
     model.save_pretrained(out)
     for name in TOKENIZER_FILES:

@@ -71,7 +71,7 @@ def loss_curve(axes: Axes, history: History, levels: Mapping[str, float]) -> Non
 
 
 class LiveLoss:
-    """Redraw the loss while a model trains: pass it to :func:`companion.training.fit` as ``on_step``."""
+    """Redraw the loss while a model trains: pass it to :func:`companion.training.fit` as ``progress``."""
 
     def __init__(self, steps: int, levels: Mapping[str, float], every: int = 10) -> None:
         """Show an empty picture.

@@ -15,7 +15,7 @@ import torch
 from companion.data.batch import padded
 from companion.data.batching import POOL, by_length
 from companion.data.vocabulary import Vocabulary
-from companion.generation import generate
+from companion.generation import GREEDY, generate
 from companion.losses.spans import Seq2Seq, corrupt, pairs
 from companion.models.t5 import T5
 from companion.storyworld import QUESTIONS, Story, World
@@ -195,7 +195,7 @@ def generate_texts(model: T5, sources: Sequence[Text], at_most: int = LONGEST - 
     by_size = sorted(range(len(sources)), key=lambda i: len(sources[i]))
     for places in (by_size[i : i + together] for i in range(0, len(sources), together)):
         ids, real = padded([VOCABULARY.encode((*sources[i], END)) for i in places])
-        tokens = generate(model, ids.to(device), at_most, attention_mask=real.to(device), temperature=0, stop=END_ID)
+        tokens = generate(model, ids.to(device), at_most, attention_mask=real.to(device), decoding=GREEDY, stop=END_ID)
         for i, row in zip(places, tokens[:, 1:].tolist(), strict=True):
             written[i] = tuple(VOCABULARY.decode(row[: row.index(END_ID)] if END_ID in row else row))
     return written

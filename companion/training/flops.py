@@ -99,7 +99,7 @@ def measured_flops(model: nn.Module, ids: Tensor) -> Measured:
         with FlopCounterMode(display=False) as forward:
             loss = F.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
         with FlopCounterMode(display=False) as backward:
-            loss.backward()
+            torch.autograd.backward(loss)
     model.zero_grad()
     return Measured(forward.get_total_flops(), backward.get_total_flops(), ids[:, 1:].numel())
 

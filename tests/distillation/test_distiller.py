@@ -23,10 +23,10 @@ from companion.finetuning.heads import SequenceClassifier, TokenClassifier
 from companion.losses.causal import causal_loss, completions
 from companion.losses.masked import mask_tokens
 from companion.models.bert import BertConfig, BertForPreTraining
-from companion.training import fit
+from companion.training import Optimization, Runtime, fit
 
 NAMES = ("a", "b", "c")
-QUIET = {"device": "cpu", "progress": False, "weight_decay": 0.0}
+QUIET = {"runtime": Runtime(device="cpu"), "progress": False}
 INSIDE = {distilbert_loss: {}, pkd_loss: {"layers": (2, 4)}, tinybert_loss: {"layers": (2, 4), "stage": "task"}}
 METHODS = {hinton_loss: {}} | INSIDE
 each_method = pytest.mark.parametrize("method", METHODS)
@@ -74,7 +74,9 @@ def test_the_teacher_stays_bit_for_bit_and_the_student_learns(method):
     teacher, model = pretraining(n_layers=4, dropout=0.1).train(), pretraining(1)
     before = values(teacher)
     loss = Distiller(teacher, method, **METHODS[method])
-    history = fit(model, [masked()], steps=15, learning_rate=1e-2, loss=loss, **QUIET)
+    history = fit(
+        model, [masked()], steps=15, learning_rate=1e-2, loss=loss, optimization=Optimization(weight_decay=0.0), **QUIET
+    )
     assert history.loss[-1] < 0.7 * history.loss[0]
     assert all(torch.equal(p, before[name]) for name, p in teacher.named_parameters())
     assert all(p.grad is None for p in teacher.parameters())
@@ -85,7 +87,8 @@ def test_a_narrow_student_learns_through_projections_and_is_saved_alone(tmp_path
     student = Student(pretraining(1, d_model=8, family="distilbert"), 12)
     before = values(student)
     loss = Distiller(pretraining(n_layers=4), tinybert_loss, layers=(2, 4))
-    history = fit(student, [masked()], steps=15, learning_rate=1e-2, loss=loss, optimizer="muon", **QUIET)
+    muon = Optimization("muon", weight_decay=0.0)
+    history = fit(student, [masked()], steps=15, learning_rate=1e-2, loss=loss, optimization=muon, **QUIET)
     assert history.loss[-1] < history.loss[0]
     heads = ("model.decoder", "model.transform")  # of the scores, which the general stage leaves alone
     changed = {name for name, p in student.named_parameters() if not torch.equal(p, before[name])}
@@ -121,7 +124,8 @@ def test_a_gpt_is_taught_next_tokens_and_padding_has_no_influence():
     filled = F.pad(ids, (0, 3), value=IGNORED)
     torch.testing.assert_close(loss(student, filled), loss(student, ids))
     torch.testing.assert_close(Distiller(teacher, hinton_loss, alpha=0.0)(student, ids), causal_loss(student, ids))
-    history = fit(student, [completions([[1, 2], [3]], [[4, 5], [6, 7]])], steps=10, loss=loss, **QUIET)
+    batches, no_decay = [completions([[1, 2], [3]], [[4, 5], [6, 7]])], Optimization(weight_decay=0.0)
+    history = fit(student, batches, steps=10, loss=loss, optimization=no_decay, **QUIET)
     assert history.loss[-1] < history.loss[0]
 
 

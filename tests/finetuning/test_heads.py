@@ -26,7 +26,7 @@ from companion.losses.causal import causal_loss, completion_loss, completions
 from companion.losses.classification import classification_loss, span_loss, tagging_loss
 from companion.models.bert import Bert, BertConfig, BertForPreTraining
 from companion.storyworld import World
-from companion.training import fit
+from companion.training import Optimization, Runtime, fit
 
 NAMES = ("none", "anger", "joy")
 FAMILIES = ["bert", "roberta", "albert", "distilbert"]
@@ -76,8 +76,16 @@ each_head = pytest.mark.parametrize("kind", HEADS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_small_set_is_learned_by_heart(kind, family):
     model = HEADS[kind](family=family)
-    options = {"device": "cpu", "progress": False, "learning_rate": 2e-2, "weight_decay": 0.0}
-    history = fit(model, minibatches(rows(kind), 5), steps=50, loss=LOSSES[kind], **options)
+    history = fit(
+        model,
+        minibatches(rows(kind), 5),
+        steps=50,
+        loss=LOSSES[kind],
+        learning_rate=2e-2,
+        optimization=Optimization(weight_decay=0.0),
+        runtime=Runtime(device="cpu"),
+        progress=False,
+    )
     assert history.loss[-1] < 0.2 < 0.6 < history.loss[0]
 
 

@@ -371,7 +371,7 @@ def test_each_method_teaches_a_student_of_any_depth(school, method, tmp_path):
 
 def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(tuned, sst2, monkeypatch):
     whole, _ = tuned(SST2, sst2, "whole", limit=16)
-    monkeypatch.setattr(runs, "fit", lambda *rest, **options: fit(*rest, **options, checkpoint_every=1, on_step=stop))
+    monkeypatch.setattr(runs, "fit", stopped)
     with pytest.raises(KeyboardInterrupt):
         tuned(SST2, sst2, limit=16)
     monkeypatch.undo()
@@ -380,9 +380,14 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(tuned, sst2, monkeyp
     assert all(torch.equal(p, q) for p, q in pairs)
 
 
-def stop(step, history):
-    if step == 5:
-        raise KeyboardInterrupt
+def stopped(*rest, checkpoint, **options):
+    """A training run that saves each step and is interrupted after the fifth."""
+
+    def stop(step, history):
+        if step == 5:
+            raise KeyboardInterrupt
+
+    return fit(*rest, checkpoint=replace(checkpoint, every=1), progress=stop, **options)
 
 
 def test_a_run_with_other_settings_is_not_gone_on_with(tuned, bert, sst2):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_models import PATIENT, random_ids, stir
 
-from companion.generation import generate
+from companion.generation import GREEDY, generate
 from companion.generation.sampling import left_padded
 from companion.losses import causal_loss
 from companion.models.modern_decoder import ModernConfig, ModernDecoder
@@ -212,9 +212,9 @@ def test_generation_writes_the_same_with_and_without_a_cache_alone_and_in_a_batc
     model = tiny(**kind)
     prompts = [[3, 1, 4, 1, 5, 9], [2, 6], [5]]
     ids, mask = left_padded(prompts)
-    cached = generate(model, ids, 8, attention_mask=mask, temperature=0)
-    uncached = generate(model, ids, 8, attention_mask=mask, temperature=0, use_cache=False)
-    alone = [generate(model, torch.tensor([prompt]), 8, temperature=0)[0, -8:] for prompt in prompts]
+    cached = generate(model, ids, 8, attention_mask=mask, decoding=GREEDY)
+    uncached = generate(model, ids, 8, attention_mask=mask, decoding=GREEDY, use_cache=False)
+    alone = [generate(model, torch.tensor([prompt]), 8, decoding=GREEDY)[0, -8:] for prompt in prompts]
     assert torch.equal(cached, uncached)
     assert torch.equal(cached[:, -8:], torch.stack(alone))
 

@@ -18,7 +18,7 @@ from companion.nn.mixture_of_experts import (
     record_routing,
     routed,
 )
-from companion.training import fit
+from companion.training import Optimization, Runtime, fit
 
 SIZES = {"vocab_size": 31, "context_length": 16, "n_layers": 2, "n_heads": 2, "d_model": 12, "d_ff": 8}
 
@@ -203,7 +203,13 @@ def test_training_lowers_the_loss_with_muon_on_every_expert():
     before = {name: p.clone() for name, p in model.named_parameters()}
     ids = random_ids(model, 8, 12)
     history = fit(
-        model, [ids], steps=20, loss=causal_loss_with_load_balancing, optimizer="muon", progress=False, device="cpu"
+        model,
+        [ids],
+        steps=20,
+        loss=causal_loss_with_load_balancing,
+        optimization=Optimization("muon"),
+        runtime=Runtime(device="cpu"),
+        progress=False,
     )
     assert history.loss[-1] < history.loss[0]
     assert all(not torch.equal(p, before[name]) for name, p in model.named_parameters())

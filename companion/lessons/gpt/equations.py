@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from companion.generation.beam_search import beam_search
+from companion.generation.beam_search import BeamSearch, beam_search
 from companion.generation.decoding import DecodingState
 from companion.generation.sampling import next_token_probabilities
 from companion.lessons import by_hand, by_torch
@@ -167,7 +167,8 @@ def _beam_hand(prompt: Tensor, known: dict[tuple[int, ...], list[Tensor]], alpha
 
 def _beam_ours(prompt: Tensor, known: dict[tuple[int, ...], list[Tensor]], alpha: float, model: Any) -> Tensor:
     texts_to_go_on = DecodingState(model, prompt[None])
-    _, score = beam_search(texts_to_go_on, 3, beams=9, length_penalty=alpha, stop=0)  # enough beams for every text
+    search = BeamSearch(beams=9, length_penalty=alpha)  # enough beams for every text
+    _, score = beam_search(texts_to_go_on, 3, search, stop=0)
     return score[0]
 
 

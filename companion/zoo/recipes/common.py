@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from companion.checkpoints.pretrained import Pretrained
 from companion.losses import causal_loss
-from companion.training import fit
+from companion.training import Checkpoint, Evaluation, Optimization, Runtime, fit
 from companion.training.run_state import History
 
 R = TypeVar("R")
@@ -69,17 +69,11 @@ def train_on_stories(
         batches,
         steps=steps,
         loss=loss,
-        optimizer="muon",
         learning_rate=settings.learning_rate,
-        weight_decay=0.0,
-        schedule="linear",
-        warmup=100,
-        seed=settings.seed,
-        device="cpu",
-        evaluate=evaluate,
-        evaluate_every=1000,
-        checkpoint=run,
-        checkpoint_every=1000,
+        optimization=Optimization("muon", weight_decay=0.0, schedule="linear", warmup=100),
+        evaluation=Evaluation(evaluate, every=1000),
+        checkpoint=Checkpoint(run, every=1000),
+        runtime=Runtime(device="cpu", seed=settings.seed),
     )
 
 

@@ -15,8 +15,8 @@ from companion.data import prose
 from companion.data.tokenization import train_byte_bpe
 from companion.metrics.language_model import bits_per_character, cross_entropy, perplexity
 from companion.models.gpt import GPT, GPTConfig
-from companion.training import fit
-from companion.training.loop import History
+from companion.training import Checkpoint, Evaluation, Optimization, Runtime, fit
+from companion.training.run_state import History
 from companion.zoo.recipes.common import begin, facts, finish
 
 
@@ -94,15 +94,11 @@ def train(name: str, target: Path, threads: int = 1) -> History:
         model,
         prose.random_windows(stream, recipe.batch_size, recipe.config.context_length, recipe.seed),
         steps=recipe.steps,
-        optimizer="muon",
         learning_rate=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        seed=recipe.seed,
-        device="cpu",
-        evaluate=lambda m: cross_entropy(cast(GPT, m), watched),
-        evaluate_every=250,
-        checkpoint=target / "run.safetensors",
-        checkpoint_every=50,
+        optimization=Optimization("muon", weight_decay=recipe.weight_decay),
+        evaluation=Evaluation(lambda m: cross_entropy(cast(GPT, m), watched), every=250),
+        checkpoint=Checkpoint(target / "run.safetensors", every=50),
+        runtime=Runtime(device="cpu", seed=recipe.seed),
     )
     finish(model, target, lambda: _card(name, recipe, corpus, stream.numel(), history, target))
     return history

@@ -27,7 +27,7 @@ from companion.models.baselines import (
     RNNConfig,
 )
 from companion.models.baselines.recurrent import ElmanLayer, LSTMLayer
-from companion.training import fit
+from companion.training import Optimization, Runtime, fit
 
 V = 7
 TEXT = torch.randint(V, (6, 11), generator=torch.Generator().manual_seed(0))
@@ -131,7 +131,15 @@ def test_a_short_text_is_learned_by_heart(name):
     config = CONFIGS[name]
     model = MODELS[type(config)](config)
     row = torch.tensor([[0, 1, 2, 3, 4, 5, 6, 0, 2, 4, 6, 1, 3, 5]])
-    history = fit(model, [row], steps=150, learning_rate=0.05, weight_decay=0.0, device="cpu", progress=False)
+    history = fit(
+        model,
+        [row],
+        steps=150,
+        learning_rate=0.05,
+        optimization=Optimization(weight_decay=0.0),
+        runtime=Runtime(device="cpu"),
+        progress=False,
+    )
     assert history.loss[0] > 1.5
     assert history.loss[-1] < 0.05
 
