@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from companion.data.batch import IGNORED
-from companion.losses.selection import check_share, compact, pick, real_tokens, rounded, uniform
+from companion.losses.selection import check_fraction, compact, pick, real_tokens, rounded, uniform
 from companion.losses.spans import Seq2Seq, teach
 
 NOISES = ("masking", "deletion", "infilling", "permutation", "rotation")
@@ -26,7 +26,7 @@ def noise(
     stop_id: int,
     start_id: int,
     end_id: int,
-    share: float = 0.3,
+    fraction: float = 0.3,
     mean_length: float = 3.0,
     generator: torch.Generator | None = None,
 ) -> Seq2Seq:
@@ -59,11 +59,11 @@ def noise(
     spoiled, there = ids, real
     for name in noises:
         if name == "masking":
-            spoiled = mask(spoiled, there, mask_id=mask_id, share=share, generator=generator)
+            spoiled = mask(spoiled, there, mask_id=mask_id, fraction=fraction, generator=generator)
         elif name == "deletion":
-            spoiled, there = delete(spoiled, there, share=share, generator=generator)
+            spoiled, there = delete(spoiled, there, fraction=fraction, generator=generator)
         elif name == "infilling":
-            settings = {"share": share, "mean_length": mean_length}
+            settings = {"fraction": fraction, "mean_length": mean_length}
             spoiled, there = infill(spoiled, there, mask_id=mask_id, generator=generator, **settings)
         elif name == "permutation":
             spoiled = permute_sentences(spoiled, there, stop_id=stop_id, generator=generator)
@@ -74,7 +74,7 @@ def noise(
     return teach(spoiled, there, targets, start_id)
 
 
-def mask(ids: Tensor, real: Tensor, *, mask_id: int, share: float, generator: torch.Generator | None = None) -> Tensor:
+def mask(ids: Tensor, real: Tensor, *, mask_id: int, fraction: float, generator: torch.Generator | None = None) -> Tensor:
     """Token masking: ``share`` of the tokens become ``mask_id``; how many there were stays known.
 
     Args:
@@ -84,20 +84,20 @@ def mask(ids: Tensor, real: Tensor, *, mask_id: int, share: float, generator: to
         share: of the tokens.
         generator: draws.
     """
-    check_share(share)
-    return ids.masked_fill(pick(real, rounded(share * real.sum(1), generator), generator), mask_id)
+    check_fraction("fraction", fraction)
+    return ids.masked_fill(pick(real, rounded(fraction * real.sum(1), generator), generator), mask_id)
 
 
 def delete(
-    ids: Tensor, real: Tensor, *, share: float, generator: torch.Generator | None = None
+    ids: Tensor, real: Tensor, *, fraction: float, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
     """Token deletion: ``share`` of the tokens are gone, and nothing says where; one token at least stays.
 
     Arguments as for :func:`mask`; returns the shorter texts and where their real tokens are.
     """
-    check_share(share)
+    check_fraction("fraction", fraction)
     n = real.sum(1)
-    gone = pick(real, torch.minimum(rounded(share * n, generator), n - 1), generator)
+    gone = pick(real, torch.minimum(rounded(fraction * n, generator), n - 1), generator)
     return compact(ids, real & ~gone)
 
 
@@ -106,7 +106,7 @@ def infill(
     real: Tensor,
     *,
     mask_id: int,
-    share: float,
+    fraction: float,
     mean_length: float = 3.0,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -126,11 +126,11 @@ def infill(
     Returns:
         the spoiled texts, and where their real tokens are.
     """
-    check_share(share)
+    check_fraction("fraction", fraction)
     if not mean_length > 0:
         raise ValueError(f"mean_length must be above 0; got {mean_length}")
     n = real.sum(1)
-    hidden = rounded(share * n, generator)
+    hidden = rounded(fraction * n, generator)
     lengths = _span_lengths(hidden, mean_length, generator)  # (batch, most spans), -1 where a row has no more
     spans = (lengths >= 0).sum(1)
     total = n - hidden + spans  # the kept tokens and the masks stand in any order of the two

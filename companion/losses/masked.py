@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from companion.data.batch import IGNORED
 from companion.losses.cross_entropy import cross_entropy
-from companion.losses.selection import check_share, pick, real_tokens, rounded, uniform
+from companion.losses.selection import check_fraction, pick, real_tokens, rounded, uniform
 
 
 class Masked(NamedTuple):
@@ -35,7 +35,7 @@ def mask_tokens(
     mask_id: int,
     vocab_size: int,
     special_ids: Sequence[int] = (),
-    share: float = 0.15,
+    mask_probability: float = 0.15,
     starts: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Masked:
@@ -64,7 +64,7 @@ def mask_tokens(
         TypeError: on a mask, or starts, that are not boolean.
     """
     real = real_tokens(ids, attention_mask)
-    check_share(share)
+    check_fraction("mask_probability", mask_probability)
     special = torch.tensor([mask_id, *special_ids], device=ids.device)
     candidates = real & ~torch.isin(ids, special)
     if not bool(candidates.any(1).all()):
@@ -72,7 +72,7 @@ def mask_tokens(
         raise ValueError(f"each text must have a token to choose; row {row} has only special tokens and padding")
     head = _word_heads(candidates, starts)  # (batch, length), the place of the first token of each token's word
     heads = candidates & (head == torch.arange(ids.size(1), device=ids.device))
-    wanted = rounded(share * heads.sum(1), generator).clamp(min=1)
+    wanted = rounded(mask_probability * heads.sum(1), generator).clamp(min=1)
     chosen = candidates & pick(heads, wanted, generator).gather(1, head)
     ordinary = torch.arange(vocab_size, device=ids.device)
     ordinary = ordinary[~torch.isin(ordinary, special)]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from companion.data.batch import IGNORED
 from companion.losses.cross_entropy import cross_entropy
-from companion.losses.selection import check_share, compact, ranks, real_tokens, rounded, uniform
+from companion.losses.selection import check_fraction, compact, ranks, real_tokens, rounded, uniform
 from companion.nn.masks import order_mask
 
 
@@ -37,7 +37,7 @@ def permute(
     ids: Tensor,
     attention_mask: Tensor | None,
     *,
-    share: float = 1 / 6,
+    fraction: float = 1 / 6,
     generator: torch.Generator | None = None,
 ) -> Permuted:
     """Draw a factorisation order for each text, and ask for the tokens at its end.
@@ -59,10 +59,10 @@ def permute(
         TypeError: on a mask that is not boolean.
     """
     real = real_tokens(ids, attention_mask)
-    check_share(share)
+    check_fraction("fraction", fraction)
     order = ranks(uniform(tuple(ids.shape), ids.device, generator).masked_fill(~real, 2.0))
     n = real.sum(1)
-    wanted = rounded(share * n, generator).clamp(min=1)
+    wanted = rounded(fraction * n, generator).clamp(min=1)
     predicted = real & (order >= (n - wanted)[:, None])
     place = torch.arange(ids.size(1), device=ids.device).expand_as(ids)
     predict, asked = compact(place, predicted)

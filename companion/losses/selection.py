@@ -29,14 +29,18 @@ def real_tokens(ids: Tensor, attention_mask: Tensor | None) -> Tensor:
     return attention_mask
 
 
-def check_share(share: float) -> None:
-    """Check a share of the tokens.
+def check_fraction(name: str, value: float) -> None:
+    """Check a fraction of the tokens.
+
+    Args:
+        name: name of the argument, for the message.
+        value: its value.
 
     Raises:
         ValueError: when it is not in (0, 1).
     """
-    if not 0 < share < 1:
-        raise ValueError(f"share must be in (0, 1); got {share}")
+    if not 0 < value < 1:
+        raise ValueError(f"{name} must be in (0, 1); got {value}")
 
 
 def uniform(shape: tuple[int, ...], device: torch.device, generator: torch.Generator | None) -> Tensor:

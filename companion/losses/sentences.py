@@ -112,7 +112,7 @@ def pretraining_batch(
     mask_id: int,
     vocab_size: int,
     special_ids: Sequence[int] = (),
-    share: float = 0.15,
+    mask_probability: float = 0.15,
     starts: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Pretraining:
@@ -123,7 +123,7 @@ def pretraining_batch(
         mask_id=mask_id,
         vocab_size=vocab_size,
         special_ids=special_ids,
-        share=share,
+        mask_probability=mask_probability,
         starts=starts,
         generator=generator,
     )

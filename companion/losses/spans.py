@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from companion.data.batch import IGNORED, fill_ignored, padded
 from companion.losses.cross_entropy import cross_entropy
-from companion.losses.selection import check_share, compact, pick, real_tokens, rounded
+from companion.losses.selection import check_fraction, compact, pick, real_tokens, rounded
 from companion.nn.masks import causal_mask
 
 
@@ -51,7 +51,7 @@ def corrupt(
     sentinel_ids: Sequence[int],
     end_id: int,
     start_id: int,
-    share: float = 0.15,
+    noise_density: float = 0.15,
     mean_length: float = 3.0,
     generator: torch.Generator | None = None,
 ) -> Seq2Seq:
@@ -59,7 +59,7 @@ def corrupt(
 
     *Thank you for inviting me to your party* may be read as *Thank you <X> me to your <Y>* and the target is
     *<X> for inviting <Y> party <Z>*: each sentinel, in order, before what stood in its gap, and one more at the end.
-    Both texts end with ``end_id``. A text of n tokens loses ``m = share n`` of them in ``m / mean_length`` spans, in
+    Both texts end with ``end_id``. A text of n tokens loses ``m = noise_density n`` of them in ``m / mean_length`` spans, in
     expectation, at least one token and not all; any division into spans is as likely as any other, and between two
     gaps a token is kept. A gap may be at either end; in T5's released code the last token always falls into one.
 
@@ -82,10 +82,10 @@ def corrupt(
         TypeError: on a mask that is not boolean.
     """
     real = real_tokens(ids, attention_mask)
-    check_share(share)
+    check_fraction("noise_density", noise_density)
     if mean_length < 1:
         raise ValueError(f"mean_length must be at least 1; got {mean_length}")
-    run, spans = _runs(real, share, mean_length, generator)  # (batch, length), (batch,)
+    run, spans = _runs(real, noise_density, mean_length, generator)  # (batch, length), (batch,)
     if int(spans.max()) >= len(sentinel_ids):
         raise ValueError(f"{int(spans.max())} spans need {int(spans.max()) + 1} sentinels; got {len(sentinel_ids)}")
     sentinels = torch.tensor(list(sentinel_ids), device=ids.device, dtype=ids.dtype)
@@ -140,7 +140,7 @@ def sequence_loss(model: nn.Module, batch: Seq2Seq) -> Tensor:
     return cross_entropy(model(batch.inputs, batch.decoder_inputs, batch.attention_mask), batch.targets)
 
 
-def _runs(real: Tensor, share: float, mean_length: float, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+def _runs(real: Tensor, noise_density: float, mean_length: float, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
     """Number the runs of each text, kept 0, lost 1, kept 2, …: (batch, length); and the number of lost ones (batch,).
 
     The first and the last kept run may be empty.
@@ -148,7 +148,7 @@ def _runs(real: Tensor, share: float, mean_length: float, generator: torch.Gener
     n = real.sum(1)
     if int(n.min()) < 2:
         raise ValueError(f"each text must have 2 tokens, one to lose and one to keep; row {int(n.argmin())} has 1")
-    lost = torch.minimum(rounded(share * n, generator).clamp(min=1), n - 1)
+    lost = torch.minimum(rounded(noise_density * n, generator).clamp(min=1), n - 1)
     spans = rounded(lost / mean_length, generator).clamp(min=1)
     spans = torch.minimum(torch.minimum(spans, lost), n - lost + 1)
     width = int(n.max()) + 2
