@@ -23,7 +23,7 @@ from companion.finetuning import __main__ as finetuning
 from companion.finetuning import run as runs
 from companion.finetuning.heads import SequenceClassifier, TokenClassifier, predict
 from companion.finetuning.run import Settings, finetune
-from companion.finetuning.tasks import PUBLIC_TASKS, Part, read_parts
+from companion.finetuning.tasks import PUBLIC_TASKS, Split, read_splits
 from companion.models.bert import Bert, BertConfig
 from companion.training import fit
 
@@ -257,14 +257,14 @@ def test_a_word_of_which_nothing_is_left_keeps_its_tag(nothing):
 def test_an_entity_that_did_not_fit_counts_as_not_found():
     sentence = hub.Sentences([["Anna", "met", "Ben"]], [["B-PER", "O", "B-PER"]], KINDS)
     encodings = hub.encode(own_tokenizer(), sentence.texts, 1 + len(TOKENIZER.encode("Anna").tokens))
-    part = Part(sentence.rows(encodings), encodings, sentence.labels, KINDS)
+    part = Split(sentence.rows(encodings), encodings, sentence.labels, KINDS)
     logits = torch.nn.functional.one_hot(part.rows.labels.clamp(min=0), len(KINDS)).float()
     assert part.report(logits).labels["PER"].recall <= 0.5
 
 
 def test_what_decides_when_to_stop_is_neither_trained_on_nor_held_out(sst2, conll):
     for task, data in ((SST2, sst2), (CONLL, conll)):
-        parts = read_parts(task, own_tokenizer(), 16, data)
+        parts = read_splits(task, own_tokenizer(), 16, data)
         seen = [{tuple(encoding.ids) for encoding in part.encodings} for part in parts]
         assert all(seen)
         assert not (seen[0] | seen[1]) & seen[2]
@@ -272,7 +272,7 @@ def test_what_decides_when_to_stop_is_neither_trained_on_nor_held_out(sst2, conl
 
 
 def test_a_trial_reads_a_few_texts_of_each_split(conll):
-    parts = read_parts(CONLL, own_tokenizer(), 16, conll, limit=5)
+    parts = read_splits(CONLL, own_tokenizer(), 16, conll, limit=5)
     assert [len(part.encodings) for part in parts] == [5, 5, 5]
 
 
