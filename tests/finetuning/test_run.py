@@ -7,16 +7,23 @@ import subprocess
 import sys
 from dataclasses import replace
 
-import datasets
 import pytest
 import torch
-from datasets import ClassLabel, Dataset, Features, List, Value
-from huggingface_hub import constants
+from hub_copies import (
+    CONLL_CARD,
+    FEELINGS,
+    KINDS,
+    SST2_CARD,
+    TOKENIZER,
+    news,
+    own_tokenizer,
+    reviews,
+    without_network,
+    write,
+)
 
 from companion.checkpoints import CheckpointError
 from companion.data import hub
-from companion.data.batch import IGNORED
-from companion.data.tokenization import train_wordpiece
 from companion.distillation import __main__ as distillation
 from companion.distillation.run import METHODS, distil
 from companion.finetuning import __main__ as finetuning
@@ -28,86 +35,14 @@ from companion.models.bert import Bert, BertConfig
 from companion.training import fit
 
 SST2, CONLL = PUBLIC_TASKS["sst2"], PUBLIC_TASKS["conll2003"]
-FEELINGS = ("negative", "positive")
-KINDS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
-SUBJECTS = [f"{which} {what}" for which in ("the", "her", "an old", "this long") for what in ("film", "play", "song")]
-VERDICTS = {"negative": ("bores", "fails", "is a mess"), "positive": ("delights", "shines", "is a joy")}
-NAMED = {"Anna": "PER", "Anna Smith": "PER", "Ben": "PER", "Paris": "LOC", "New York": "LOC", "Oslo": "LOC"}
-PLAIN = ("met", "left", "saw", "near")
 QUICK = Settings(epochs=4, batch_size=8, rate=2e-3, device="cpu")
 
 
 @pytest.fixture(autouse=True, scope="module")
 def offline(tmp_path_factory):
     """No test asks the network, and the cache is empty at first."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(constants, "HF_HUB_OFFLINE", True)
-        patch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("cache")))
+    with without_network(tmp_path_factory.mktemp("cache")):
         yield
-
-
-def reviews():
-    """Columns as in SST-2; no text of one split is in another."""
-    told = [(f"{who} {what}", feeling) for feeling, ways in VERDICTS.items() for what in ways for who in SUBJECTS]
-    openings = {"train": ("well ,", "so", "and", "yes"), "validation": ("but",), "test": ("no ,",)}
-    columns = {}
-    for split, own in openings.items():
-        texts = [(f"{opening} {text}", FEELINGS.index(feeling)) for opening in own for text, feeling in told]
-        columns[split] = {
-            "idx": list(range(len(texts))),
-            "sentence": [text for text, _ in texts],
-            "label": [-1 if split == "test" else label for _, label in texts],
-        }
-    return columns
-
-
-def news():
-    """Columns as in CoNLL-2003."""
-    names = list(NAMED)
-    sentences = [(one, verb, other) for one in names for verb in PLAIN for other in names if one != other]
-    words, tags = [], []
-    for one, verb, other in sentences:
-        words.append([*one.split(), verb, *other.split(), "."])
-        marks = [mark for name in (one, other) for mark in (marked(name), ["O"])]
-        tags.append([KINDS.index(tag) for part in marks for tag in part])
-    parts = {"train": slice(0, None, 2), "validation": slice(1, None, 4), "test": slice(3, None, 4)}
-    return {split: {"tokens": words[part], "ner_tags": tags[part]} for split, part in parts.items()}
-
-
-def marked(name):
-    return [f"{'I' if i else 'B'}-{NAMED[name]}" for i in range(len(name.split()))]
-
-
-def readme(columns):
-    """The card of a dataset on the hub, as its front matter tells labels and splits."""
-    lines = ["---", "dataset_info:", "  features:"]
-    for name, (kind, names) in columns.items():
-        lines.append(f"  - name: {name}")
-        if names is None:
-            lines.append(f"    {kind}: string" if kind == "list" else f"    dtype: {kind}")
-            continue
-        lines += ["    list:", "      class_label:"] if kind == "list" else ["    dtype:", "      class_label:"]
-        depth = " " * 8
-        lines += [f"{depth}names:", *(f"{depth}  '{number}': {label}" for number, label in enumerate(names))]
-    configs = ["configs:", "- config_name: default", "  data_files:"]
-    for split in ("train", "validation", "test"):
-        configs += [f"  - split: {split}", f"    path: data/{split}-*"]
-    return "\n".join([*lines, *configs, "---", "# A tiny copy", ""])
-
-
-def write(folder, parts, card):
-    """Parquet files that do not know the names of their labels, and a card that does."""
-    (folder / "data").mkdir(parents=True)
-    for split, columns in parts.items():
-        rows = Dataset.from_dict(columns)
-        rows.to_parquet(folder / "data" / f"{split}-00000-of-00001.parquet")
-    (folder / "README.md").write_text(card)
-    return folder
-
-
-SST2_CARD = readme({"idx": ("int32", None), "sentence": ("string", None), "label": ("label", FEELINGS)})
-CONLL_CARD = readme({"tokens": ("list", None), "ner_tags": ("list", KINDS)})
 
 
 @pytest.fixture
@@ -118,14 +53,6 @@ def sst2(tmp_path):
 @pytest.fixture
 def conll(tmp_path):
     return write(tmp_path / "conll2003", news(), CONLL_CARD)
-
-
-def texts_of_all():
-    own = [text for part in reviews().values() for text in part["sentence"]]
-    return own + [" ".join(words) for part in news().values() for words in part["tokens"]]
-
-
-TOKENIZER = train_wordpiece(texts_of_all(), 120, lowercase=False)
 
 
 def write_bert(folder):
@@ -154,104 +81,7 @@ def school(tmp_path_factory, offline):
     return data, finetune(SST2, folder / "out", model=body, data=data, settings=QUICK), folder / "out"
 
 
-def own_tokenizer():
-    return type(TOKENIZER).from_str(TOKENIZER.to_str())
-
-
-# What is read
-
-
-def test_texts_come_with_the_names_of_their_labels(sst2):
-    texts = hub.labelled_texts(sst2)
-    assert texts.names == FEELINGS
-    assert texts.texts[0] == "well , the film bores"
-    assert (texts.labels[0], texts.labels[-1]) == FEELINGS
-
-
-def test_sentences_come_as_words_with_the_names_of_their_tags(conll):
-    sentences = hub.tagged_sentences(conll, "test")
-    assert sentences.names == KINDS
-    assert sentences.texts[0] == ["Anna", "met", "New", "York", "."]
-    assert sentences.labels[0] == ["B-PER", "O", "B-LOC", "I-LOC", "O"]
-
-
-def test_parquet_files_may_know_the_names_themselves(tmp_path):
-    """As the hub's own copies under refs/convert/parquet do, which have no card."""
-    (tmp_path / "set" / "default" / "train").mkdir(parents=True)
-    features = Features({"tokens": List(Value("string")), "ner_tags": List(ClassLabel(names=list(KINDS)))})
-    rows = Dataset.from_dict({"tokens": [["Anna", "left"]], "ner_tags": [[1, 0]]}, features=features)
-    rows.to_parquet(tmp_path / "set" / "default" / "train" / "0000.parquet")
-    assert hub.tagged_sentences(tmp_path / "set").labels == [["B-PER", "O"]]
-
-
-def test_a_row_without_text_is_left_out(tmp_path):
-    parts = {"train": {"idx": [0, 1, 2, 3], "sentence": ["good", " ", None, "bad"], "label": [1, -1, 0, 0]}}
-    texts = hub.labelled_texts(write(tmp_path / "set", parts, SST2_CARD.split("configs:")[0] + "---\n"))
-    assert texts[:2] == (["good", "bad"], ["positive", "negative"])
-
-
-def test_a_sentence_without_words_is_left_out(tmp_path):
-    parts = {"train": {"tokens": [["Anna"], [], ["left"]], "ner_tags": [[1], [], [0]]}}
-    sentences = hub.tagged_sentences(write(tmp_path / "set", parts, CONLL_CARD.split("configs:")[0] + "---\n"))
-    assert sentences[:2] == ([["Anna"], ["left"]], [["B-PER"], ["O"]])
-
-
-def test_a_folder_is_read_as_it_is_and_not_as_another_of_its_name_was(tmp_path):
-    folders = [write(tmp_path / number / "set", reviews(), SST2_CARD) for number in "ab"]
-    train = [folder / "data" / "train-00000-of-00001.parquet" for folder in folders]
-    shutil.copyfile(folders[1] / "data" / "validation-00000-of-00001.parquet", train[1])
-    assert [hub.labelled_texts(folder).texts[0] for folder in folders] == [
-        "well , the film bores",
-        "but the film bores",
-    ]
-    shutil.copyfile(train[1], train[0])
-    assert hub.labelled_texts(folders[0]).texts[0] == "but the film bores"
-
-
 # What becomes of it
-
-
-def test_texts_are_cut_by_the_checkpoints_tokenizer(sst2):
-    texts = hub.labelled_texts(sst2)
-    rows = texts.rows(hub.encode(own_tokenizer(), texts.texts, 16))
-    assert [TOKENIZER.decode(row.tolist()) for row in rows.inputs[-2:]] == texts.texts[-2:]
-    assert rows.labels.tolist() == [FEELINGS.index(label) for label in texts.labels]
-
-
-def test_a_words_tag_stands_at_its_first_piece():
-    sentence = hub.Sentences([["Anna", "nearmet", "Oslo"]], [["B-PER", "O", "B-LOC"]], KINDS)
-    encodings = hub.encode(own_tokenizer(), sentence.texts, 16)
-    places = [encodings[0].word_ids.index(word) for word in range(3)]
-    labels = sentence.rows(encodings).labels[0]
-    assert encodings[0].word_ids.count(1) > 1
-    assert labels[places].tolist() == [1, 0, 3]
-    assert labels.tolist().count(IGNORED) == len(labels) - 3
-
-
-@pytest.mark.parametrize("texts", [["Anna met Ben near Paris"], [["Anna", "met", "Ben", "near", "Paris"]]])
-def test_a_text_that_is_too_long_loses_its_end_and_keeps_its_frame(texts):
-    tokens = hub.encode(own_tokenizer(), texts, 4)[0].tokens
-    assert tokens == ["[CLS]", *hub.encode(own_tokenizer(), texts, 16)[0].tokens[1:3], "[SEP]"]
-
-
-def test_words_that_were_cut_off_lose_their_tags():
-    sentence = hub.Sentences([["Anna", "met", "Ben"]], [["B-PER", "O", "B-PER"]], KINDS)
-    rows = sentence.rows(hub.encode(own_tokenizer(), sentence.texts, 4))
-    assert rows.labels.ne(IGNORED).sum() < 3
-
-
-def test_the_tokenizers_own_limits_are_replaced():
-    tokenizer = own_tokenizer()
-    tokenizer.enable_truncation(3)
-    tokenizer.enable_padding(length=40)
-    assert hub.encode(tokenizer, ["the film bores"], 16)[0].ids == TOKENIZER.encode("the film bores").ids
-
-
-@pytest.mark.parametrize("nothing", ["\x96", "\u200b", " "])
-def test_a_word_of_which_nothing_is_left_keeps_its_tag(nothing):
-    sentence = hub.Sentences([["Anna", nothing, "Oslo", nothing]], [["B-PER", "O", "B-LOC", "O"]], KINDS)
-    rows = sentence.rows(hub.encode(own_tokenizer(), sentence.texts, 16))
-    assert rows.labels[rows.labels != IGNORED].tolist() == [1, 0, 3, 0]
 
 
 def test_an_entity_that_did_not_fit_counts_as_not_found():
@@ -417,7 +247,7 @@ def test_a_dataset_that_the_hub_cannot_give_is_told_so(name, bert, tmp_path):
 
 def test_without_the_library_it_says_what_to_install(bert, sst2, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'large-language-models-live\[hub\]'"):
+    with pytest.raises(ModuleNotFoundError, match="pip install 'datasets>=4'"):
         finetune(SST2, tmp_path / "out", model=bert, data=sst2)
 
 
@@ -425,66 +255,6 @@ def test_a_checkpoint_without_a_tokenizer_is_refused(bert, sst2, tmp_path):
     (bert / "tokenizer.json").unlink()
     with pytest.raises(FileNotFoundError, match="bert-tiny has no tokenizer.json"):
         finetune(SST2, tmp_path / "out", model=bert, data=sst2)
-
-
-@pytest.mark.parametrize(
-    ("read", "options", "message"),
-    [
-        (hub.labelled_texts, {"text": "text"}, "has no column 'text'; choose from idx, sentence, label"),
-        (hub.labelled_texts, {"label": "target"}, "has no column 'target'; choose from idx, sentence, label"),
-        (hub.labelled_texts, {"text": "idx"}, "column 'idx' holds int32, not text"),
-        (hub.labelled_texts, {"label": "idx"}, "column 'idx' holds int32, not ClassLabel; name its labels"),
-        (hub.labelled_texts, {"split": "test"}, "row 0 of split 'test' has the label -1; .* -1 means: not given"),
-        (hub.labelled_texts, {"split": "dev"}, 'Unknown split "dev"'),
-        (hub.tagged_sentences, {"tags": "tags"}, "has no column 'tokens'; choose from idx, sentence, label"),
-        (
-            hub.tagged_sentences,
-            {"words": "sentence", "tags": "label"},
-            "column 'sentence' holds string, not lists of words",
-        ),
-    ],
-    ids=lambda value: value.__name__ if callable(value) else str(value),
-)
-def test_a_dataset_that_does_not_fit_is_told_with_what_there_is(sst2, read, options, message):
-    with pytest.raises(ValueError, match=message):
-        read(sst2, **options)
-
-
-@pytest.mark.parametrize(
-    ("column", "held"), [("words", "string"), ("tokens", "lists of string"), ("numbers", "lists of int64")]
-)
-def test_tags_without_names_are_refused(tmp_path, column, held):
-    columns = {"words": ["a"], "tokens": [["a"]], "numbers": [[0]]}
-    folder = write(tmp_path / "set", {"train": columns}, "")
-    message = f"column '{column}' holds {held}, not lists of ClassLabel; name its labels under dataset_info in README"
-    with pytest.raises(ValueError, match=message):
-        hub.tagged_sentences(folder, tags=column)
-
-
-def test_another_number_of_tags_than_of_words_is_refused(tmp_path):
-    parts = news()
-    parts["train"]["ner_tags"][3] = [0, 0]
-    with pytest.raises(ValueError, match="row 3 of split 'train' has 4 tokens and 2 ner_tags; each word must have"):
-        hub.tagged_sentences(write(tmp_path / "set", parts, CONLL_CARD))
-
-
-def test_a_tag_that_is_not_given_is_refused(tmp_path):
-    parts = news()
-    parts["train"]["ner_tags"][3][1] = -1
-    with pytest.raises(ValueError, match="row 3 of split 'train' has the label -1; a label is 0 to 4"):
-        hub.tagged_sentences(write(tmp_path / "set", parts, CONLL_CARD))
-
-
-def test_a_split_without_text_is_refused(tmp_path):
-    parts = reviews()
-    parts["train"]["sentence"] = [" "] * len(parts["train"]["label"])
-    with pytest.raises(ValueError, match="split 'train' has no text in any row"):
-        hub.labelled_texts(write(tmp_path / "set", parts, SST2_CARD))
-
-
-def test_a_context_without_room_is_refused():
-    with pytest.raises(ValueError, match="context_length must leave room for a piece of text; got 2"):
-        hub.encode(own_tokenizer(), ["the film bores"], 2)
 
 
 @pytest.mark.parametrize(
