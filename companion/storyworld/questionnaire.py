@@ -124,7 +124,7 @@ def hide(
         mask_id=mask_id,
         vocab_size=len(world.vocabulary),
         special_ids=(0, cls_id, sep_id),
-        share=share,
+        mask_probability=share,
         generator=generator,
     )
     chosen = (batch.kinds > 0) & (batch.labels == 0)[:, None]

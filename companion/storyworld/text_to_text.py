@@ -162,7 +162,7 @@ def span_corruption(texts: Sequence[Text], generator: torch.Generator, share: fl
     ids, real = padded([VOCABULARY.encode(text) for text in texts])
     sentinels = VOCABULARY.encode(SENTINELS)
     return corrupt(
-        ids, real, sentinel_ids=sentinels, end_id=END_ID, start_id=START_ID, share=share, generator=generator
+        ids, real, sentinel_ids=sentinels, end_id=END_ID, start_id=START_ID, noise_density=share, generator=generator
     )
 
 

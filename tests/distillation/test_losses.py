@@ -170,7 +170,7 @@ def test_each_gradient_is_that_of_finite_differences(method, temperature):
             lambda: soft_target_loss(torch.ones(2, 3), torch.ones(2, 3), 1, torch.zeros(3)),
             r"must be \(2,\); got \(3,\)",
         ),
-        (lambda: soft_target_loss(torch.ones(0, 3), torch.ones(0, 3), 1), "a place where something is asked"),
+        (lambda: soft_target_loss(torch.ones(0, 3), torch.ones(0, 3), 1), "a position with a target"),
         (lambda: distilbert_loss(seen(2, 0), seen(2, 1, width=5)), r"widths 5 and 3 .* Student\(model, 5\)"),
     ],
 )
