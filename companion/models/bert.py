@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from companion.checkpoints import bert as names
 from companion.checkpoints.pretrained import Pretrained
 from companion.models.transformer import EncoderBlock, Stack
-from companion.nn.checks import check_heads, check_ids, check_mask, check_segments, check_sizes
+from companion.nn.checks import check_dropout, check_heads, check_ids, check_mask, check_segments, check_sizes
 from companion.nn.feed_forward import ACTIVATIONS
 from companion.nn.positions import real_positions
 
@@ -84,6 +84,7 @@ class BertConfig:
     def __post_init__(self) -> None:
         """Raise ValueError on a size out of range, or on what the family does not have."""
         check_sizes(self, ("vocab_size", "context_length", "n_layers", "n_heads", "d_model"))
+        check_dropout(self.dropout)
         check_heads(self.d_model, self.n_heads)
         for name in ("d_ff", "d_embedding"):
             if getattr(self, name) is not None and getattr(self, name) < 1:

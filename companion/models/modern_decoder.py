@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from companion.checkpoints import modern_decoder
 from companion.checkpoints.pretrained import Pretrained
-from companion.nn.checks import check_heads, check_ids, check_mask, check_sizes
+from companion.nn.checks import check_dropout, check_heads, check_ids, check_mask, check_sizes
 from companion.nn.feed_forward import SwiGLU
 from companion.nn.grouped_query_attention import GroupedQueryAttention
 from companion.nn.kv_cache import KVCache
@@ -72,6 +72,7 @@ class ModernConfig:
     def __post_init__(self) -> None:
         """Fill in what was not given; raise ValueError on sizes that do not fit, or parts that the family lacks."""
         check_sizes(self, ("vocab_size", "context_length", "n_layers", "n_heads", "d_model"))
+        check_dropout(self.dropout)
         if self.d_head is None:
             check_heads(self.d_model, self.n_heads)
         filled = {"n_kv_heads": self.n_heads, "d_head": self.d_model // self.n_heads, "d_ff": -(-self.d_model // 3) * 8}

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from companion.data.batch import IGNORED, fill_ignored
-from companion.models.baselines.checks import check_ids, check_sizes
+from companion.nn.checks import check_ids, check_sizes
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class NGramConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError on a size below 1, an unknown smoothing, or nothing to add."""
-        check_sizes(self, "vocab_size", "order")
+        check_sizes(self, ("vocab_size", "order"))
         if self.smoothing not in ("kneser-ney", "add-k"):
             raise ValueError(f"smoothing must be 'kneser-ney' or 'add-k'; got {self.smoothing!r}")
         if not self.add_k > 0:

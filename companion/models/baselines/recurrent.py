@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from companion.models.baselines.checks import check_ids, check_sizes
+from companion.nn.checks import check_ids, check_sizes
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class RNNConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError on a size below 1."""
-        check_sizes(self, "vocab_size", "d_model", "d_hidden")
+        check_sizes(self, ("vocab_size", "d_model", "d_hidden"))
 
 
 @dataclass(frozen=True)
