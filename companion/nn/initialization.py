@@ -1,4 +1,4 @@
-"""Initialisations of the weights from which a small model learns sooner: sinusoidal, mimetic, positional.
+"""Initialisations of weights: the usual normal one, and three from which a small model learns sooner.
 
 Chapters: ``book/algorithms/bert.ipynb``, "A better start"; ``book/algorithms/finetuning.ipynb``. Source: Trockman &
 Kolter 2023, "Mimetic Initialization of Self-Attention Layers".
@@ -11,6 +11,18 @@ from torch import Tensor, nn
 
 from companion.nn.attention import MultiHeadAttention
 from companion.nn.positions import rotary_frequencies, sinusoidal_positions
+
+
+def normal_initialization(module: nn.Module) -> None:
+    """Initialise a linear layer or an embedding as GPT-2 and BERT do: weights from N(0, 0.02), biases 0.
+
+    Args:
+        module: any module; others than these two are left alone, so that ``model.apply`` can take this function.
+    """
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)
 
 
 @torch.no_grad()

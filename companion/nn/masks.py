@@ -93,6 +93,11 @@ def window_mask(
     return torch.arange(key_length, device=device) > query - window
 
 
+def key_mask(attention_mask: Tensor | None) -> Tensor | None:
+    """Return a padding mask (batch, key) in the shape (batch, 1, 1, key), for all heads and queries; None for None."""
+    return None if attention_mask is None else attention_mask[:, None, None, :]
+
+
 def combine_masks(*masks: Tensor | None) -> Tensor | None:
     """Return the conjunction of the masks that are given, broadcast against each other; None when none is given."""
     combined: Tensor | None = None
