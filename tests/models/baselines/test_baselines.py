@@ -380,7 +380,7 @@ def test_a_token_that_follows_everything_is_likelier_in_a_new_place_than_one_tha
 
 def test_how_much_history_was_seen_is_told():
     model = NGram(NGramConfig(V, 4)).count(torch.tensor([[0, 1, 2, 3, 4]]))
-    assert model.seen(torch.tensor([[0, 1, 2, 3, 6, 2], [1, 1, 2, 4, 4, 0]])).tolist() == [
+    assert model.longest_context(torch.tensor([[0, 1, 2, 3, 6, 2], [1, 1, 2, 4, 4, 0]])).tolist() == [
         [1, 2, 3, 3, 0, 1],
         [1, 1, 2, 0, 0, 1],  # 4 was seen, but nothing ever followed it
     ]
@@ -451,7 +451,7 @@ def test_better_smoothing_is_worth_more_than_a_longer_history():
 
 
 def test_nothing_counted_is_told():
-    with pytest.raises(RuntimeError, match=r"this model has read nothing yet: call count\(rows\) first"):
+    with pytest.raises(RuntimeError, match=r"this model has no counts yet: call count\(rows\) first"):
         NGram(NGramConfig(V, 2))(TEXT)
 
 
