@@ -17,7 +17,7 @@ PORT ?= 8000
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 CODE := companion tools tests benchmarks book
 
-.PHONY: help book test check serve format clean clean-book requirements repository environment assets lint types
+.PHONY: help book test check outputs serve format clean clean-book requirements repository environment assets lint types
 
 help: ## what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -25,15 +25,18 @@ help: ## what each command does
 book: environment assets ## build the book into _build/html: packages, browser assets, notebooks, pages
 	@$(BIN)/python tools/build_book.py
 
+outputs: environment ## pack the notebooks' outputs into dist/outputs.zip: make book OUTPUTS=<path or https address>
+	@$(BIN)/python tools/outputs.py
+
 test: environment assets lint types ## everything: lint, types, all notebooks, the book built twice, all tests
 	@$(MAKE) clean-book
 	$(BIN)/python tools/run_notebooks.py $(SIDE_BY_SIDE) --durations=10
 	@$(MAKE) book
 	@$(MAKE) book
-	$(BIN)/pytest $(SIDE_BY_SIDE) --durations=10 tests
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=10 tests
 
 check: environment lint types ## the fast loop: lint, types, unit tests
-	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow and not book and not browser" tests
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow and not book and not browser" tests
 
 serve: ## read the built book at http://127.0.0.1:8000 (another port: PORT=…)
 	@test -f _build/html/index.html || { echo "No book yet: run 'make book' first."; exit 1; }
@@ -49,7 +52,7 @@ clean: ## remove everything that was made: packages, assets, pages
 	rm -rf .venv node_modules _build .executed dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-clean-book: ## remove the built pages and the notebooks' cached outputs
+clean-book: ## remove the built pages and the notebooks' outputs
 	rm -rf _build .executed
 
 requirements: environment ## write requirements.txt anew from pyproject.toml
