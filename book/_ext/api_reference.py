@@ -32,7 +32,7 @@ from api_links import (
     skip_fold,
     visit_fold,
 )
-from closure import closure_of, fingerprint
+from closure import closure_of, fingerprint, forget
 from docutils import nodes
 from package_map import Module, cells, defined, modules, tests_of, users
 from sphinx.application import Sphinx
@@ -110,7 +110,7 @@ class ApiIndex(SphinxDirective):
 
 def elsewhere(root: Path, lines: list[str]) -> str:
     """Return what a page says of modules that is written elsewhere: which there are, their chapters and their tests."""
-    found = chosen(lines, modules(root)) if lines != ["*"] else list(modules(root).values())
+    found = [one for one in modules(root).values() if any(fnmatchcase(one.name, line.strip()) for line in lines)]
     said = [(one.name, [(page, title(root, page)) for page in users(root, one.name)]) for one in found]
     return fingerprint(root, [repr((said, [tests_of(root, one.name) for one in found]))], [])
 
@@ -247,6 +247,7 @@ def check_completeness(app: Sphinx, env: BuildEnvironment) -> None:
 
 def choose_settings(_app: Sphinx, config: Config) -> None:
     """Set up autodoc for the style of the package's docstrings; types of other packages have no page here."""
+    forget()
     for name, value in SETTINGS.items():
         config[name] = value
     config.nitpick_ignore_regex = [*config.nitpick_ignore_regex, ("py:.*", rf"(?:{FOREIGN})(?:\..*)?")]

@@ -33,9 +33,9 @@ class Program(NamedTuple):
 
 def read_program(root: Path, tree: ast.AST) -> Program:
     """Return what a program says of the package."""
-    texts = strings(tree)
+    taken, texts = tuple(imports(tree, frozenset(modules(root)))), strings(tree)
     wanted = frozenset(pair for node in ast.walk(tree) for pair in looked_up(node, texts))
-    return Program(tuple(imports(tree, frozenset(modules(root)))), texts, wanted)
+    return Program(taken, texts, wanted)
 
 
 def looked_up(node: ast.AST, texts: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -57,7 +57,10 @@ def looked_up(node: ast.AST, texts: Iterable[str]) -> Iterator[tuple[str, str]]:
 @cache
 def program_of(root: Path, name: str) -> Program:
     """Return what a module of the package says of the others."""
-    return read_program(root, parsed(root / modules(root)[name].path))
+    module = modules(root)[name]
+    if any(one.module in GATHERERS for one in module.imports):
+        return read_program(root, parsed(root / module.path))
+    return Program(module.imports, module.strings, frozenset())
 
 
 def catalogues(root: Path, program: Program) -> set[str]:
@@ -139,8 +142,8 @@ def closure(root: Path, cells: Sequence[str]) -> list[Path]:
 
 
 def closure_of(root: Path, names: Iterable[str]) -> list[Path]:
-    """Return the files that modules of the package depend on, those modules among them."""
-    return files(root, Program(tuple(Import(name, "", name) for name in names), frozenset(), frozenset()))
+    """Return the files that modules of the package depend on, those modules among them, and no more catalogues."""
+    return files(root, Program(tuple(Import(name, "*", "") for name in names), frozenset(), frozenset()))
 
 
 def fingerprint(root: Path, texts: Iterable[str], paths: Iterable[Path]) -> str:

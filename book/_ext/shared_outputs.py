@@ -8,8 +8,8 @@ code of the page. What it shows is trusted as the address is, for an output may 
 import io
 import zipfile
 from collections.abc import Iterable
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import nbformat
@@ -32,15 +32,17 @@ def unpack(address: str, folder: Path, wanted: Iterable[Chapter]) -> int:
     Raises:
         NotFetched: when the file cannot be had, is too large or is no zip file.
     """
-    found = 0
+    content = fetched(address)
     try:
-        with zipfile.ZipFile(io.BytesIO(fetched(address))) as archive:
-            for chapter in wanted:
-                if (executed := entry(archive, chapter)) is not None:
-                    save(folder, chapter.name, executed)
-                    found += 1
-    except zipfile.BadZipFile as error:
+        archive = zipfile.ZipFile(io.BytesIO(content))
+    except Exception as error:  # whatever is wrong with it, the chapters are executed instead
         raise NotFetched(f"it is no zip file: {error}") from None
+    found = 0
+    with archive:
+        for chapter in wanted:
+            if (executed := entry(archive, chapter)) is not None:
+                save(folder, chapter.name, executed)
+                found += 1
     return found
 
 
@@ -54,7 +56,7 @@ def fetched(address: str) -> bytes:
             with urlopen(secure(address), timeout=TIMEOUT) as answer:
                 secure(answer.url)  # where it was led to
                 content = answer.read(FETCHED + 1)
-    except (OSError, URLError, ValueError) as error:
+    except (OSError, HTTPException, ValueError) as error:
         raise NotFetched(str(error)) from None
     if len(content) > FETCHED:
         raise NotFetched(f"it has more than {FETCHED:,} bytes")
