@@ -22,10 +22,10 @@ CODE := companion tools tests benchmarks book
 help: ## what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 
-book: environment assets ## build the book into _build/html: packages, browser assets, notebooks, pages
+book: environment assets ## build the book into _build/html; OUTPUTS=<path or https address> of outputs.zip saves the runs
 	@$(BIN)/python tools/build_book.py
 
-outputs: environment ## pack the notebooks' outputs into dist/outputs.zip: make book OUTPUTS=<path or https address>
+outputs: environment ## pack the notebooks' outputs into dist/outputs.zip, for make book OUTPUTS=…
 	@$(BIN)/python tools/outputs.py
 
 test: environment assets lint types ## everything: lint, types, all notebooks, the book built twice, all tests

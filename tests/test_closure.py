@@ -11,7 +11,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from stored_outputs import Chapter, chapters, key
 
 CORE = "def check(found):\n    return found\n"
-GATHERER = '''\
+GATHERER = """\
 from companion.checking import check
 from companion.exercises import drop, mask
 
@@ -24,7 +24,7 @@ def exercise(name):
 
 def names():
     return _ALL
-'''
+"""
 PACKAGE = {
     "__init__.py": "",
     "checking.py": CORE,
@@ -199,7 +199,9 @@ def test_an_exported_model_is_made_anew_when_what_makes_it_changes(copy: Path, n
 
 def test_an_exported_model_depends_on_its_own_weights_and_on_no_other_model(copy: Path):
     def keys() -> list[str]:
-        return [live_widgets.model_key(copy, name, ["prose", "storyworld-en"], "x") for name in ("prose", "storyworld-en")]
+        return [
+            live_widgets.model_key(copy, name, ["prose", "storyworld-en"], "x") for name in ("prose", "storyworld-en")
+        ]
 
     before = keys()
     (weights,) = copy.rglob("companion/**/prose/model.safetensors")
