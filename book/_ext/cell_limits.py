@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import psutil
+from jupyter_client.provisioning import LocalProvisioner
 from nbclient import NotebookClient
 from nbclient.client import CellExecutionComplete
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -21,7 +22,7 @@ from nbformat.v4 import new_output
 # the book waits for the network, so a cell that is silent for two minutes waits for what will not come.
 SILENCE = 120.0
 WORKING = 0.01  # seconds a second; an idle kernel takes far less
-# The slowest cell takes a minute of processor time on two shared cores; this is for machines that are far slower.
+# A whole chapter is made to run in about a minute; this is for machines that are far slower.
 PROCESSOR = 900.0
 # No cell of the book writes a tenth of this; a page that held more would not open on a telephone.
 OUTPUT = 10_000_000
@@ -97,7 +98,7 @@ class LimitedClient(NotebookClient):
 
     async def _watch(self) -> None:
         """Look at the kernel once a second while a cell runs; end it at a limit, which ends the cell."""
-        assert self.km is not None
+        assert self.km is not None and isinstance(self.km.provisioner, LocalProvisioner)
         kernel = psutil.Process(self.km.provisioner.pid)
         start = used = processor_time(kernel)
         seen, silent = self._messages, 0.0

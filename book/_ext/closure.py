@@ -49,7 +49,7 @@ def looked_up(node: ast.AST, texts: Iterable[str]) -> Iterator[tuple[str, str]]:
         case str(), ast.Constant(value=str(name)):
             yield constant, re.escape(name)
         case str(), ast.JoinedStr(values=parts):
-            yield constant, "".join(re.escape(p.value) if isinstance(p, ast.Constant) else ".*" for p in parts)
+            yield constant, "".join(re.escape(str(p.value)) if isinstance(p, ast.Constant) else ".*" for p in parts)
         case _:
             yield from ((str(constant), re.escape(text)) for text in texts)
 

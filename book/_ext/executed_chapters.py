@@ -50,7 +50,8 @@ class Chapters:
             if (chapter := read(root, Path(env.doc2path(docname)))) is not None:
                 self.found[docname] = chapter
         # An executed page comes to myst-nb as a notebook file, whatever it is written in.
-        formats = {str(one.path): ("myst_nb.core.read.standard_nb_read", {}, False) for one in self.found.values()}
+        reader: tuple[str, dict[str, Any], bool] = ("myst_nb.core.read.standard_nb_read", {}, False)
+        formats = {str(one.path): reader for one in self.found.values()}
         app.env.mystnb_config = app.env.mystnb_config.copy(custom_formats=formats)  # type: ignore[attr-defined]
         missing = [one for one in self.found.values() if not (folder / one.name).exists()]
         if address := os.environ.get("OUTPUTS") or app.config.outputs_address:
