@@ -20,23 +20,26 @@ CODE := companion tools tests benchmarks book
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 BIOME := $(WITH_NODE) node_modules/.bin/biome
 
-.PHONY: help book test check serve format clean clean-book requirements repository environment assets lint types frontend
+.PHONY: help book test check outputs serve format clean clean-book requirements repository environment assets lint types frontend
 
 help: ## what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 
-book: environment assets ## build the book into _build/html: packages, browser assets, notebooks, pages
+book: environment assets ## build the book into _build/html; OUTPUTS=<path or https address> of outputs.zip saves the runs
 	@$(BIN)/python tools/build_book.py
+
+outputs: environment ## pack the notebooks' outputs into dist/outputs.zip, for make book OUTPUTS=…
+	@$(BIN)/python tools/outputs.py
 
 test: environment assets lint types frontend ## everything: lint, types, all notebooks, the book built twice, all tests
 	@$(MAKE) clean-book
 	$(BIN)/python tools/run_notebooks.py $(SIDE_BY_SIDE) --durations=10
 	@$(MAKE) book
 	@$(MAKE) book
-	$(BIN)/pytest $(SIDE_BY_SIDE) --durations=10 tests
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --doctest-modules --durations=10 companion tests
 
-check: environment assets lint types frontend ## the fast loop: lint, types, unit tests
-	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow and not book and not browser" tests
+check: environment assets lint types frontend ## the fast loop: lint, types, unit tests, examples of the docstrings
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --doctest-modules -m "not slow and not book and not browser" companion tests
 
 serve: ## read the built book at http://127.0.0.1:8000 (another port: PORT=…)
 	@test -f _build/html/index.html || { echo "No book yet: run 'make book' first."; exit 1; }
@@ -53,7 +56,7 @@ clean: ## remove everything that was made: packages, assets, pages
 	rm -rf .venv node_modules _build .executed dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-clean-book: ## remove the built pages and the notebooks' cached outputs
+clean-book: ## remove the built pages and the notebooks' outputs
 	rm -rf _build .executed
 
 requirements: environment ## write requirements.txt anew from pyproject.toml

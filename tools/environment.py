@@ -31,7 +31,8 @@ def make_packages() -> None:
     title = f"Installing {count} pinned packages into .venv (the first time takes some minutes)"
     run(title, [*pip, "--progress-bar", "off", "-r", str(pins)], LOGS / "packages.log")
     # --no-deps: the pins above are complete. --no-build-isolation: hatchling is one of them.
-    editable = [*pip, "--no-deps", "--no-build-isolation", "-e", str(ROOT)]
+    # A path from here: pip takes brackets at the end of a whole one for the names of extras.
+    editable = [*pip, "--no-deps", "--no-build-isolation", "-e", os.path.relpath(ROOT)]
     run("Installing the book's own package, editable", editable, LOGS / "package.log")
 
 

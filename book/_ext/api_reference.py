@@ -32,8 +32,9 @@ from api_links import (
     skip_fold,
     visit_fold,
 )
+from closure import closure_of, fingerprint, forget
 from docutils import nodes
-from package_map import Module, defined, modules, tests_of, users
+from package_map import Module, cells, defined, modules, tests_of, users
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
@@ -75,13 +76,14 @@ class ApiModules(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Return a section for each module."""
         root = Path(self.env.srcdir)
-        for path in [*(root / "book").rglob("*.ipynb"), *(root / "tests").rglob("*.py")]:
-            self.env.note_dependency(str(path))  # they say which chapters and tests a module has
-        return [self.section(root, module) for module in chosen(self.content, modules(root))]
+        found = chosen(self.content, modules(root))
+        for path in closure_of(root, [module.name for module in found]):
+            self.env.note_dependency(str(path))
+        note_elsewhere(self.env, list(self.content))
+        return [self.section(root, module) for module in found]
 
     def section(self, root: Path, module: Module) -> nodes.section:
         """Return what the page says of a module."""
-        self.env.note_dependency(str(root / module.path))
         section = nodes.section(ids=[nodes.make_id(module.name)], names=[module.name], classes=["api-module"])
         section += nodes.title("", "", nodes.literal("", module.name))
         section += self.parse_text_to_nodes(f".. automodule:: {module.name}\n")
@@ -99,10 +101,38 @@ class ApiIndex(SphinxDirective):
         found = modules(Path(self.env.srcdir))
         for module in found.values():
             self.env.note_dependency(str(Path(self.env.srcdir) / module.path))
+        note_elsewhere(self.env, ["*"])
         text = "\n".join(f"* :py:mod:`{module.name}`: {purpose(module)}" for module in found.values())
         index = nodes.container("", *self.parse_text_to_nodes(text), classes=["api-module"])
         link_pages(self.env, index)
         return [index]
+
+
+def elsewhere(root: Path, lines: list[str]) -> str:
+    """Return what a page says of modules that is written elsewhere: which there are, their chapters and their tests."""
+    found = [one for one in modules(root).values() if any(fnmatchcase(one.name, line.strip()) for line in lines)]
+    said = [(one.name, [(page, title(root, page)) for page in users(root, one.name)]) for one in found]
+    return fingerprint(root, [repr((said, [tests_of(root, one.name) for one in found]))], [])
+
+
+def title(root: Path, page: str) -> str:
+    """Return the first heading of a page; empty where there is no such page."""
+    path = next((path for end in (".ipynb", ".md") if (path := root / f"{page}{end}").exists()), None)
+    found = re.search(r"^# (.*)$", cells(path)[1], re.MULTILINE) if path else None
+    return found[1] if found else ""
+
+
+def note_elsewhere(env: BuildEnvironment, lines: list[str]) -> None:
+    """Note what a page says of the modules in these lines that is written elsewhere."""
+    said = elsewhere(Path(env.srcdir), lines)
+    env.metadata[env.docname].setdefault(KIND, []).append((lines, said))
+
+
+def changed_elsewhere(app: Sphinx, env: BuildEnvironment, *_changes: set[str]) -> list[str]:
+    """Return the pages of the reference whose modules have other chapters or tests than when they were read."""
+    root = Path(app.srcdir)
+    noted = {page: found.get(KIND, []) for page, found in env.metadata.items()}
+    return [page for page, found in noted.items() if any(elsewhere(root, lines) != said for lines, said in found)]
 
 
 def chosen(lines: Iterable[str], known: dict[str, Module]) -> list[Module]:
@@ -217,6 +247,7 @@ def check_completeness(app: Sphinx, env: BuildEnvironment) -> None:
 
 def choose_settings(_app: Sphinx, config: Config) -> None:
     """Set up autodoc for the style of the package's docstrings; types of other packages have no page here."""
+    forget()
     for name, value in SETTINGS.items():
         config[name] = value
     config.nitpick_ignore_regex = [*config.nitpick_ignore_regex, ("py:.*", rf"(?:{FOREIGN})(?:\..*)?")]
@@ -236,6 +267,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-process-signature", short_signature)
     app.connect("autodoc-process-bases", public_bases)
     app.connect("autodoc-skip-member", only_code)
+    app.connect("env-get-outdated", changed_elsewhere)
     app.connect("doctree-read", add_links)
     app.connect("missing-reference", resolve_passed_on)
     app.connect("env-check-consistency", check_completeness)

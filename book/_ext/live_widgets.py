@@ -6,10 +6,13 @@ and the models of ``companion.zoo`` lie beside them and are fetched at the first
 """
 
 import hashlib
+import inspect
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+from closure import closure, fingerprint
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
@@ -30,9 +33,6 @@ PACKAGES = {
     ),
     ".": ("@huggingface/tokenizers/dist", ("tokenizers.min.mjs",)),
 }
-# what the exported file depends on, beside the model itself
-EXPORT_SOURCES = ("attention.py", "bert.py", "capture.py", "export.py", "gpt.py", "transformer.py")
-
 logger = logging.getLogger(__name__)
 
 
@@ -92,30 +92,36 @@ def copy_packages(target: Path) -> None:
 def install_models(target: Path, cache: Path) -> None:
     """Export each model of the zoo for the page, or take it from ``cache`` when nothing that it depends on changed."""
     from companion import zoo
+    from companion.widgets.live import MASK
 
     for name in zoo.names():
-        sources = [ROOT / "companion" / source for source in EXPORT_SOURCES]
-        weights = sorted(path for path in (Path(zoo.__file__).parent / name).iterdir() if path.is_file())
-        made = cache / f"{name}-{content_hash([*sources, *weights])}"
+        made = cache / f"{name}-{model_key(ROOT, name, zoo.names(), MASK)}"
         if not (made / "limits.json").is_file():
             logger.info("exporting %s for the page", name)
-            export_model(name, made)
+            export_model(name, made, MASK)
         shutil.copytree(made, target / name, dirs_exist_ok=True)
         write_labels(name, target / name)
 
 
-def export_model(name: str, folder: Path) -> None:
+def model_key(root: Path, name: str, others: Sequence[str], mask: str) -> str:
+    """Return a hash of what the exported file depends on: what :func:`export_model` imports, and this one model."""
+    code = inspect.getsource(export_model)
+    foreign = set(others) - {name}  # each model is a folder of its own
+    found = [path for path in closure(root, [code]) if path.parent.name not in foreign]
+    return fingerprint(root, [code, mask], found)
+
+
+def export_model(name: str, folder: Path, mask: str) -> None:
     """Write ``model.onnx``, ``tokenizer.json`` and ``limits.json`` of one model of the zoo."""
     from companion import zoo
     from companion.widgets.browser.onnx import export_onnx
-    from companion.widgets.live import MASK
 
     model, tokenizer = zoo.load(name)
     export_onnx(model, folder / "model.onnx", tokenizer.token_to_id("[SEP]"))
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     limits = {"context_length": model.config.context_length}
-    if (mask_id := tokenizer.token_to_id(MASK)) is not None:
-        limits |= {"mask": MASK, "mask_id": mask_id}
+    if (mask_id := tokenizer.token_to_id(mask)) is not None:
+        limits |= {"mask": mask, "mask_id": mask_id}
     (folder / "limits.json").write_text(json.dumps(limits), encoding="utf-8")  # last: it marks a whole folder
 
 

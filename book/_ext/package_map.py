@@ -10,12 +10,16 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 PACKAGE = "companion"
-GATHERERS = {f"{PACKAGE}.equations": "EQUATIONS", f"{PACKAGE}.exercises": "EXERCISES"}  # find modules that have these
+# Packages that find modules below them by a constant; what looks up in it by name -> the constant.
+GATHERERS = {
+    f"{PACKAGE}.equations": {"equation": "EQUATIONS"},
+    f"{PACKAGE}.exercises": {"exercise": "EXERCISES"},
+}
 MAKERS = {  # what makes the things that a package holds: what a page runs of a widget, and the models that ship
     f"{PACKAGE}.widgets": "book/_ext/live_widgets.py",
     f"{PACKAGE}.zoo": f"{PACKAGE}/zoo/__main__.py",
@@ -50,8 +54,8 @@ class Module:
         members: the public methods and properties of its classes, as ``Class.method``, that have a docstring.
         constants: what else it gives a name.
         imports: what it imports from the package.
-        gathered: whether its package finds it by itself, and the package's tests test it.
-        labels: of the equations that it checks.
+        strings: every text that stands in its code.
+        catalogues: the constants by which a package finds it; the tests named like these test it.
     """
 
     name: str
@@ -63,8 +67,18 @@ class Module:
     members: frozenset[str]
     constants: frozenset[str]
     imports: tuple[Import, ...]
-    gathered: bool
-    labels: frozenset[str]
+    strings: frozenset[str]
+    catalogues: frozenset[str]
+
+    @property
+    def gathered(self) -> bool:
+        """Whether a package finds it by itself."""
+        return bool(self.catalogues)
+
+    @cached_property
+    def labels(self) -> frozenset[str]:
+        """The labels of the equations that it checks."""
+        return frozenset(value for value in self.strings if EQUATION.fullmatch(value))
 
     @property
     def package(self) -> str:
@@ -104,7 +118,7 @@ def dotted(path: Path) -> str:
 def read_module(root: Path, name: str, path: Path, known: frozenset[str]) -> Module:
     """Return what the source of a module says."""
     tree = parsed(path)
-    values = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    constants = frozenset(assigned(tree))
     return Module(
         name=name,
         path=path.relative_to(root).as_posix(),
@@ -119,11 +133,22 @@ def read_module(root: Path, name: str, path: Path, known: frozenset[str]) -> Mod
             for node in definitions(owner)
             if ast.get_docstring(node)
         ),
-        constants=frozenset(assigned(tree)),
+        constants=constants,
         imports=tuple(imports(tree, known)),
-        gathered=GATHERERS.get(name.rpartition(".")[0]) in set(assigned(tree)),
-        labels=frozenset(value for value in values if isinstance(value, str) and EQUATION.fullmatch(value)),
+        strings=strings(tree),
+        catalogues=frozenset(
+            constant
+            for package, lookups in GATHERERS.items()
+            for constant in lookups.values()
+            if name.startswith(f"{package}.") and constant in constants
+        ),
     )
+
+
+def strings(tree: ast.AST) -> frozenset[str]:
+    """Return every text that stands in a program."""
+    values = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    return frozenset(value for value in values if isinstance(value, str))
 
 
 def definitions(owner: ast.Module | ast.ClassDef) -> Iterator[ast.FunctionDef | ast.ClassDef]:
@@ -239,12 +264,12 @@ def tests(root: Path) -> dict[str, frozenset[str]]:
 
 
 def tests_of(root: Path, module: str) -> list[str]:
-    """Return the files of tests that import a module; if its package finds it by itself, the package's own tests too.
+    """Return the files of tests that import a module; if a package finds it by itself, those of what it holds too.
 
     Those that have its name, or its package's, come first.
     """
     one = modules(root)[module]
     own = [f"test_{name.rpartition('.')[2]}" for name in (module, one.package)]
-    mine = {path for path in tests(root) if one.gathered and Path(path).stem == own[1]}
+    mine = {path for path in tests(root) if Path(path).stem in {f"test_{name.lower()}" for name in one.catalogues}}
     found = mine.union(path for path, used in tests(root).items() if module in used)
     return sorted(found, key=lambda path: (Path(path).stem not in own, path))
