@@ -79,3 +79,13 @@ lint:
 
 types:
 	$(BIN)/mypy
+
+.PHONY: spelling links
+
+lint: spelling
+
+spelling:
+	$(BIN)/codespell $(CODE) .ci .github *.md *.toml *.yml *.cff
+
+links: environment assets ## ask every address outside the book whether it is still there (needs a network)
+	$(BIN)/jupyter-book build . --builder linkcheck

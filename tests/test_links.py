@@ -1,4 +1,4 @@
-"""Every link of the built pages that stays in the book leads to a page that is there, and to a part that the page has."""
+"""Every link of the built pages that stays in the book leads to a page that is there, and to a part that it has."""
 
 from collections.abc import Iterator
 from functools import cache

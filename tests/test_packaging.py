@@ -63,7 +63,7 @@ def contents(wheel: Path) -> dict[str, bytes]:
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment with the wheel in it, and the packages of this one behind it.
 
-    A folder named in a `.pth` file has its own `.pth` files ignored, so the editable `companion` here is not seen there.
+    A folder that a `.pth` file names has its own `.pth` files ignored: the editable `companion` here is not seen there.
     """
     folder = tmp_path_factory.mktemp("installed")
     run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)
