@@ -20,7 +20,7 @@ CODE := companion tools tests benchmarks book
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 BIOME := $(WITH_NODE) node_modules/.bin/biome
 
-.PHONY: help book test check outputs serve format clean clean-book requirements repository environment assets lint types frontend
+.PHONY: help book test check outputs serve format clean clean-book requirements repository environment assets lint types frontend spelling links
 
 help: ## what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -79,7 +79,7 @@ node_modules/.package-lock.json: package.json package-lock.json | .venv/.ready
 	@$(BIN)/python tools/environment.py assets
 	@touch $@
 
-lint:
+lint: spelling
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/python tools/notebooks.py --check
@@ -91,3 +91,10 @@ types:
 
 frontend:
 	$(WITH_NODE) node --test tests/widgets/frontend/*.test.js
+
+
+spelling:
+	$(BIN)/codespell $(CODE) .ci .github *.md *.toml *.yml *.cff
+
+links: environment assets ## ask every address outside the book whether it is still there (needs a network)
+	$(BIN)/jupyter-book build . --builder linkcheck
