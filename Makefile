@@ -92,7 +92,6 @@ types:
 frontend:
 	$(WITH_NODE) node --test tests/widgets/frontend/*.test.js
 
-
 spelling:
 	$(BIN)/codespell $(CODE) .ci .github *.md *.toml *.yml *.cff
 

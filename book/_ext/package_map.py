@@ -1,7 +1,7 @@
 """What the package holds, which pages use it and which tests: read from the sources; nothing is imported, or listed.
 
 A page uses a module when a code cell imports it or something that is defined there, when its text says
-``python -m`` before its name, or when it numbers an equation that the module checks. A name that a package passes on
+``python -m`` before its name, or when it numbers an equation or sets an exercise that the module holds. A name that a package passes on
 (``from companion.losses.causal import causal_loss`` in its ``__init__.py``) counts for the module that defines it.
 """
 
@@ -16,10 +16,7 @@ from typing import NamedTuple
 
 PACKAGE = "companion"
 # Packages that find modules below them by a constant; what looks up in it by name -> the constant.
-GATHERERS = {
-    f"{PACKAGE}.equations": {"equation": "EQUATIONS"},
-    f"{PACKAGE}.exercises": {"exercise": "EXERCISES"},
-}
+GATHERERS = {f"{PACKAGE}.lessons": {"equation": "EQUATIONS", "exercise": "EXERCISES"}}
 MAKERS = {  # what makes the things that a package holds: what a page runs of a widget, and the models that ship
     f"{PACKAGE}.widgets": "book/_ext/live_widgets.py",
     f"{PACKAGE}.zoo": f"{PACKAGE}/zoo/__main__.py",
@@ -203,9 +200,17 @@ def read_page(root: Path, path: Path) -> Page:
     known = frozenset(modules(root))
     tree = ast.parse(MAGIC.sub(r"\1pass", code))
     commands = {f"{name}.__main__" for name in COMMAND.findall(text)} & known
-    labels = set(LABEL.findall(text))
-    checks = {name for name, module in modules(root).items() if module.labels & labels}
+    named = set(LABEL.findall(text)) | looked_up_names(tree)
+    checks = {name for name, module in modules(root).items() if module.gathered and module.strings & named}
     return Page(tuple(dict.fromkeys(imports(tree, known))), frozenset(commands | checks))
+
+
+def looked_up_names(tree: ast.AST) -> set[str]:
+    """Return the names that a program looks up in the catalogues, such as that of an exercise."""
+    lookups = {lookup for functions in GATHERERS.values() for lookup in functions}
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args)
+    given = (node.args[0] for node in calls if getattr(node.func, "id", None) in lookups)
+    return {one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str)}
 
 
 def cells(path: Path) -> tuple[str, str]:
