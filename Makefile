@@ -28,9 +28,6 @@ help: ## what each command does
 book: environment assets ## build the book into _build/html; OUTPUTS=<path or https address> of outputs.zip saves the runs
 	@$(BIN)/python tools/build_book.py
 
-outputs: environment ## pack the notebooks' outputs into dist/outputs.zip, for make book OUTPUTS=…
-	@$(BIN)/python tools/outputs.py
-
 test: environment assets lint types frontend ## everything: lint, types, all notebooks, the book built twice, all tests
 	@$(MAKE) clean-book
 	$(BIN)/python tools/run_notebooks.py $(SIDE_BY_SIDE) --durations=10
@@ -40,6 +37,9 @@ test: environment assets lint types frontend ## everything: lint, types, all not
 
 check: environment assets lint types frontend ## the fast loop: lint, types, unit tests, examples of the docstrings
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --doctest-modules -m "not slow and not book and not browser" companion tests
+
+outputs: environment ## pack the notebooks' outputs into dist/outputs.zip, for make book OUTPUTS=…
+	@$(BIN)/python tools/outputs.py
 
 serve: ## read the built book at http://127.0.0.1:8000 (another port: PORT=…)
 	@test -f _build/html/index.html || { echo "No book yet: run 'make book' first."; exit 1; }

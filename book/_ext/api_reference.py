@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from api_changes import changed_elsewhere, note_elsewhere
 from api_links import (
     CODE,
     OVERVIEW,
@@ -32,9 +33,9 @@ from api_links import (
     skip_fold,
     visit_fold,
 )
-from closure import closure_of, fingerprint, forget
+from closure import closure_of, forget
 from docutils import nodes
-from package_map import Module, cells, defined, modules, tests_of, users
+from package_map import Module, defined, modules, tests_of, users
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
@@ -106,33 +107,6 @@ class ApiIndex(SphinxDirective):
         index = nodes.container("", *self.parse_text_to_nodes(text), classes=["api-module"])
         link_pages(self.env, index)
         return [index]
-
-
-def elsewhere(root: Path, lines: list[str]) -> str:
-    """Return what a page says of modules that is written elsewhere: which there are, their chapters and their tests."""
-    found = [one for one in modules(root).values() if any(fnmatchcase(one.name, line.strip()) for line in lines)]
-    said = [(one.name, [(page, title(root, page)) for page in users(root, one.name)]) for one in found]
-    return fingerprint(root, [repr((said, [tests_of(root, one.name) for one in found]))], [])
-
-
-def title(root: Path, page: str) -> str:
-    """Return the first heading of a page; empty where there is no such page."""
-    path = next((path for end in (".ipynb", ".md") if (path := root / f"{page}{end}").exists()), None)
-    found = re.search(r"^# (.*)$", cells(path)[1], re.MULTILINE) if path else None
-    return found[1] if found else ""
-
-
-def note_elsewhere(env: BuildEnvironment, lines: list[str]) -> None:
-    """Note what a page says of the modules in these lines that is written elsewhere."""
-    said = elsewhere(Path(env.srcdir), lines)
-    env.metadata[env.docname].setdefault(KIND, []).append((lines, said))
-
-
-def changed_elsewhere(app: Sphinx, env: BuildEnvironment, *_changes: set[str]) -> list[str]:
-    """Return the pages of the reference whose modules have other chapters or tests than when they were read."""
-    root = Path(app.srcdir)
-    noted = {page: found.get(KIND, []) for page, found in env.metadata.items()}
-    return [page for page, found in noted.items() if any(elsewhere(root, lines) != said for lines, said in found)]
 
 
 def chosen(lines: Iterable[str], known: dict[str, Module]) -> list[Module]:

@@ -14,7 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from package_map import GATHERERS, MAGIC, PACKAGE, Import, imports, modules, pages, parsed, strings, tests
+from package_map import GATHERERS, MAGIC, PACKAGE, Import, imports, modules, pages, tests
+from syntax import parsed, strings
 
 RESULTS = ("benchmarks", "results")  # a folder outside the package; the module that reads it names both parts
 LOOKUPS = {name: constant for lookups in GATHERERS.values() for name, constant in lookups.items()}

@@ -14,6 +14,8 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from syntax import assigned, definitions, parsed, strings
+
 PACKAGE = "companion"
 # Packages that find modules below them by a constant; what looks up in it by name -> the constant.
 GATHERERS = {f"{PACKAGE}.lessons": {"equation": "EQUATIONS", "exercise": "EXERCISES"}}
@@ -102,11 +104,6 @@ def modules(root: Path) -> dict[str, Module]:
     return {name: read_module(root, name, paths[name], frozenset(paths)) for name in sorted(paths)}
 
 
-def parsed(path: Path) -> ast.Module:
-    """Return a program as a tree."""
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
 def dotted(path: Path) -> str:
     """Return the name of the module in a file."""
     return ".".join(part for part in path.with_suffix("").parts if part != "__init__")
@@ -140,27 +137,6 @@ def read_module(root: Path, name: str, path: Path, known: frozenset[str]) -> Mod
             if name.startswith(f"{package}.") and constant in constants
         ),
     )
-
-
-def strings(tree: ast.AST) -> frozenset[str]:
-    """Return every text that stands in a program."""
-    values = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
-    return frozenset(value for value in values if isinstance(value, str))
-
-
-def definitions(owner: ast.Module | ast.ClassDef) -> Iterator[ast.FunctionDef | ast.ClassDef]:
-    """Yield the public functions and classes that a module or a class defines."""
-    for node in owner.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-            yield node
-
-
-def assigned(tree: ast.Module) -> Iterator[str]:
-    """Yield the names that a module assigns to."""
-    for node in tree.body:
-        if isinstance(node, ast.Assign | ast.AnnAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            yield from (target.id for target in targets if isinstance(target, ast.Name))
 
 
 def imports(tree: ast.AST, known: frozenset[str]) -> Iterator[Import]:

@@ -44,7 +44,7 @@ PACKAGE = {
 
 
 @pytest.fixture
-def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def book(tmp_path: Path) -> Path:
     """The root of a book over a small package, without a page."""
     for name, text in PACKAGE.items():
         path = tmp_path / "companion" / name
@@ -147,9 +147,10 @@ def test_a_cell_that_is_no_python_may_depend_on_anything(book: Path):
 # the real package, in a copy
 
 
-@pytest.fixture
-def copy(root: Path, tmp_path: Path) -> Path:
-    """A copy of what the keys of the book depend on."""
+@pytest.fixture(scope="module")
+def copy(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what the keys of the book depend on; the edits of the tests stay in it."""
+    tmp_path = tmp_path_factory.mktemp("copy")
     for name in ("companion", "benchmarks", "book"):
         shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "_static"))
     shutil.copy(root / "requirements.txt", tmp_path)
