@@ -332,7 +332,7 @@ EQUATIONS = (
         "eq-modern_decoder-cache",
         (
             Symbol("L", "layers"),
-            Symbol("n_{kv}", "heads that are asked, `n_kv_heads`"),
+            Symbol("n_{kv}", "key/value heads, `n_kv_heads`"),
             Symbol("d_h", "width of a head, `d_head`"),
             Symbol("n", "tokens in the text"),
         ),

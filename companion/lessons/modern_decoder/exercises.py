@@ -148,7 +148,7 @@ CACHE = Exercise(
     mistakes=(
         Mistake(
             lambda layers, heads, kv, d, length: 2 * layers * heads * d * length,
-            "That is the cache without sharing. Only the heads that are asked are kept.",
+            "That is the cache without sharing. Only the key/value heads are kept.",
         ),
         Mistake(
             lambda layers, heads, kv, d, length: layers * kv * d * length,
