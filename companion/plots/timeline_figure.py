@@ -92,7 +92,7 @@ class OwnModel:
 
 @dataclass(frozen=True)
 class TimelineFigure:
-    """Two panels of at least one model over one axis of dates, and a table: HTML in a notebook and on the book's page."""
+    """Two panels over one axis of dates, and a table, shown as HTML; there is at least one model."""
 
     models: Sequence[LanguageModel]
     own: Sequence[OwnModel] = ()
