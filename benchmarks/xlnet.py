@@ -33,7 +33,7 @@ SETTING = {"optimizer": "muon", "weight_decay": 0.0, "schedule": "linear", "devi
 
 def permuted(stories: Tensor, share: float, draw: torch.Generator) -> Permuted:
     """Draw an order for each story."""
-    return permute(fill_ignored(stories), stories != IGNORED, share=share, generator=draw)
+    return permute(fill_ignored(stories), stories != IGNORED, fraction=share, generator=draw)
 
 
 def batches(share: float, seed: int) -> Iterator[Permuted]:

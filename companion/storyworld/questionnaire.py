@@ -146,7 +146,7 @@ def hide(
         mask_id=mask_id,
         vocab_size=len(world.vocabulary),
         special_ids=(0, cls_id, sep_id),
-        share=mask_probability,
+        mask_probability=mask_probability,
         generator=generator,
     )
     chosen = (batch.kinds > 0) & (batch.labels == 0)[:, None]

@@ -167,7 +167,13 @@ def span_corruption(texts: Sequence[Text], generator: torch.Generator, noise_den
     ids, real = padded([VOCABULARY.encode(text) for text in texts])
     sentinels = VOCABULARY.encode(SENTINELS)
     return corrupt(
-        ids, real, sentinel_ids=sentinels, end_id=END_ID, start_id=START_ID, share=noise_density, generator=generator
+        ids,
+        real,
+        sentinel_ids=sentinels,
+        end_id=END_ID,
+        start_id=START_ID,
+        noise_density=noise_density,
+        generator=generator,
     )
 
 

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import between, normal, randomised, shares, tokens
 from companion.losses.contrastive import contrastive_loss
-from companion.losses.spans import sequence_loss, teach
+from companion.losses.spans import sequence_loss, teacher_forcing
 from companion.models.bert import Bert, BertConfig
 from companion.models.sentence_encoder import SentenceEncoder
 from companion.models.transformer import Transformer, TransformerConfig
@@ -40,7 +40,8 @@ def _loss_hand(x: Tensor, q: Tensor, z: list[Tensor], noisy: list[Tensor], model
 
 def _loss_ours(x: Tensor, q: Tensor, z: list[Tensor], noisy: list[Tensor], model: Any) -> Tensor:
     start = model.config.start_id
-    batches = [teach(text[None], torch.ones(1, len(text), dtype=torch.bool), x[None], start) for text in noisy]
+    masks = [torch.ones(1, len(text), dtype=torch.bool) for text in noisy]
+    batches = [teacher_forcing(text[None], mask, x[None], start) for text, mask in zip(noisy, masks, strict=True)]
     return q @ torch.stack([sequence_loss(model, batch) for batch in batches])
 
 
