@@ -141,6 +141,9 @@ def span_corruption_batches(
 ) -> Iterator[Seq2Seq]:
     """Batches of :func:`span_corruption` on new stories in either language, without end.
 
+    >>> len(next(span_corruption_batches(batch_size=1)).inputs)
+    1
+
     For the other arguments see :func:`task_mixture`.
     """
     cuts = torch.Generator().manual_seed(seed)
@@ -165,11 +168,10 @@ def span_corruption(texts: Sequence[Text], generator: torch.Generator, noise_den
         noise_density: fraction of the tokens that are cut out.
     """
     ids, real = padded([VOCABULARY.encode(text) for text in texts])
-    sentinels = VOCABULARY.encode(SENTINELS)
     return corrupt(
         ids,
         real,
-        sentinel_ids=sentinels,
+        sentinel_ids=VOCABULARY.encode(SENTINELS),
         end_id=END_ID,
         start_id=START_ID,
         noise_density=noise_density,
@@ -195,6 +197,11 @@ def t5_learning_rates(d_head: int) -> LearningRateMultiplier:
 
 def generate_texts(model: T5, sources: Sequence[Text], at_most: int = LONGEST - 1, together: int = 100) -> list[Text]:
     """Greedy outputs of a model, one per source.
+
+    >>> from companion.models.t5 import T5Config
+    >>> model = T5(T5Config(len(VOCABULARY), 1, 2, 8)).eval()
+    >>> [len(text) <= 3 for text in generate_texts(model, [("summarize:", "Tom")], at_most=3)]
+    [True]
 
     Args:
         model: model over :data:`VOCABULARY`.
