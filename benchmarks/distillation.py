@@ -23,7 +23,8 @@ from tuning import score
 
 from companion import zoo
 from companion.data.labelled import Tagged, minibatches, tagged
-from companion.distillation.losses import Distiller, distilbert_loss, hinton_loss, pkd_loss, tinybert_loss
+from companion.distillation.distiller import Distiller
+from companion.distillation.losses import distilbert_loss, hinton_loss, pkd_loss, tinybert_loss
 from companion.distillation.student import Student, every_second, initialise_from, last_layers, skip_layers
 from companion.finetuning.heads import TokenClassifier
 from companion.losses.classification import tagging_loss

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from companion.data.batch import IGNORED
 from companion.data.labelled import Labelled, Tagged, minibatches
 from companion.finetuning.gpt_classifier import GPTClassifier
-from companion.finetuning.heads import SequenceClassifier, TokenClassifier, predict
+from companion.finetuning.heads import SequenceClassifier, TokenClassifier
 from companion.finetuning.lora import add_lora
+from companion.finetuning.predictions import predict
 from companion.losses.classification import classification_loss
 from companion.losses.cross_entropy import cross_entropy
 from companion.metrics.classification import accuracy

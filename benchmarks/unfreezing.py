@@ -21,7 +21,7 @@ from torch import nn
 
 from companion import zoo
 from companion.data.labelled import Tagged, minibatches, tagged
-from companion.finetuning.heads import TokenClassifier, predict, predicted_tags
+from companion.finetuning.heads import TokenClassifier
 from companion.finetuning.layer_rates import (
     combined,
     discriminative_rates,
@@ -29,6 +29,7 @@ from companion.finetuning.layer_rates import (
     gradual_unfreezing,
 )
 from companion.finetuning.lora import add_lora
+from companion.finetuning.predictions import predict, predicted_tags
 from companion.losses.classification import tagging_loss
 from companion.metrics.entities import entity_report
 from companion.models.bert import BertForPreTraining

@@ -177,7 +177,7 @@ def first_pieces(encoding: Encoding) -> list[int]:
     >>> from companion.data.tokenization import train_wordpiece
     >>> text = train_wordpiece(["low lower"], 16).encode("lower low")
     >>> text.tokens
-    []
+    ['[CLS]', 'low', '##e', '##r', 'low', '[SEP]']
     >>> first_pieces(text)
     [1, 4]
 

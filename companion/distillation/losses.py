@@ -9,8 +9,8 @@ BERT-PKD    softened logits, hidden states of [CLS] in the intermediate layers  
 TinyBERT    embeddings, hidden states and attention of every layer, then logits  Jiao et al. 2020, section 3
 ==========  ===================================================================  =============================
 
-Each loss compares the :class:`companion.distillation.student.ModelOutputs` of the two; a :class:`Distiller` runs both
-models and compares::
+Each loss compares the :class:`companion.distillation.outputs.ModelOutputs` of the two; a
+:class:`companion.distillation.distiller.Distiller` runs both models and compares::
 
     fit(student, batches, loss=Distiller(teacher, pkd_loss, layers=skip_layers(2, 4)))
 
@@ -18,28 +18,19 @@ Chapter: ``book/algorithms/distillation.ipynb``.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from companion.data.batch import IGNORED, upcast
-from companion.distillation.student import ModelOutputs, check_layers, check_pair, run_with_outputs
+from companion.distillation.distiller import logits_only
+from companion.distillation.outputs import ModelOutputs, centred_scores
+from companion.distillation.student import check_layers
 from companion.losses.cross_entropy import cross_entropy
 
 STAGES = ("general", "task")
-
-Loss = TypeVar("Loss", bound=Callable[..., Tensor])
-_LOGITS_LOSSES: set[Callable[..., Tensor]] = set()
-
-
-def logits_only(loss: Loss) -> Loss:
-    """Declare, as a decorator, that a distillation loss compares logits alone, so that nothing else is recorded."""
-    _LOGITS_LOSSES.add(loss)
-    return loss
 
 
 def soft_target_loss(
@@ -97,12 +88,6 @@ def hinton_loss(
     >>> hinton_loss(student, teacher, alpha=0.0), hinton_loss(student, teacher, temperature=1.0, alpha=1.0)
     (tensor(0.6931), tensor(0.1308))
 
-    Args:
-        student: outputs of the student.
-        teacher: outputs of the teacher on the same batch.
-        temperature: see :func:`soft_target_loss`.
-        alpha: weight of the soft targets, 0 to 1.
-
     Raises:
         ValueError: when alpha is not in [0, 1]; see also :func:`soft_target_loss`.
     """
@@ -129,12 +114,6 @@ def distilbert_loss(
     >>> student, teacher = (outputs._replace(hidden=[h[None, None]]) for h in torch.eye(2))  # orthogonal vectors
     >>> distilbert_loss(student, teacher)  # 5 * 0 + 2 log 2 + 1
     tensor(2.3863)
-
-    Args:
-        student: outputs of the student.
-        teacher: outputs of the teacher on the same batch, as wide as the student.
-        temperature: see :func:`soft_target_loss`.
-        weights: w_1, w_2 and w_3.
 
     Raises:
         ValueError: when the vectors are not of the same width; see also :func:`soft_target_loss`.
@@ -205,9 +184,9 @@ def tinybert_losses(
     W_h are those of :class:`companion.distillation.student.Student`. Only real tokens count.
 
     **Which attention:** the paper compares the scores before the softmax. Captured are the weights after it, which
-    determine the scores up to one constant per query, cancelled by the softmax; A is the scores without it, see
-    :func:`centred_scores`. So the paper also matches that constant, which has no influence on the outputs, and this
-    loss does not.
+    determine the scores up to one constant per query, cancelled by the softmax; A is the scores without it, by
+    :func:`companion.distillation.outputs.centred_scores`. So the paper also matches that constant, which has no
+    influence on the outputs, and this loss does not.
 
     >>> mask, x = torch.ones(1, 1, 1, dtype=torch.bool), torch.ones(1, 1, 2)
     >>> student = ModelOutputs(x, torch.tensor([[0]]), mask, hidden=[x, x], attention=[mask[None].float()])
@@ -256,56 +235,6 @@ def tinybert_loss(
     tensor(10.)
     """
     return torch.stack(list(tinybert_losses(student, teacher, layers, stage=stage).values())).sum()
-
-
-def centred_scores(weights: Tensor, visible: Tensor) -> Tensor:
-    """Attention scores before the softmax, less each query's mean: ``log a - mean(log a)``.
-
-    For ``log a = score - log sum exp(scores)``. A weight that underflows counts as the smallest positive number.
-
-    Args:
-        weights: attention weights a, (batch, heads, query, key).
-        visible: boolean (batch, query, key); the mean is over the visible keys, and all others get 0.
-
-    Returns:
-        (batch, heads, query, key).
-    """
-    shown = visible[:, None]  # (batch, 1, query, key)
-    scores = weights.clamp(min=torch.finfo(weights.dtype).tiny).log() * shown
-    return (scores - scores.sum(-1, keepdim=True) / shown.sum(-1, keepdim=True).clamp(min=1)) * shown
-
-
-class Distiller:
-    """Loss (student, batch) -> scalar for ``fit``: a distillation loss against a fixed teacher."""
-
-    def __init__(self, teacher: nn.Module, loss: Callable[..., Tensor], **settings: Any) -> None:
-        """Keep the teacher, whose weights never change, and the loss with its settings.
-
-        Args:
-            teacher: a model with the student's vocabulary and labels.
-            loss: (student's outputs, teacher's outputs, settings) -> scalar. Hidden states and attention weights are
-                recorded for it, which is slower, unless it is declared :func:`logits_only`.
-            settings: further arguments of the loss.
-        """
-        self.teacher, self.loss = teacher, partial(loss, **settings)
-
-    def __call__(self, model: nn.Module, batch: Any) -> Tensor:
-        """Run both models on a batch, the teacher in evaluation mode and without a gradient, and compare them.
-
-        Args:
-            model: the student, in a :class:`companion.distillation.student.Student` where its width is not the
-                teacher's.
-            batch: see :func:`companion.distillation.student.run_with_outputs`.
-
-        Raises:
-            ValueError: on another vocabulary, other labels, or a shared parameter; and as the loss.
-        """
-        check_pair(model, self.teacher)
-        self.teacher.eval().to(next(model.parameters()).device)
-        internals = self.loss.func not in _LOGITS_LOSSES  # a partial of a partial has the inner one's function
-        with torch.no_grad():
-            target = run_with_outputs(self.teacher, batch, internals)
-        return self.loss(run_with_outputs(model, batch, internals), target)
 
 
 def _real(outputs: ModelOutputs) -> Tensor:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from companion import checkpoints
 from companion.data.tokenization import load_tokenizer
-from companion.distillation.losses import Distiller, distilbert_loss, hinton_loss, pkd_loss, tinybert_loss
+from companion.distillation.distiller import Distiller
+from companion.distillation.losses import distilbert_loss, hinton_loss, pkd_loss, tinybert_loss
 from companion.distillation.student import every_second, initialise_from, skip_layers
 from companion.finetuning.run import Settings, train
 from companion.finetuning.tasks import Evaluation, Head, Task, evaluate, read_splits

@@ -1,4 +1,4 @@
-"""Students: layer maps, initialisation from the teacher, projections, and the outputs of a model that are compared.
+"""Students: layer maps, initialisation from the teacher, and projections to its width.
 
 Layers are counted from 1, as in the papers. A layer map is a tuple with the teacher's layer for each of the student's:
 with ``(2, 4)``, layer 1 learns from layer 2, and layer 2 from layer 4. Chapter: ``book/algorithms/distillation.ipynb``.
@@ -6,21 +6,11 @@ with ``(2, 4)``, layer 1 learns from layer 2, and layer 2 from layer 4. Chapter:
 
 import re
 from collections.abc import Sequence
-from functools import singledispatch
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-from companion.data.batch import IGNORED, fill_ignored
-from companion.data.labelled import Labelled, Tagged
-from companion.losses.causal import Completions
-from companion.losses.classification import head_logits
-from companion.losses.masked import Masked
-from companion.losses.sentences import Pretraining
-from companion.nn.capture import capture
-from companion.nn.masks import causal_mask
 
 BLOCK = re.compile(r"((?:.*\.)?blocks\.)(\d+)(\..*)")
 
@@ -156,49 +146,9 @@ class Student(nn.Module):
         self.model.save_pretrained(folder)
 
 
-class ModelOutputs(NamedTuple):
-    """Outputs of a model on a batch: logits, and optionally hidden states and attention weights.
-
-    Attributes:
-        logits: (…, classes): (batch, length, vocab), or (batch, labels) where whole texts are labelled.
-        targets: (…), class at each position, ``IGNORED`` at positions without a target.
-        visible: boolean (batch, query, key), True = a real token that this real token may attend to.
-        hidden: hidden states (batch, length, d_model); number 0 the embeddings, number m the output of layer m.
-        attention: attention weights (batch, heads, query, key) of each layer, layer 1's at 0.
-    """
-
-    logits: Tensor
-    targets: Tensor
-    visible: Tensor
-    hidden: Sequence[Tensor] = ()
-    attention: Sequence[Tensor] = ()
-
-
-def run_with_outputs(model: nn.Module, batch: Any, internals: bool = True) -> ModelOutputs:
-    """Outputs of a model on a batch.
-
-    >>> from companion.models.gpt import GPT, GPTConfig
-    >>> gpt = GPT(GPTConfig(vocab_size=9, context_length=4, n_layers=2, n_heads=1, d_model=4))
-    >>> outputs = run_with_outputs(gpt, torch.tensor([[1, 2, 3, 4]]))
-    >>> outputs.logits.shape, outputs.targets, len(outputs.hidden), len(outputs.attention)
-    (torch.Size([1, 3, 9]), tensor([[2, 3, 4]]), 3, 2)
-
-    Args:
-        model: a BERT with a head, or a GPT; the hidden states of a :class:`Student` are projected.
-        batch: ``Labelled``, ``Tagged``, ``Masked`` or ``Pretraining`` (without its labels of pairs); for a GPT
-            ``Completions``, or token ids (batch, length + 1) as for ``causal_loss``.
-        internals: whether to record hidden states and attention weights, which is slower.
-
-    Raises:
-        TypeError: on another type of batch.
-    """
-    own = _without_projections(model)
-    if not internals:
-        return ModelOutputs(*_score(batch, own))
-    with capture(own, detach=False) as record:
-        scored = _score(batch, own)
-    hidden = model.projected(record.hidden) if isinstance(model, Student) else record.hidden
-    return ModelOutputs(*scored, hidden, record.attention)
+def without_projections(model: nn.Module) -> Any:
+    """The model itself, without the projections of a :class:`Student`."""
+    return model.model if isinstance(model, Student) else model
 
 
 def check_pair(student: Any, teacher: Any) -> None:
@@ -207,7 +157,7 @@ def check_pair(student: Any, teacher: Any) -> None:
     Raises:
         ValueError: on another vocabulary, other labels or another order of them, or a shared parameter.
     """
-    one, other = _without_projections(teacher), _without_projections(student)
+    one, other = without_projections(teacher), without_projections(student)
     sizes = (one.config.vocab_size, other.config.vocab_size)
     if sizes[0] != sizes[1]:
         raise ValueError(f"teacher and student must have the same vocabulary; got {sizes[0]} and {sizes[1]} tokens")
@@ -223,47 +173,3 @@ def check_pair(student: Any, teacher: Any) -> None:
 def _check_counts(n_student: int, n_teacher: int) -> None:
     if not 1 <= n_student <= n_teacher:
         raise ValueError(f"a student has 1 layer to as many as its teacher, {n_teacher}; got {n_student}")
-
-
-def _without_projections(model: nn.Module) -> Any:
-    """The model itself, without the projections of a :class:`Student`."""
-    return model.model if isinstance(model, Student) else model
-
-
-Scored = tuple[Tensor, Tensor, Tensor]  # logits, targets, and the mask of attention between real tokens
-
-
-@singledispatch
-def _score(batch: Any, model: Any) -> Scored:
-    """Logits of a model for a batch, its targets and its mask; each type of batch below says how it is run."""
-    known = ", ".join(kind.__name__ for kind in _score.registry if kind is not object)
-    raise TypeError(f"a batch must be one of {known}; got {type(batch).__name__}")
-
-
-@_score.register
-def _(batch: Tensor, model: Any) -> Scored:
-    return _score(Completions(fill_ignored(batch[:, :-1]), batch[:, 1:]), model)
-
-
-@_score.register
-def _(batch: Completions, model: Any) -> Scored:
-    scored = batch.targets != IGNORED
-    visible = causal_mask(scored.size(1), device=scored.device) & scored[:, :, None]
-    return model(batch.inputs), batch.targets, visible
-
-
-@_score.register
-def _(batch: Labelled | Tagged, model: Any) -> Scored:
-    return head_logits(model, batch), batch.labels, _between(batch.attention_mask)
-
-
-@_score.register
-def _(batch: Masked | Pretraining, model: Any) -> Scored:
-    real = batch.visible[:, 0]
-    logits, _ = model(batch.inputs, batch.token_type_ids if model.config.n_segments > 1 else None, real)
-    return logits, batch.targets, _between(real)
-
-
-def _between(real: Tensor) -> Tensor:
-    """Mask of attention between real tokens: (batch, length) -> (batch, query, key)."""
-    return real[:, :, None] & real[:, None, :]

@@ -20,11 +20,6 @@ class LoRALinear(nn.Linear):
     """Linear layer with the matrix ``W + (alpha / rank) B A``, W frozen; B starts at zero, and so does the update.
 
     ``A`` is (rank, in), ``B`` is (out, rank) (section 4.1, eq. 3).
-
-    >>> linear, x = nn.Linear(6, 4), torch.ones(1, 6)
-    >>> adapted = LoRALinear(linear, rank=2, alpha=4.0)
-    >>> adapted.lora_a.shape, adapted.lora_b.shape, torch.equal(adapted(x), linear(x))
-    (torch.Size([2, 6]), torch.Size([4, 2]), True)
     """
 
     def __init__(self, linear: nn.Linear, rank: int, alpha: float) -> None:

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from companion import checkpoints
 from companion.data.labelled import minibatches
 from companion.data.tokenization import load_tokenizer
-from companion.finetuning.heads import TokenClassifier, predict
+from companion.finetuning.heads import TokenClassifier
+from companion.finetuning.predictions import predict
 from companion.finetuning.tasks import Evaluation, Head, Split, Task, evaluate, read_splits
 from companion.models.bert import Bert
 from companion.training import Checkpoint, Evaluation, Optimization, Runtime, fit

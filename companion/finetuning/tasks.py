@@ -15,7 +15,8 @@ from torch import Tensor
 
 from companion.data import hub
 from companion.data.labelled import Labelled, Tagged
-from companion.finetuning.heads import SequenceClassifier, TokenClassifier, predict, predicted_tags
+from companion.finetuning.heads import SequenceClassifier, TokenClassifier
+from companion.finetuning.predictions import predict, predicted_tags
 from companion.losses.classification import classification_loss, tagging_loss
 from companion.metrics import classification
 from companion.metrics.classification import Report

@@ -1,6 +1,7 @@
 """A teacher and its student: the one stays as it is, the other learns, and pairs that do not fit are refused."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -9,8 +10,8 @@ from small_models import TINY, random_ids, stir, tiny_bert, tiny_gpt
 
 from companion.data.batch import IGNORED
 from companion.data.labelled import Labelled, Tagged
+from companion.distillation.distiller import Distiller, logits_only
 from companion.distillation.losses import (
-    Distiller,
     distilbert_loss,
     hinton_loss,
     pkd_loss,
@@ -18,7 +19,8 @@ from companion.distillation.losses import (
     tinybert_loss,
     tinybert_losses,
 )
-from companion.distillation.student import Student, run_with_outputs
+from companion.distillation.outputs import run_with_outputs
+from companion.distillation.student import Student
 from companion.finetuning.heads import SequenceClassifier, TokenClassifier
 from companion.losses.causal import causal_loss, completions
 from companion.losses.masked import mask_tokens
@@ -127,6 +129,22 @@ def test_a_gpt_is_taught_next_tokens_and_padding_has_no_influence():
     batches, no_decay = [completions([[1, 2], [3]], [[4, 5], [6, 7]])], Optimization(weight_decay=0.0)
     history = fit(student, batches, steps=10, loss=loss, optimization=no_decay, **QUIET)
     assert history.loss[-1] < history.loss[0]
+
+
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize("bound", [True, False])
+def test_hidden_states_are_recorded_unless_the_loss_is_declared_to_read_logits_alone(declared, bound):
+    def logits_and_layers(student, teacher, scale):
+        layers.append((len(student.hidden), len(teacher.hidden)))
+        return scale * student.logits.mean()
+
+    layers, settings = [], {"scale": 2.0}
+    loss = logits_only(logits_and_layers) if declared else logits_and_layers
+    distiller = (
+        Distiller(pretraining(), partial(loss, **settings)) if bound else Distiller(pretraining(), loss, **settings)
+    )
+    distiller(pretraining(1), masked())
+    assert layers == [(0, 0) if declared else (3, 3)]
 
 
 # What does not fit

@@ -9,7 +9,6 @@ from small_models import random_ids, tiny_bert
 
 from companion.data.batch import IGNORED
 from companion.distillation.losses import (
-    centred_scores,
     distilbert_loss,
     hinton_loss,
     pkd_loss,
@@ -17,7 +16,8 @@ from companion.distillation.losses import (
     tinybert_loss,
     tinybert_losses,
 )
-from companion.distillation.student import ModelOutputs, last_layers, skip_layers
+from companion.distillation.outputs import ModelOutputs, centred_scores
+from companion.distillation.student import last_layers, skip_layers
 from companion.nn.capture import capture
 
 METHODS = {

@@ -5,49 +5,19 @@ import json
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from labelled_rows import rows
-from small_models import PATIENT, TINY, random_ids, tiny_bert, tiny_gpt
+from small_heads import HEADS, NAMES, sequence, token
+from small_models import TINY, tiny_bert
 
 from companion.checkpoints import CheckpointError
-from companion.data.batch import IGNORED
-from companion.data.labelled import Tagged, minibatches, span_questions, tagged
-from companion.data.tokenization import train_wordpiece
-from companion.finetuning.heads import (
-    ExtractiveQA,
-    SequenceClassifier,
-    TokenClassifier,
-    predict,
-    predicted_labels,
-    predicted_spans,
-    predicted_tags,
-)
-from companion.losses.causal import causal_loss, completion_loss, completions
+from companion.data.labelled import minibatches
+from companion.finetuning.heads import SequenceClassifier, TokenClassifier
+from companion.finetuning.predictions import predict
 from companion.losses.classification import classification_loss, span_loss, tagging_loss
 from companion.models.bert import Bert, BertConfig, BertForPreTraining
-from companion.storyworld import World
 from companion.training import Optimization, Runtime, fit
 
-NAMES = ("none", "anger", "joy")
 FAMILIES = ["bert", "roberta", "albert", "distilbert"]
-WORDS = World("tiny").tokenizer(("[CLS]", "[SEP]", "[MASK]"))
-PIECES = train_wordpiece(["unable to unlock the lock", "able and locked"] * 3, 34)
-
-
-def sequence(pooling="pooled", **options):
-    return SequenceClassifier(tiny_bert(**options), NAMES, pooling).eval()
-
-
-def token(**options):
-    return TokenClassifier(tiny_bert(**options), NAMES).eval()
-
-
-def span(**options):
-    return ExtractiveQA(tiny_bert(**options)).eval()
-
-
-HEADS = {"pooled": sequence, "cls": lambda **options: sequence("cls", **options), "token": token, "span": span}
 LOSSES = {"pooled": classification_loss, "cls": classification_loss, "token": tagging_loss, "span": span_loss}
 
 
@@ -139,151 +109,6 @@ def test_fewer_than_two_labels_or_one_named_twice_are_refused(make, labels, mess
 def test_an_unknown_pooling_is_refused():
     with pytest.raises(ValueError, match="pooling must be one of pooled, cls; got 'mean'"):
         sequence("mean")
-
-
-# Losses
-
-
-def test_the_loss_of_a_label_is_its_surprisal():
-    model, batch = sequence(), rows("pooled")
-    log_probs = model(batch.inputs, None, batch.attention_mask).log_softmax(-1)
-    expected = -sum(log_probs[i, label] for i, label in enumerate(batch.labels)) / 5
-    torch.testing.assert_close(classification_loss(model, batch), expected)
-
-
-def test_a_text_without_any_tag_weighs_nothing():
-    model, batch = token(), rows("token", batch=2)
-    alone = tagging_loss(model, Tagged(*(column[:1] for column in batch)))
-    batch.labels[1] = IGNORED
-    torch.testing.assert_close(tagging_loss(model, batch), alone)
-
-
-def test_the_loss_of_a_span_is_the_mean_surprisal_of_its_ends_among_real_tokens():
-    model, batch = span(), rows("span", batch=2)
-    logits = model(batch.inputs, None, batch.attention_mask)
-    expected = 0
-    for i in range(2):
-        start, end = logits[i, : 8 - i].log_softmax(0).unbind(-1)
-        expected -= (start[batch.starts[i]] + end[batch.ends[i]]) / 4
-    torch.testing.assert_close(span_loss(model, batch), expected)
-
-
-@pytest.mark.parametrize("bad", [-1, 3, IGNORED])
-def test_a_label_out_of_range_is_refused(bad):
-    batch = rows("pooled")
-    batch.labels[2] = bad
-    with pytest.raises(ValueError, match=f"labels must be 0 to 2; got {bad}"):
-        classification_loss(sequence(), batch)
-
-
-@pytest.mark.parametrize("bad", [-1, 3])
-def test_a_tag_out_of_range_is_refused(bad):
-    batch = rows("token")
-    batch.labels[2, 1] = bad
-    with pytest.raises(ValueError, match=f"labels must be 0 to 2; got {bad}"):
-        tagging_loss(token(), batch)
-
-
-def test_tags_of_which_none_is_asked_are_refused():
-    batch = rows("token")
-    with pytest.raises(ValueError, match="there is nothing to predict"):
-        tagging_loss(token(), batch._replace(labels=torch.full_like(batch.labels, IGNORED)))
-
-
-def test_an_answer_that_is_not_in_the_text_is_refused():
-    batch = rows("span")
-    with pytest.raises(ValueError, match="labels must be 0 to 7; got 8"):
-        span_loss(span(), batch._replace(ends=torch.full((5,), 8)))
-    with pytest.raises(ValueError, match="an answer starts and ends at real tokens; got .* on padding"):
-        span_loss(span(), batch._replace(ends=torch.full((5,), 7)))
-
-
-@pytest.mark.parametrize("family", ["roberta", "distilbert"])
-def test_families_without_a_second_segment_take_texts_of_two_parts(family):
-    batch = rows("pooled")
-    batch.token_type_ids[:, 3:] = 1
-    assert torch.isfinite(classification_loss(sequence(family=family), batch))
-
-
-# Answers that are written
-
-
-def test_only_the_answer_is_asked():
-    batch = completions([[5, 6, 7], [8]], [[1, 2], [3, 4, 9]])
-    assert batch.inputs.tolist() == [[5, 6, 7, 1], [8, 3, 4, 0]]
-    assert batch.targets.tolist() == [[IGNORED, IGNORED, 1, 2], [3, 4, 9, IGNORED]]
-    assert batch.visible[1].equal(torch.ones(4, 4).tril().bool())
-
-
-def test_its_loss_is_the_answers_surprisal_given_the_prompt():
-    model = tiny_gpt()
-    log_probs = model(torch.tensor([[5, 6, 7, 1]])).log_softmax(-1)
-    loss = completion_loss(model, completions([[5, 6, 7]], [[1, 2]]))
-    torch.testing.assert_close(loss, -(log_probs[0, 2, 1] + log_probs[0, 3, 2]) / 2)
-
-
-def test_after_a_prompt_of_one_token_it_is_the_causal_loss():
-    model, ids = tiny_gpt(), random_ids(tiny_gpt(), 3, 7)
-    batch = completions([row[:1] for row in ids.tolist()], [row[1:] for row in ids.tolist()])
-    torch.testing.assert_close(completion_loss(model, batch), causal_loss(model, ids))
-
-
-@pytest.mark.parametrize(("prompts", "answers"), [([[1]], []), ([[1]], [[]]), ([[]], [[1]])])
-def test_a_prompt_without_an_answer_is_refused(prompts, answers):
-    with pytest.raises(ValueError, match="each prompt must have an answer, none empty"):
-        completions(prompts, answers)
-
-
-# Predictions
-
-
-@each_head
-def test_predictions_are_those_of_all_rows_in_order_whatever_the_batch(kind):
-    model, batch = HEADS[kind](), rows(kind)
-    whole = model(batch.inputs, None, batch.attention_mask)
-    for size in (1, 2, 64):
-        torch.testing.assert_close(predict(model, batch, size), whole)
-
-
-def test_predicting_leaves_the_mode_alone_and_needs_no_gradient():
-    model = sequence().train()
-    assert not predict(model, rows("cls")).requires_grad
-    assert model.training
-
-
-def test_labels_are_named():
-    assert predicted_labels(torch.tensor([[0.0, 2, 1], [3, 2, 1]]), NAMES) == ["anger", "none"]
-
-
-def test_a_words_tag_is_read_at_its_first_piece():
-    encodings = [PIECES.encode(words, is_pretokenized=True) for words in (["unlock", "the"], ["locked"])]
-    wanted = [["joy", "anger"], ["none"]]
-    batch = tagged(encodings, wanted, NAMES)
-    logits = torch.nn.functional.one_hot(batch.labels.clamp(min=0), 3).float()
-    assert predicted_tags(logits, encodings, NAMES) == wanted
-
-
-CONTEXT = WORDS.encode(["Tom", "is"], ["Anna", "is", "in", "the", "kitchen"], is_pretokenized=True)
-
-
-@settings(PATIENT, max_examples=40)
-@given(st.lists(st.floats(-5, 5), min_size=20, max_size=20))
-def test_a_span_is_the_best_of_all_that_do_not_end_before_they_start(scores):
-    logits = torch.tensor(scores).view(1, 10, 2)
-    ((begin, end),) = predicted_spans(logits, [CONTEXT])
-    places = range(4, 9)  # [CLS] Tom is [SEP] Anna is in the kitchen [SEP]
-    best = max(logits[0, i, 0] + logits[0, j, 1] for i in places for j in places if i <= j)
-    assert logits[0, 4 + begin, 0] + logits[0, 3 + end, 1] == best
-    assert 0 <= begin < end <= 5
-
-
-def test_spans_that_are_asked_and_predicted_speak_of_the_same_words():
-    encoding = PIECES.encode(["the", "lock"], ["able", "unlock", "locked"], is_pretokenized=True)
-    for words in ((0, 1), (0, 3), (1, 2), (2, 3)):
-        batch = span_questions([encoding], [words])
-        logits = torch.zeros(1, batch.inputs.size(1), 2)
-        logits[0, batch.starts, 0] = logits[0, batch.ends, 1] = 1
-        assert predicted_spans(logits, [encoding]) == [words]
 
 
 # Saved and loaded

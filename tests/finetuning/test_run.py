@@ -23,7 +23,7 @@ from companion.checkpoints import CheckpointError
 from companion.data import hub
 from companion.finetuning import __main__ as finetuning
 from companion.finetuning import run as runs
-from companion.finetuning.heads import predict
+from companion.finetuning.predictions import predict
 from companion.finetuning.run import Settings, finetune
 from companion.finetuning.tasks import PUBLIC_TASKS
 from companion.training import fit

@@ -159,7 +159,8 @@ def card(name: str, folder: Path, history: History) -> str:
 def _pretraining_accuracy(model: nn.Module, stories: Sequence[Story]) -> tuple[float, float]:
     """The share of hidden words, and of pairs, that the model gets right, on both of BERT's own tasks."""
     laid = lay_out(stories, 8, random.Random(0), elsewhere=0.5)
-    batch = hide(laid, stories[0].world, answers=0.0, share=0.15, generator=torch.Generator().manual_seed(0))
+    draw = torch.Generator().manual_seed(0)
+    batch = hide(laid, stories[0].world, answer_probability=0.0, mask_probability=0.15, generator=draw)
     texts = zip(*(x.split(100) for x in (batch.inputs, laid.token_type_ids, laid.attention_mask)), strict=True)
     answers = [model(*text) for text in texts]
     logits, pairs = (torch.cat(parts) for parts in zip(*answers, strict=True))

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from companion import zoo
-from companion.distillation.losses import Distiller, distilbert_loss
+from companion.distillation.distiller import Distiller
+from companion.distillation.losses import distilbert_loss
 from companion.distillation.student import initialise_from
 from companion.models.bert import BertForPreTraining
 from companion.storyworld import World
