@@ -147,6 +147,7 @@ def generate(
         ValueError: when the result would not fit into the context, a prompt is padded on the right or is nothing but
             padding, the mask has another shape, or ``on_token`` is given to a beam search.
         TypeError: on a mask that is not boolean.
+        FloatingPointError: when the model's logits are not finite.
 
     >>> from companion.models.gpt import GPT, GPTConfig
     >>> model = GPT(GPTConfig(vocab_size=9, context_length=8, n_layers=1, n_heads=2, d_model=8))

@@ -246,6 +246,16 @@ def test_a_prompt_of_the_wrong_rank_or_without_tokens_is_refused(model, shape):
         generate(model, torch.zeros(shape, dtype=torch.long), 2)
 
 
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+@pytest.mark.parametrize("how", [GREEDY, Sampling(seed=0), BeamSearch(2)], ids=str)
+def test_logits_that_are_not_finite_are_refused(prompts, how, bad):
+    model = tiny_gpt()
+    with torch.no_grad():
+        model.final_norm.bias.fill_(bad)
+    with pytest.raises(FloatingPointError, match="logits must be finite; the largest of row 0 is nan"):
+        generate(model, prompts, 4, decoding=how)
+
+
 # Prompts of unequal length
 
 PROMPTS = [[3, 1, 4, 1, 5], [9], [2, 6, 5]]
