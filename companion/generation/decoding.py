@@ -157,6 +157,21 @@ class EncoderDecoderState(DecodingState):
         return self._model.decode(fresh, self.memory, self.mask, cache=self.cache)
 
 
+def stop_tokens(stop: int | Sequence[int] | None, device: torch.device) -> Tensor:
+    """Token ids (count,) at which a text ends, of which there may be none.
+
+    Raises:
+        ValueError: on an empty sequence.
+
+    >>> stop_tokens([2, 7], torch.device("cpu"))
+    tensor([2, 7])
+    """
+    if isinstance(stop, Sequence) and not stop:
+        raise ValueError("stop must be a token id, or at least one of them; got none")
+    ids = () if stop is None else (stop,) if isinstance(stop, int) else stop
+    return torch.tensor(ids, dtype=torch.long, device=device)
+
+
 def check_readable(mask: Tensor | None, ids: Tensor) -> None:
     """Check that a mask fits the ids, and that each row has a real token.
 
