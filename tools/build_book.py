@@ -9,13 +9,13 @@ import shutil
 import sys
 from pathlib import Path
 
-from step import StepFailed, run
+from step import StepError, run
 
 OPTIONS = ["-W", "-n", "--keep-going"]
 
 
 def build(root: Path) -> None:
-    """Build the book at `root` into `root/_build/html`; raise StepFailed on an error or on any warning.
+    """Build the book at `root` into `root/_build/html`; raise StepError on an error or on any warning.
 
     The message ends with the chapters that failed, if it is for them.
     """
@@ -29,8 +29,8 @@ def build(root: Path) -> None:
     command = [sys.executable, str(Path(sys.executable).with_name("jupyter-book")), "build", str(root), *OPTIONS]
     try:
         run("Building the book (notebooks that changed are executed)", command, log)
-    except StepFailed as error:
-        raise StepFailed(f"{error}{verdict(failed, log)}") from None
+    except StepError as error:
+        raise StepError(f"{error}{verdict(failed, log)}") from None
     ended_well.touch()
 
 
@@ -50,7 +50,7 @@ def main() -> None:
     root = Path(__file__).resolve().parent.parent
     try:
         build(root)
-    except StepFailed as error:
+    except StepError as error:
         raise SystemExit(str(error)) from None
     print(f"\nThe book is ready:  {(root / '_build' / 'html' / 'index.html').as_uri()}")
     print("To read it over HTTP, with the model answering in the page:  make serve")

@@ -25,12 +25,12 @@ TROUBLE = re.compile(r"\b(WARNING|ERROR|CRITICAL):")
 TRACEBACK = "Traceback (most recent call last):"
 
 
-class StepFailed(Exception):
+class StepError(Exception):
     """A command ended with an error; the message holds the end of its output."""
 
 
 def run(title: str, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
-    """Run the command under a line of progress; raise StepFailed with the end of the log when it fails.
+    """Run the command under a line of progress; raise StepError with the end of the log when it fails.
 
     The variables in `env` are added to the environment of this process.
     """
@@ -60,7 +60,7 @@ def run(title: str, command: Sequence[str], log: Path, env: Mapping[str, str] | 
         progress.stop()
     seconds = time.monotonic() - start
     if code:
-        raise StepFailed(f"✗ {title}: failed after {seconds:.0f} s (exit code {code})\n{explain(log)}")
+        raise StepError(f"✗ {title}: failed after {seconds:.0f} s (exit code {code})\n{explain(log)}")
     print(f"  done in {seconds:.0f} s", flush=True)
 
 

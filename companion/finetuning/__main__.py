@@ -9,7 +9,7 @@ from typing import Any
 
 from companion.finetuning.command_line import execute, parser_of
 from companion.finetuning.run import finetune
-from companion.finetuning.tasks import Evaluation
+from companion.finetuning.tasks import HeldOutResult
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     execute(parser.parse_args(arguments), _run)
 
 
-def _run(*task: Any, **options: Any) -> dict[str, Evaluation]:
+def _run(*task: Any, **options: Any) -> dict[str, HeldOutResult]:
     return {"fine-tuned": finetune(*task, **options)}
 
 

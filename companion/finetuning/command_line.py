@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from companion.finetuning.run import Settings
-from companion.finetuning.tasks import PUBLIC_TASKS, Evaluation, Task
+from companion.finetuning.tasks import PUBLIC_TASKS, HeldOutResult, Task
 
 SETTINGS = ("epochs", "batch_size", "rate", "seed", "device")
 
@@ -34,7 +34,7 @@ def parser_of(program: str, description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def execute(given: argparse.Namespace, run: Callable[..., dict[str, Evaluation]]) -> None:
+def execute(given: argparse.Namespace, run: Callable[..., dict[str, HeldOutResult]]) -> None:
     """Run what a parsed command line asks for, and print the held-out scores; exit on a bad input.
 
     Args:
@@ -53,7 +53,7 @@ def execute(given: argparse.Namespace, run: Callable[..., dict[str, Evaluation]]
         print(f"\n{name}, label by label\n{scored.report}")
 
 
-def table(task: Task, rows: dict[str, Evaluation]) -> str:
+def table(task: Task, rows: dict[str, HeldOutResult]) -> str:
     """Table of the held-out scores, one model per row."""
     head = f"{'':10}  layers  {'parameters':>11}  {task.score:>9}  texts per second"
     lines = [

@@ -20,7 +20,7 @@ from companion.data.labelled import minibatches
 from companion.data.tokenization import load_tokenizer
 from companion.finetuning.heads import TokenClassifier
 from companion.finetuning.predictions import predict
-from companion.finetuning.tasks import Evaluation, Head, Split, Task, evaluate, read_splits
+from companion.finetuning.tasks import Head, HeldOutResult, Split, Task, evaluate, read_splits
 from companion.models.bert import Bert
 from companion.training import Checkpoint, Evaluation, Optimization, Runtime, fit
 
@@ -63,7 +63,7 @@ def finetune(
     revision: str | None = None,
     limit: int | None = None,
     settings: Settings | None = None,
-) -> Evaluation:
+) -> HeldOutResult:
     """Fine-tune a pre-trained body with a new head on a dataset, and write the best model to a folder.
 
     Args:

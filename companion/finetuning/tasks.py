@@ -106,8 +106,8 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Evaluation of a trained model on a split.
+class HeldOutResult:
+    """Result of a trained model on held-out texts.
 
     Attributes:
         model: the model.
@@ -122,13 +122,13 @@ class Evaluation:
     texts_per_second: float
 
 
-def evaluate(model: Head, split: Split) -> Evaluation:
-    """Evaluation of a model on a split, on the model's device: scores and throughput."""
+def evaluate(model: Head, split: Split) -> HeldOutResult:
+    """Result of a model on a split, on the model's device: scores and throughput."""
     predict(model.eval(), type(split.rows)(*(column[:64] for column in split.rows)))  # warms the device up
     started = time.perf_counter()
     logits = predict(model, split.rows)
     texts_per_second = len(split.encodings) / (time.perf_counter() - started)
-    return Evaluation(model, split.report(logits), sum(p.numel() for p in model.parameters()), texts_per_second)
+    return HeldOutResult(model, split.report(logits), sum(p.numel() for p in model.parameters()), texts_per_second)
 
 
 def read_splits(

@@ -5,12 +5,13 @@ section 3.2. The score is that of ``transformers``, and so is what counts as fin
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from companion.generation.decoding import DecodingState
+from companion.generation.decoding import DecodingState, stop_tokens
 
 
 @dataclass(frozen=True)
@@ -39,34 +40,33 @@ class BeamSearch:
 
 @torch.no_grad()
 def beam_search(
-    texts: DecodingState, max_new_tokens: int, search: BeamSearch, stop: int | None = None
+    texts: DecodingState, max_new_tokens: int, search: BeamSearch, stop: int | Sequence[int] | None = None
 ) -> tuple[Tensor, Tensor]:
     """Best continuation of each row that is found while the likeliest unfinished ones, the beams, are extended.
 
-    A continuation ``y`` of n tokens has the score ``log p(y | prompt) / n^length_penalty``. It is finished with the
-    token ``stop``, which counts, or after ``max_new_tokens``. The search ends when nothing unfinished can still win.
+    A continuation ``y`` of n tokens has the score ``log p(y | prompt) / n^length_penalty``. It is finished with a
+    token of ``stop``, which counts, or after ``max_new_tokens``. The search ends when nothing unfinished can still win.
 
     Args:
         texts: state to start from; it is used up.
         max_new_tokens: largest number of tokens to add.
         search: number of beams, and length penalty.
-        stop: token id at which a text ends; the row is filled up with it.
+        stop: token id, or several, at which a text ends; the row is filled up with the first of them.
 
     Returns:
         ids (rows, length + new), new <= max_new_tokens, and their scores (rows,).
     """
+    stops = stop_tokens(stop, texts.ids.device)
     beams, length_penalty = search.beams, search.length_penalty
     log_probs = texts.logits().log_softmax(-1).repeat_interleave(beams, 0)  # (rows * beams, vocab)
     first = torch.arange(0, len(log_probs), beams, device=log_probs.device)[:, None]  # number of each row's first beam
     texts.reorder((first // beams).expand(-1, beams).flatten())
     live = log_probs.new_full((len(first), beams), -torch.inf)  # log-probability of each unfinished text
     live[:, 0] = 0.0  # at first the other beams are copies of it
-    best = Finished(texts.ids[first[:, 0]], max_new_tokens, stop)
+    best = Finished(texts.ids[first[:, 0]], max_new_tokens, int(stops[0]) if len(stops) else 0)
     for new in range(1, max_new_tokens + 1):
         total, parent, token = continuations(live, log_probs, 2 * beams)  # half of them may stop
-        ends = torch.full_like(token, new == max_new_tokens, dtype=torch.bool)
-        if stop is not None:
-            ends |= token == stop
+        ends = torch.isin(token, stops) | (new == max_new_tokens)
         reached = total.masked_fill(~ends, -torch.inf)[:, :beams] / new**length_penalty
         score, candidate = reached.max(-1, keepdim=True)  # (rows, 1)
         written = texts.ids[(first + parent.gather(1, candidate))[:, 0]]
@@ -112,9 +112,9 @@ class Finished:
         length: number of tokens of the longest text.
     """
 
-    def __init__(self, prompts: Tensor, max_new_tokens: int, stop: int | None) -> None:
-        """Start with no finished text for the ``prompts`` (rows, length)."""
-        self.ids = torch.nn.functional.pad(prompts, (0, max_new_tokens), value=0 if stop is None else stop)
+    def __init__(self, prompts: Tensor, max_new_tokens: int, fill: int) -> None:
+        """Start with no finished text for the ``prompts`` (rows, length); ``fill`` is the id after a text's end."""
+        self.ids = torch.nn.functional.pad(prompts, (0, max_new_tokens), value=fill)
         self.score = torch.full((len(prompts),), -torch.inf, device=prompts.device)
         self.length = prompts.size(1)
 

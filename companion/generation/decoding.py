@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from companion.data.batch import upcast
 from companion.nn.checks import check_mask
 from companion.nn.kv_cache import DecoderCache, KVCache
 
@@ -80,9 +81,17 @@ class DecodingState:
         self.cache = model.new_cache() if use_cache else None
 
     def logits(self) -> Tensor:
-        """Logits (rows, vocab) of each text's next token, never in half precision."""
+        """Logits (rows, vocab) of each text's next token, never in half precision.
+
+        Raises:
+            FloatingPointError: when a row has no next token because its logits are not numbers, or infinite.
+        """
         scores = self._run(self.ids[:, self._past :])[:, -1]
-        return scores.to(torch.promote_types(scores.dtype, torch.float32))
+        largest = scores.amax(-1)  # NaN if one of them is
+        if not bool(largest.isfinite().all()):
+            row = int((~largest.isfinite()).nonzero()[0])
+            raise FloatingPointError(f"logits must be finite; the largest of row {row} is {largest[row].item()}")
+        return upcast(scores)
 
     def append(self, token: Tensor) -> None:
         """Append one token (rows,) to each text."""
@@ -146,6 +155,21 @@ class EncoderDecoderState(DecodingState):
 
     def _run(self, fresh: Tensor) -> Tensor:
         return self._model.decode(fresh, self.memory, self.mask, cache=self.cache)
+
+
+def stop_tokens(stop: int | Sequence[int] | None, device: torch.device) -> Tensor:
+    """Token ids (count,) at which a text ends, of which there may be none.
+
+    Raises:
+        ValueError: on an empty sequence.
+
+    >>> stop_tokens([2, 7], torch.device("cpu"))
+    tensor([2, 7])
+    """
+    if isinstance(stop, Sequence) and not stop:
+        raise ValueError("stop must be a token id, or at least one of them; got none")
+    ids = () if stop is None else (stop,) if isinstance(stop, int) else stop
+    return torch.tensor(ids, dtype=torch.long, device=device)
 
 
 def check_readable(mask: Tensor | None, ids: Tensor) -> None:

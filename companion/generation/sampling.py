@@ -11,7 +11,13 @@ from torch import Tensor
 
 from companion.data.batch import padded
 from companion.generation.beam_search import BeamSearch, beam_search
-from companion.generation.decoding import Decoder, DecodingState, EncoderDecoder, EncoderDecoderState
+from companion.generation.decoding import (
+    Decoder,
+    DecodingState,
+    EncoderDecoder,
+    EncoderDecoderState,
+    stop_tokens,
+)
 from companion.nn.checks import check_ids
 
 
@@ -119,7 +125,7 @@ def generate(
     *,
     attention_mask: Tensor | None = None,
     decoding: Sampling | BeamSearch = Sampling(),
-    stop: int | None = None,
+    stop: int | Sequence[int] | None = None,
     use_cache: bool = True,
     on_token: Callable[[Tensor], object] | None = None,
 ) -> Tensor:
@@ -135,7 +141,7 @@ def generate(
             (see :func:`left_padded`), sources on either side.
         decoding: how tokens are chosen: :class:`Sampling`, ``GREEDY``, or
             :class:`companion.generation.beam_search.BeamSearch`.
-        stop: token id at which a row ends; the row is filled up with it.
+        stop: token id, or several, at which a row ends; the row is filled up with the first of them.
         use_cache: compute each position once; False computes all of them for each new token, to the same result.
         on_token: called with each new column (batch,) as soon as it is drawn.
 
@@ -145,8 +151,9 @@ def generate(
 
     Raises:
         ValueError: when the result would not fit into the context, a prompt is padded on the right or is nothing but
-            padding, the mask has another shape, or ``on_token`` is given to a beam search.
+            padding, the mask has another shape, ``stop`` is empty, or ``on_token`` is given to a beam search.
         TypeError: on a mask that is not boolean.
+        FloatingPointError: when the model's logits are not finite.
 
     >>> from companion.models.gpt import GPT, GPTConfig
     >>> model = GPT(GPTConfig(vocab_size=9, context_length=8, n_layers=1, n_heads=2, d_model=8))
@@ -170,19 +177,20 @@ def _sample(
     texts: DecodingState,
     max_new_tokens: int,
     how: Sampling,
-    stop: int | None,
+    stop: int | Sequence[int] | None,
     on_token: Callable[[Tensor], object] | None,
 ) -> Tensor:
     device = texts.ids.device
     generator = None if how.seed is None else torch.Generator(device).manual_seed(how.seed)
+    stops = stop_tokens(stop, device)
     finished = torch.zeros(len(texts.ids), dtype=torch.bool, device=device)
     for _ in range(max_new_tokens):
         logits = texts.logits()  # (batch, vocab)
         probabilities = next_token_probabilities(logits, temperature=how.temperature, top_k=how.top_k, top_p=how.top_p)
         token = torch.multinomial(probabilities, 1, generator=generator)[:, 0]  # (batch,)
-        if stop is not None:
-            token = token.masked_fill(finished, stop)
-            finished |= token == stop
+        if len(stops):
+            token = torch.where(finished, stops[0], token)
+            finished |= torch.isin(token, stops)
         texts.append(token)
         if on_token:
             on_token(token)

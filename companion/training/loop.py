@@ -91,9 +91,7 @@ def fit(
     >>> history.loss[-1] < history.loss[0]
     True
     """
-    check_count("steps", steps)
-    if not 0 < learning_rate < math.inf:  # NaN too
-        raise ValueError(f"learning_rate must be finite and above 0; got {learning_rate}")
+    rates = _multipliers(steps, learning_rate, optimization)
     device = pick_device(runtime.device)
     model.to(device).zero_grad()
     torch.manual_seed(runtime.seed)
@@ -103,9 +101,8 @@ def fit(
         patience=evaluation.patience if evaluation else None,
     )
     first = _resume(run, checkpoint, steps)
-    rates = multipliers(optimization.schedule, steps, optimization.warmup)
     size, half = optimization.gradient_accumulation_steps, _is_half(runtime.precision, device)
-    stream = itertools.islice(_endless(batches), first * size, None)
+    stream = itertools.islice(_endless(batches), run.batches, None)
     started = time.process_time() - run.history.cpu_seconds
     if evaluation and first == 0:
         run.evaluate(evaluation.function)
@@ -128,6 +125,19 @@ def fit(
     run.restore_best()
     model.eval()
     return run.history
+
+
+def _multipliers(steps: int, learning_rate: float, how: Optimization) -> list[float]:
+    """The schedule's multiplier of the learning rate at each step, after a check that such a run can learn."""
+    check_count("steps", steps)
+    if not 0 < learning_rate < math.inf:  # NaN too
+        raise ValueError(f"learning_rate must be finite and above 0; got {learning_rate}")
+    if learning_rate * how.weight_decay >= 1:  # w <- (1 - learning_rate weight_decay) w would turn the weights round
+        raise ValueError(f"learning_rate times weight_decay must be below 1; got {learning_rate} x {how.weight_decay}")
+    rates = multipliers(how.schedule, steps, how.warmup)
+    if not any(rates):
+        raise ValueError("the learning rate is 0 at the only step; give more steps or a warm-up")
+    return rates
 
 
 def _optimizers(model: nn.Module, steps: int, learning_rate: float, how: Optimization) -> list[Optimizer]:

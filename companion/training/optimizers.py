@@ -46,6 +46,12 @@ class SGD(_ByTensor):
 
     ``v <- momentum v + g,  w <- w - lr v``. Sources: Robbins & Monro 1951 (a noisy gradient is enough);
     Polyak 1964 (momentum, the "heavy ball").
+
+    >>> weight = torch.tensor([1.0], requires_grad=True)
+    >>> weight.grad = torch.tensor([2.0])
+    >>> SGD([weight], lr=0.25).step()
+    >>> weight.tolist()
+    [0.5]
     """
 
     def __init__(self, params: Iterable[Any], lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
@@ -202,9 +208,6 @@ def make_optimizers(
 
     Raises:
         ValueError: on an unknown name, or a model without a parameter that requires a gradient.
-
-    >>> [type(optimizer).__name__ for optimizer in make_optimizers(nn.Linear(2, 3), "adamw", 1e-3, 0.1)]
-    ['AdamW']
     """
     check_name(name)
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}

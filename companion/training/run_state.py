@@ -61,12 +61,14 @@ class TrainingState:
         patience: evaluations without a new lowest value after which :attr:`is_stale`; with it, the weights of the
             lowest evaluation are kept for :meth:`restore_best`.
         history: of the run so far.
+        batches: number of batches read so far.
     """
 
     model: nn.Module
     optimizers: list[Optimizer]
     patience: int | None = None
     history: History = field(default_factory=History)
+    batches: int = 0
     _loss: float = 0.0  # of the batches since the last step
     _best: dict[str, Tensor] = field(default_factory=dict)
 
@@ -102,6 +104,7 @@ class TrainingState:
                 f"the loss is {value.item()} at step {len(self.history.loss) + 1}; try a smaller learning rate"
             )
         torch.autograd.backward(value)
+        self.batches += 1
         self._loss += value.item()
 
     def step(self, max_grad_norm: float) -> None:
@@ -165,8 +168,8 @@ class TrainingState:
                 tensors |= {f"optimizer.{names[index]}.{key}": tensor for key, tensor in state.items()}
         part = path.with_name(path.name + ".part")
         path.parent.mkdir(parents=True, exist_ok=True)
-        metadata = {"history": json.dumps(asdict(self.history)), "optimizers": self._kinds()}
-        save_file(tensors, part, metadata=metadata)
+        done = {"history": asdict(self.history), "batches": self.batches}
+        save_file(tensors, part, metadata={"done": json.dumps(done), "optimizers": self._kinds()})
         part.replace(path)  # a run killed here leaves the old file or the new one, never half of one
 
     def load(self, path: Path) -> None:
@@ -178,12 +181,13 @@ class TrainingState:
         try:
             with safe_open(path, framework="pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-                history, kinds = json.loads(file.metadata()["history"]), file.metadata()["optimizers"]
+                done, kinds = json.loads(file.metadata()["done"]), file.metadata()["optimizers"]
         except (SafetensorError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is truncated, or no checkpoint of a training run: {error}") from error
         self._check(path, tensors, kinds)
-        evaluations = [(step, value) for step, value in history["evaluations"]]
-        self.history = History(**history | {"evaluations": evaluations})
+        evaluations = [(step, value) for step, value in done["history"]["evaluations"]]
+        self.history = History(**done["history"] | {"evaluations": evaluations})
+        self.batches = done["batches"]
         kept = {name.removeprefix("best."): t for name, t in tensors.items() if name.startswith("best.")}
         self._best = {} if self.patience is None else kept
         with torch.no_grad():

@@ -123,5 +123,5 @@ def check_count(name: str, count: int) -> None:
     Raises:
         ValueError: naming the count and its value.
     """
-    if count < 1:
+    if not count >= 1:  # NaN too
         raise ValueError(f"{name} must be at least 1; got {count}")

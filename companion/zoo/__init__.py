@@ -42,7 +42,8 @@ def names() -> list[str]:
 def load(name: str) -> tuple[Any, Tokenizer]:
     """Return a shipped model in evaluation mode, on the CPU, and its tokenizer.
 
-    The model is a :class:`companion.models.gpt.GPT`, or a :class:`companion.models.bert.BertForPreTraining`: its config.json says so.
+    The model is a :class:`companion.models.gpt.GPT`, or a :class:`companion.models.bert.BertForPreTraining`, as its
+    config.json says.
 
     Raises:
         ValueError: when the package ships no model of that name.

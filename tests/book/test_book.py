@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from build_book import build, verdict
-from step import StepFailed
+from step import StepError
 
 # Attributes that make a browser fetch something by itself; a reader follows the href of an <a> on purpose.
 FETCHED = {"src", "srcset", "poster", "data", "action", "background"}
@@ -195,7 +195,7 @@ print('oh', file=sys.stderr)
 def test_what_fails_the_first_build_fails_the_second(small_book: Path):
     (small_book / "book" / "index.md").write_text(PAGE + FAULTS)
     for _ in range(2):
-        with pytest.raises(StepFailed) as error:
+        with pytest.raises(StepError) as error:
             build(small_book)
         said = str(error.value)
         for reason in ("ZeroDivisionError", "stderr was found", "'nowhere'", "nobody2020nothing"):

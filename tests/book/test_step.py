@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from step import StepFailed, run
+from step import StepError, run
 
 CHAINED = """
 def cause(): raise OSError("the first of two")
@@ -24,14 +24,14 @@ def python(code: str) -> list[str]:
 
 def test_a_failing_step_shows_its_output(tmp_path: Path):
     code = "print('WARNING: early'); print('x\\n' * 99); raise SystemExit('the reason')"
-    with pytest.raises(StepFailed, match="exit code 1") as error:
+    with pytest.raises(StepError, match="exit code 1") as error:
         run("A step", python(code), tmp_path / "logs" / "step.log")
     assert "WARNING: early" in str(error.value)
     assert "the reason" in str(error.value)
 
 
 def test_each_exception_of_a_chain_is_shown(tmp_path: Path):
-    with pytest.raises(StepFailed) as error:
+    with pytest.raises(StepError) as error:
         run("A step", python(CHAINED), tmp_path / "step.log")
     assert "OSError: the first of two" in str(error.value)
     assert "RuntimeError: look above for the cause" in str(error.value)

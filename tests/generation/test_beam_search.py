@@ -29,11 +29,11 @@ def begin(model, ids, mask=None, use_cache=True):
     return (EncoderDecoderState if isinstance(model, EncoderDecoder) else DecodingState)(model, ids, mask, use_cache)
 
 
-def finished_texts(stop):
-    """Every text of at most NEW tokens that ends with ``stop`` or is as long as can be."""
+def finished_texts(stops):
+    """Every text of at most NEW tokens that ends with one of ``stops`` or is as long as can be."""
     for length in range(1, NEW + 1):
         for text in itertools.product(range(VOCAB), repeat=length):
-            if stop not in text[:-1] and (text[-1] == stop or length == NEW):
+            if not stops & {*text[:-1]} and (text[-1] in stops or length == NEW):
                 yield text
 
 
@@ -50,13 +50,14 @@ def log_probability(model, ids, text):
     return log_probs[range(len(text)), list(text)].sum().item()
 
 
-@pytest.mark.parametrize("stop", [None, 2])
+@pytest.mark.parametrize("stop", [None, 2, (2, 3)])
 @pytest.mark.parametrize("penalty", [0.0, 1.0, 2.5, -1.0])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_beam_for_every_text_finds_the_best_of_all(family, penalty, stop):
     model = FAMILIES[family](vocab_size=VOCAB)
     ids = random_ids(model, 1, 3)
-    scores = {t: log_probability(model, ids, t) / len(t) ** penalty for t in finished_texts(stop)}
+    stops = {None: set(), 2: {2}, (2, 3): {2, 3}}[stop]
+    scores = {t: log_probability(model, ids, t) / len(t) ** penalty for t in finished_texts(stops)}
     best = max(scores, key=scores.get)
     found, score = beam_search(begin(model, ids), NEW, BeamSearch(VOCAB**NEW, penalty), stop)
     assert tuple(found[0, -len(best) :].tolist()) == best

@@ -196,6 +196,22 @@ def test_it_is_over_when_all_rows_have_ended(model, prompts):
     assert generate(model, prompts[:1], 12, decoding=GREEDY, stop=stop).shape == (1, 4 + expected)
 
 
+def test_a_row_ends_at_any_of_several_stops_and_is_filled_up_with_the_first_of_them(model, prompts):
+    free = generate(model, prompts, 12, decoding=Sampling(seed=0))
+    stop = free[0, 6].item()
+    absent = next(token for token in range(31) if token not in free)
+    assert stop not in free[1, 4:]
+    stopped = generate(model, prompts, 12, decoding=Sampling(seed=0), stop=[absent, stop])
+    assert stopped[0].tolist() == free[0, :7].tolist() + [absent] * 9
+    assert torch.equal(stopped[1], free[1])
+
+
+@pytest.mark.parametrize("how", [GREEDY, BeamSearch(2)], ids=str)
+def test_a_list_of_no_stops_is_refused(model, prompts, how):
+    with pytest.raises(ValueError, match="stop must be a token id, or at least one of them; got none"):
+        generate(model, prompts, 2, decoding=how, stop=[])
+
+
 def test_a_stop_in_the_prompt_does_not_count(model):
     prompt = torch.tensor([[5, 5, 5]])
     token = generate(model, prompt, 1, decoding=GREEDY)[0, -1].item()
@@ -244,6 +260,16 @@ def test_no_new_tokens_are_refused(model, prompts, count):
 def test_a_prompt_of_the_wrong_rank_or_without_tokens_is_refused(model, shape):
     with pytest.raises(ValueError, match=r"ids must be \(batch, length\), neither of them 0"):
         generate(model, torch.zeros(shape, dtype=torch.long), 2)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+@pytest.mark.parametrize("how", [GREEDY, Sampling(seed=0), BeamSearch(2)], ids=str)
+def test_logits_that_are_not_finite_are_refused(prompts, how, bad):
+    model = tiny_gpt()
+    with torch.no_grad():
+        model.final_norm.bias.fill_(bad)
+    with pytest.raises(FloatingPointError, match="logits must be finite; the largest of row 0 is nan"):
+        generate(model, prompts, 4, decoding=how)
 
 
 # Prompts of unequal length

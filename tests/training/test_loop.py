@@ -372,6 +372,21 @@ def test_an_interrupted_run_that_accumulates_goes_on_with_the_right_batch(tmp_pa
     assert all(map(torch.equal, [*first, *rest], expected))
 
 
+@pytest.mark.parametrize(("first", "second"), [(1, 2), (2, 1), (3, 2)])
+def test_a_run_that_goes_on_with_another_accumulation_goes_on_with_the_next_batch(tmp_path, first, second):
+    seen = []
+    for steps, size in ((2, first), (4, second)):
+        quick(
+            Scalar(),
+            [n * ONE for n in range(10)],
+            steps,
+            loss=lambda m, batch: seen.append(batch.item()) or (m.w * batch).sum(),
+            gradient_accumulation_steps=size,
+            checkpoint=Checkpoint(tmp_path / "run"),
+        )
+    assert seen == list(range(2 * first + 2 * second))
+
+
 def test_half_precision_computes_in_it_and_keeps_the_weights_whole():
     seen, model = [], tiny_gpt()
     model.unembedding.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
@@ -389,6 +404,17 @@ def test_a_run_without_a_step_is_refused():
 def test_a_learning_rate_that_would_not_learn_is_refused(rate):
     with pytest.raises(ValueError, match=f"learning_rate must be finite and above 0; got {rate}"):
         quick(Scalar(), [ONE], learning_rate=rate)
+
+
+def test_a_weight_decay_that_would_turn_the_weights_round_is_refused():
+    with pytest.raises(ValueError, match="learning_rate times weight_decay must be below 1; got 0.5 x 2.0"):
+        quick(Scalar(), [ONE], learning_rate=0.5, weight_decay=2.0)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_a_run_whose_only_step_has_no_rate_is_refused(schedule):
+    with pytest.raises(ValueError, match="the learning rate is 0 at the only step; give more steps or a warm-up"):
+        quick(Scalar(), [ONE], 1, schedule=schedule, warmup=0)
 
 
 # What is told on the way
