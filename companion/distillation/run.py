@@ -17,7 +17,7 @@ from companion.distillation.distiller import Distiller
 from companion.distillation.losses import distilbert_loss, hinton_loss, pkd_loss, tinybert_loss
 from companion.distillation.student import every_second, initialise_from, skip_layers
 from companion.finetuning.run import Settings, train
-from companion.finetuning.tasks import HeldOutResult, Head, Task, evaluate, read_splits
+from companion.finetuning.tasks import Head, HeldOutResult, Task, evaluate, read_splits
 from companion.models.bert import Bert
 from companion.training.loop import pick_device
 

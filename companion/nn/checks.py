@@ -130,6 +130,6 @@ def check_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | No
 def _broadcast(*shapes: Sequence[int]) -> tuple[int, ...] | None:
     """The shape to which all of these are broadcast; None when they are not."""
     try:
-        return tuple(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]  # torch gives it no types
+        return tuple(torch.broadcast_shapes(*shapes))
     except RuntimeError:
         return None

@@ -47,7 +47,7 @@ def use_book_style() -> None:
     if get_ipython() is not None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-        set_matplotlib_formats("svg")  # type: ignore[no-untyped-call]  # the package has no types
+        set_matplotlib_formats("svg")
 
 
 def loss_curve(axes: Axes, history: History, levels: Mapping[str, float]) -> None:
@@ -86,7 +86,7 @@ class LiveLoss:
         self.figure, self.axes = plt.subplots()
         plt.close(self.figure)  # shown by this object alone, not once more at the end of the cell
         self.steps, self.levels, self.every = steps, levels, every
-        self.handle: DisplayHandle = display(self.figure, display_id=True)  # type: ignore[no-untyped-call]  # IPython's
+        self.handle: DisplayHandle = display(self.figure, display_id=True)
 
     def __call__(self, step: int, history: History) -> None:
         """Draw the history so far, at every ``every``-th step and the last."""
@@ -94,7 +94,7 @@ class LiveLoss:
             return
         loss_curve(self.axes, history, self.levels)
         self.axes.set_xlim(0, self.steps)
-        self.handle.update(self.figure)  # type: ignore[no-untyped-call]  # IPython's
+        self.handle.update(self.figure)
 
 
 def bars(axes: Axes, labels: Sequence[str], probabilities: Sequence[float], title: str) -> None:

@@ -128,7 +128,7 @@ class AttentionView(anywidget.AnyWidget):
         name = proposal["trait"].name
         if self.shape:
             _check_index(name, proposal["value"], self.shape[0 if name == "layer" else 1])
-        return proposal["value"]
+        return int(proposal["value"])
 
     @t.observe("text")
     def _answer(self, change: dict[str, Any]) -> None:

@@ -62,7 +62,8 @@ def weights(state: dict[str, Any], layer: int, head: int) -> np.ndarray:
     """Return the weights (n, n) of one head, read back from the bytes of ``state``."""
     kind = np.float16 if state["encoding"] == "float16" else np.uint8
     codes = np.frombuffer(state["attention"], kind).reshape(state["shape"])[layer, head].astype(np.float32)
-    return codes if state["encoding"] == "float16" else (codes / state["levels"]) ** 2
+    found: np.ndarray = codes if state["encoding"] == "float16" else (codes / state["levels"]) ** 2
+    return found
 
 
 def _in_words(state: dict[str, Any]) -> str:

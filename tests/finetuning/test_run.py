@@ -1,9 +1,9 @@
 """A checkpoint and a dataset in the hub's layout, tiny copies of the real ones, go the whole way without a network."""
 
-from dataclasses import replace
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
