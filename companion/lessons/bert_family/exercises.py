@@ -1,8 +1,7 @@
 """Exercises of ``book/algorithms/bert_family.ipynb``."""
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -188,8 +187,13 @@ ORDER_PAIR = Exercise(
 _LAYER = re.compile(r"blocks\.(\d+)\.")
 
 
-def _taken(names: Sequence[str], keep: Any, number: Any, dropped: tuple[str, ...] = ("segment", "pooler")) -> dict:
-    """Student's name -> teacher's; ``keep`` chooses layers, ``number`` gives them their new place."""
+def _taken(
+    names: Sequence[str],
+    keep: Callable[[int, int], bool],
+    number: Callable[[int], int],
+    dropped: tuple[str, ...] = ("segment", "pooler"),
+) -> dict[str, str]:
+    """Teacher's name of each of the student's; ``keep`` chooses layers, ``number`` gives their new numbers."""
     depth = 1 + max(int(found[1]) for name in names if (found := _LAYER.search(name)))
     pairs = {}
     for name in names:

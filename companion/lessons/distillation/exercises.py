@@ -1,4 +1,4 @@
-"""Exercises of ``book/algorithms/distillation.ipynb`` about scores."""
+"""Exercises of ``book/algorithms/distillation.ipynb``."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Exercises of ``book/algorithms/finetuning.ipynb`` about heads, and about how good they are."""
+"""Exercises of ``book/algorithms/finetuning.ipynb``."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -273,7 +273,7 @@ LORA = Exercise(
             "The change is not scaled. It counts alpha / rank times.",
         ),
         Mistake(
-            lambda x, w, bias, a, b, alpha: _lora(x, w, bias, a, b, alpha),
+            _lora,
             "The change is scaled by alpha. Divide by the rank too, so that its size does not grow with it.",
         ),
         Mistake(

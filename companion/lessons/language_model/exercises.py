@@ -206,7 +206,7 @@ LSTM_STEP = Exercise(
 )
 
 
-def _padded_surprisals() -> list[tuple[Tensor]]:
+def _padded_nlls() -> list[tuple[Tensor]]:
     (nats,) = _normal((4, 6))
     nats = nats.abs()
     for row, length in enumerate((6, 2, 3, 1)):
@@ -217,15 +217,15 @@ def _padded_surprisals() -> list[tuple[Tensor]]:
 PERPLEXITY = Exercise(
     name="story-perplexity",
     task=(
-        "From surprisals (stories, length) in nats, NaN where a story has ended, return the perplexity over all tokens "
+        "From token NLLs (stories, length) in nats, NaN where a story has ended, return the perplexity over all tokens "
         "as a tensor without axes."
     ),
     reference=lambda nats: nats.nanmean().exp(),
-    cases=_padded_surprisals,
+    cases=_padded_nlls,
     mistakes=(
         Mistake(
             lambda nats: nats.exp().nanmean(),
-            "You take the exponential of each surprisal and then the mean. Take the mean in nats first: one token "
+            "You take the exponential of each NLL and then the mean. Take the mean in nats first: one token "
             "with a tiny probability would drown all others.",
         ),
         Mistake(
@@ -238,7 +238,7 @@ PERPLEXITY = Exercise(
         ),
         Mistake(
             lambda nats: 2 ** nats.nanmean(),
-            "The surprisals are in nats, so the base is e. With 2 they would have to be in bits.",
+            "The NLLs are in nats, so the base is e. With 2 they would have to be in bits.",
         ),
         Mistake(
             lambda nats: nats.nanmean(),

@@ -18,11 +18,11 @@ def _sides() -> list[tuple[Tensor, Tensor]]:
     return [(torch.tensor([0.9, 0.8]), torch.tensor([0.8, 0.5])), *drawn]
 
 
-SEPARATION = Exercise(
-    name="separation",
+AUROC = Exercise(
+    name="auroc",
     task=(
-        "From the confidences `known` (m,) and `unknown` (n,), return the share of all m n pairs in which the first is "
-        "above the second, a tie counting one half, as a number."
+        "From the confidences `known` (m,) and `unknown` (n,), return the AUROC, as a number: the fraction of all m n "
+        "pairs in which the first is above the second, a tie counting one half."
     ),
     reference=auroc,
     cases=_sides,
@@ -224,7 +224,7 @@ WORST = Exercise(
 
 
 EXERCISES = (
-    SEPARATION,
+    AUROC,
     SELECTIVE,
     SWAP,
     EXPOSURE,

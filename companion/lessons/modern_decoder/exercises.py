@@ -69,7 +69,8 @@ TURN = Exercise(
 def _rms(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     norm = RMSNorm(x.size(-1), eps)
     norm.weight.data = weight
-    return norm(x).detach()
+    normed: Tensor = norm(x)
+    return normed.detach()
 
 
 RMS = Exercise(

@@ -18,7 +18,8 @@ def _generator() -> torch.Generator:
 
 
 def _norm(gradients: list[Tensor]) -> Tensor:
-    return torch.cat([g.flatten() for g in gradients]).norm()
+    length: Tensor = torch.linalg.vector_norm(torch.cat([g.flatten() for g in gradients]))
+    return length
 
 
 def _two_distributions() -> list[tuple[Tensor, Tensor]]:

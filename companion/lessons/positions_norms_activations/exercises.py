@@ -155,7 +155,8 @@ LAYER_NORM_GRADIENT = Exercise(
 
 
 def _gelu_slope(z: Tensor) -> Tensor:
-    return torch.special.ndtr(z) + z * _density(z)
+    gate: Tensor = torch.special.ndtr(z)
+    return gate + z * _density(z)
 
 
 def _density(z: Tensor) -> Tensor:
@@ -163,7 +164,7 @@ def _density(z: Tensor) -> Tensor:
 
 
 def _tanh_slope(z: Tensor) -> Tensor:
-    slope = torch.func.jvp(lambda x: F.gelu(x, approximate="tanh"), (z,), (torch.ones_like(z),))[1]
+    slope: Tensor = torch.func.jvp(lambda x: F.gelu(x, approximate="tanh"), (z,), (torch.ones_like(z),))[1]
     return slope
 
 
@@ -174,7 +175,7 @@ GELU_SLOPE = Exercise(
     cases=lambda: [(torch.tensor([0.0, 1.0, -1.0]),), (3 * _normal(6),)],
     mistakes=(
         Mistake(
-            lambda z: torch.special.ndtr(z),
+            torch.special.ndtr,
             "That is the first half of the product rule: the gate stands still. The gate moves with z too.",
         ),
         Mistake(

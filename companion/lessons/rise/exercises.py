@@ -6,11 +6,11 @@ from collections.abc import Callable
 from companion.lessons.exercise_check import Exercise, Mistake
 from companion.training.flops import best_split, doubling_time, training_flops
 
-TRAINING_COST = Exercise(
-    name="training-cost",
+TRAINING_FLOPS = Exercise(
+    name="training-flops",
     task=(
         "From `parameters`, the `active` parameters of a mixture of experts (None for a dense model) and `tokens`, "
-        "return the operations of training by the rule of thumb."
+        "return the training FLOPs by the rule of thumb."
     ),
     reference=lambda parameters, active, tokens: training_flops(active or parameters, tokens),
     cases=lambda: [(175e9, None, 300e9), (671e9, 37e9, 14.8e12), (2e6, None, 4e6)],
@@ -46,7 +46,7 @@ def _split(flops: float, ratio: float) -> tuple[float, float]:
 SPLIT = Exercise(
     name="best-split",
     task=(
-        "From a budget of `flops` and `ratio`, the tokens a parameter that are best, return two numbers: the "
+        "From a budget of `flops` and `ratio`, the best number of tokens per parameter, return two numbers: the "
         "parameters, and the tokens to train them on."
     ),
     reference=_split,
@@ -66,7 +66,7 @@ SPLIT = Exercise(
         ),
         Mistake(
             lambda flops, ratio: (math.sqrt(flops / 6), math.sqrt(flops / 6)),
-            "You give a token to each parameter. There should be `ratio` tokens to each.",
+            "You give a token to each parameter. There should be `ratio` tokens per parameter.",
         ),
     ),
 )
@@ -195,7 +195,7 @@ CHIP_DAYS = Exercise(
 
 
 EXERCISES = (
-    TRAINING_COST,
+    TRAINING_FLOPS,
     ATTENTION_SHARE,
     SPLIT,
     DOUBLING,
