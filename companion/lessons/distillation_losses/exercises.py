@@ -73,7 +73,7 @@ def _limit(student: Tensor, teacher: Tensor) -> Tensor:
 LIMIT = Exercise(
     name="hot-gradient",
     task=(
-        "From the logits of `student` and `teacher`, (n, K) each, return what the gradient of T^2 KL at each place "
+        "From the logits of `student` and `teacher`, (n, K) each, return what the gradient of T^2 KL at each position "
         "approaches as T grows, (n, K)."
     ),
     reference=_limit,
@@ -117,7 +117,7 @@ MIX = Exercise(
     name="mixed-gradient",
     task=(
         "From the logits of `student` and `teacher`, (n, K) each, the right classes `x` (n,) and `alpha`, return the "
-        "gradient (n, K) of (1 - alpha) hard + alpha soft at each place, at temperature 1 and without autograd."
+        "gradient (n, K) of (1 - alpha) hard + alpha soft at each position, at temperature 1 and without autograd."
     ),
     reference=_mix,
     cases=_targets,

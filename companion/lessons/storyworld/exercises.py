@@ -32,7 +32,7 @@ FLOOR = Exercise(
         ),
         Mistake(
             lambda log_probs: sum(map(sum, log_probs)) / sum(map(len, log_probs)),
-            "Nearly: surprise is never negative, and a log-probability is never positive.",
+            "Nearly: surprisal is never negative, and a log-probability is never positive.",
         ),
         Mistake(
             lambda log_probs: -sum(map(sum, log_probs)) / len(log_probs),
@@ -46,7 +46,7 @@ FLOOR = Exercise(
             lambda log_probs: (
                 -math.log(sum(math.exp(p) for s in log_probs for p in s) / sum(len(s) for s in log_probs))
             ),
-            "You average probabilities and take the logarithm last. Surprise is averaged, not probability.",
+            "You average probabilities and take the logarithm last. Surprisal is averaged, not probability.",
         ),
     ),
 )
@@ -77,7 +77,7 @@ POSTERIOR = Exercise(
         ),
         Mistake(
             lambda prior, likelihood: (prior + likelihood) / (prior + likelihood).sum(),
-            "You add belief and evidence. A genre under which the sentence is impossible would keep its share.",
+            "You add belief and evidence. A genre under which the sentence is impossible would keep its probability.",
         ),
         Mistake(
             lambda prior, likelihood: (prior * likelihood).softmax(-1),

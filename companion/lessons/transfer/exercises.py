@@ -26,7 +26,7 @@ REDUCTION = Exercise(
         ),
         Mistake(
             lambda score, baseline: (1 - score) / (1 - baseline),
-            "That is the share of the error that is left. You are asked for the share that is gone.",
+            "That is the fraction of the error that is left. You are asked for the fraction that is gone.",
         ),
         Mistake(
             lambda score, baseline: 1 - (1 - baseline) / (1 - score),
