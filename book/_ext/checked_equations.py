@@ -1,10 +1,10 @@
-"""Sphinx extension: below each numbered equation stands that it was checked, with its symbols and the code that did it.
+"""Sphinx extension: a fold below each numbered equation that says which computations of it agree, and shows them.
 
-Every labelled equation of the book must have an entry in ``companion.lessons``, and its three computations must
-agree; every entry must have its equation. What is missing or disagrees is a warning, and so fails the build. The
-directive ``symbol-index`` lists the symbols of all equations. Words that are added to the pages pass through the
-message catalogue of :mod:`words`; :func:`messages` lists them for translators. On pages in HTML the symbols of an equation
-can be pointed at (:mod:`symbol_hover`): the source is changed when it is written, and stays as it is everywhere else.
+Every labelled equation of the book must have an entry in ``companion.lessons``, and its forms must agree; every entry
+must have its equation. What is missing or disagrees is a warning, and so fails the build. The directive
+``symbol-index`` lists the symbols of all equations. Words that are added to the pages pass through the message
+catalogue of :mod:`words`; :func:`messages` lists them for translators. On pages in HTML the symbols of an equation can
+be pointed at (:mod:`symbol_hover`): the source is changed when it is written, and stays as it is everywhere else.
 """
 
 import inspect
@@ -24,23 +24,25 @@ from symbol_index import SymbolIndex, parts, shape
 from words import word
 
 from companion.lessons import Checked, Equation, equation, labels
+from companion.lessons.equation_check import BY_HAND, COMPANION
 
 KEYS = "Equation; the arrow keys lead through its symbols"
-SUMMARY = "Checked: by hand, {companion} and {library} agree to {size} on {inputs} random inputs"
-WORDS = (SUMMARY, "Symbol", "Meaning", "Shape", "Equations", "By hand", "In a notebook:", KEYS)
+THREE = "Checked: by hand, {companion} and {library} agree to {size} on {inputs} random inputs"
+TWO = "Checked: by hand and {library} agree to {size} on {inputs} random inputs"
+WORDS = (THREE, TWO, "Symbol", "Meaning", "Shape", "Equations", "By hand", "In a notebook:", KEYS)
 KIND = "checked_equations"  # of its warnings
 
 
 logger = logging.getLogger(__name__)
 
 
-class checked_equation(nodes.General, nodes.Element):  # in lower case, as docutils has it
-    """What stands below an equation: that it was checked, and how. Pages in HTML show it, others leave it out."""
+class checked_equation(nodes.General, nodes.Element):  # type: ignore[misc]  # docutils has no types, and lower case
+    """Fold below an equation that was checked. Pages in HTML show it, others leave it out."""
 
 
 @cache
 def results() -> dict[str, Checked | str]:
-    """Check all equations once, and return what was found, or the message of what went wrong, by label."""
+    """Result of the check of each equation, or the message of what went wrong, by label; computed once."""
     found: dict[str, Checked | str] = {}
     for label in labels():
         try:
@@ -51,13 +53,13 @@ def results() -> dict[str, Checked | str]:
 
 
 def check_first(_app: Sphinx, _env: BuildEnvironment, docnames: list[str]) -> None:
-    """Check before the reading of pages is divided among processes, which then know the results."""
+    """Check all equations before the reading of pages is divided among processes, which then know the results."""
     if docnames:
         results()
 
 
 def add_folds(app: Sphinx, doctree: nodes.document) -> None:
-    """Put what was found below each labelled equation of a page; warn where there is nothing, or something wrong."""
+    """Put a fold below each labelled equation of a page; warn where there is no check, or its forms disagree."""
     for block in list(doctree.findall(nodes.math_block)):
         label = block.get("label")
         if not label:
@@ -88,14 +90,15 @@ def visit_equation(self: HTML5Translator, node: nodes.math_block) -> None:
 
 
 def visit_fold(self: HTML5Translator, node: checked_equation) -> None:
-    """Write the fold: its line, the table of symbols, and the three computations."""
+    """Write the fold: its line, the table of symbols, and the code of each form."""
     one = equation(node["label"])
-    titles = (("hand", escape(word("By hand"))), ("ours", "<code>companion</code>"), ("torch", escape(one.library)))
+    titles = {BY_HAND: escape(word("By hand")), COMPANION: "<code>companion</code>"}
     self.body.append(f'<details class="checked-equation" data-keys="{escape(word(KEYS))}">')
     self.body.append(f"<summary>{summary(node, one)}</summary>\n{table(one)}")
-    for form, title in titles:
+    for name, form in one.forms.items():
+        title = titles.get(name) or escape(word(name))
         self.body.append(f'<p class="checked-form">{title}</p>\n')
-        self.body.append(self.highlighter.highlight_block(source(getattr(one, form)), "python", location=node))
+        self.body.append(self.highlighter.highlight_block(source(form), "python", location=node))
     call = f'from companion.lessons import equation\n\nequation("{one.label}").check()'
     self.body.append(f'<p class="checked-form">{escape(word("In a notebook:"))}</p>\n')
     self.body.append(self.highlighter.highlight_block(call, "python", location=node) + "</details>\n")
@@ -108,19 +111,20 @@ def skip_fold(_self: Any, _node: checked_equation) -> None:
 
 
 def summary(node: checked_equation, one: Equation) -> str:
-    """Return the line that is seen before the fold is opened, as HTML."""
-    values = {"library": escape(one.library), "size": power(node["difference"]), "inputs": str(node["inputs"])}
-    return escape(word(SUMMARY), quote=False).format(companion="<code>companion</code>", **values)
+    """Line that is seen before the fold is opened, as HTML: which forms agree, how closely, on how many inputs."""
+    values = {"library": escape(word(one.library_name)), "companion": "<code>companion</code>"}
+    values |= {"size": power(node["difference"]), "inputs": str(node["inputs"])}
+    return escape(word(THREE if one.companion else TWO), quote=False).format(**values)
 
 
 def power(difference: float) -> str:
-    """Return a difference rounded up to a power of ten, 10⁻¹⁵ at least, so that it is the same on every machine."""
+    """Difference rounded up to a power of ten, 10⁻¹⁵ at least, so that it is the same on every machine."""
     exponent = max(-15, math.ceil(math.log10(difference))) if difference else -15
     return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def table(one: Equation) -> str:
-    """Return the table of an equation's symbols, as HTML that scrolls inside itself."""
+    """Table of an equation's symbols, as HTML that scrolls inside itself."""
     head = "".join(f"<th>{escape(word(title))}</th>" for title in ("Symbol", "Meaning", "Shape"))
     rows = "".join(
         f"<tr><td>{inline(f'${s.tex}$')}</td><td>{inline(word(s.meaning))}</td><td>{inline(shape(s))}</td></tr>\n"
@@ -133,7 +137,7 @@ def table(one: Equation) -> str:
 
 
 def inline(text: str) -> str:
-    """Return a text with ``$mathematics$`` and `` `code` `` as HTML."""
+    """Text with ``$mathematics$`` and `` `code` `` as HTML."""
     return "".join(
         {
             "math": f'<span class="math notranslate nohighlight">\\({escape(part)}\\)</span>',
@@ -144,7 +148,7 @@ def inline(text: str) -> str:
 
 
 def source(form: Any) -> str:
-    """Return the code of a form, and before it that of the functions of its module that it calls."""
+    """Code of a form, and before it that of the functions of its module that it calls."""
     names, codes = dict[str, None](), [form.__code__]
     while codes:  # those of a comprehension are in a code of its own
         code = codes.pop(0)
@@ -156,9 +160,10 @@ def source(form: Any) -> str:
 
 
 def messages() -> list[str]:
-    """Return everything that a translator of the book finds in the catalogue of this extension."""
-    meanings = (symbol.meaning for label in labels() for symbol in equation(label).symbols)
-    return list(dict.fromkeys((*WORDS, *meanings)))
+    """Everything that a translator of the book finds in the catalogue of this extension."""
+    equations = [equation(label) for label in labels()]
+    meanings = (symbol.meaning for one in equations for symbol in one.symbols)
+    return list(dict.fromkeys((*WORDS, *(one.library_name for one in equations), *meanings)))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The directive ``symbol-index``, which lists the symbols of all checked equations; part of ``checked_equations``.
+"""Directive ``symbol-index``, which lists the symbols of all checked equations; part of ``checked_equations``.
 
 What both add to the pages passes through :func:`words.word`, and so through a message catalogue.
 """
@@ -34,7 +34,7 @@ GREEK = {
 
 
 class SymbolIndex(SphinxDirective):
-    """``symbol-index``: a table of the symbols of all checked equations, and where each occurs."""
+    """Table of the symbols of all checked equations, and where each occurs."""
 
     def run(self) -> list[nodes.Node]:
         """Return the table."""
@@ -45,7 +45,7 @@ class SymbolIndex(SphinxDirective):
 
 
 def symbols() -> dict[Symbol, list[str]]:
-    """Return every symbol of the book with the labels of its equations, in the order of the alphabet."""
+    """Every symbol of the book with the labels of its equations, in the order of the alphabet."""
     where: dict[Symbol, list[str]] = {}
     for label in labels():
         for symbol in equation(label).symbols:
@@ -54,7 +54,7 @@ def symbols() -> dict[Symbol, list[str]]:
 
 
 def sorting(tex: str) -> tuple[bool, str, str]:
-    """Return by what a symbol is sorted: its first letter, Greek ones by their name after the Latin ones."""
+    """Sort key of a symbol: its first letter, Greek ones by their name after the Latin ones."""
     letters = re.sub(r"\\(?:mathrm|mathcal|mathbb|operatorname|text|hat|tilde|bar)\b|[\\{}()|,; ]", "", tex)
     name = re.match(r"[A-Za-z]+", letters)
     greek = re.match(r"\\(?:hat|tilde|bar)?\{?\\?([a-z]{2,})", tex)
@@ -63,7 +63,7 @@ def sorting(tex: str) -> tuple[bool, str, str]:
 
 
 def symbol_table(found: dict[Symbol, list[str]]) -> nodes.Node:
-    """Return the index of symbols as a table whose last column leads to the equations."""
+    """Index of symbols as a table whose last column leads to the equations."""
     head = [[nodes.Text(word(title))] for title in ("Symbol", "Meaning", "Shape", "Equations")]
     body = [
         [as_nodes(f"${s.tex}$"), as_nodes(word(s.meaning)), as_nodes(shape(s)), references(where)]
@@ -77,18 +77,18 @@ def symbol_table(found: dict[Symbol, list[str]]) -> nodes.Node:
 
 
 def row(cells: list[list[nodes.Node]]) -> nodes.row:
-    """Return a row of a table, each cell a paragraph."""
+    """Row of a table, each cell a paragraph."""
     return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", *cell)) for cell in cells))
 
 
 def as_nodes(text: str) -> list[nodes.Node]:
-    """Return a text with ``$mathematics$`` and `` `code` `` as nodes."""
+    """Text with ``$mathematics$`` and `` `code` `` as nodes."""
     kinds = {"math": nodes.math, "code": nodes.literal}
     return [kinds[kind](part, part) if kind in kinds else nodes.Text(part) for kind, part in parts(text)]
 
 
 def references(where: list[str]) -> list[nodes.Node]:
-    """Return references to equations by their labels."""
+    """References to equations by their labels."""
     found: list[nodes.Node] = []
     for label in where:
         options = {"refdomain": "math", "reftype": "eq", "reftarget": label, "refexplicit": False, "refwarn": False}
@@ -97,12 +97,12 @@ def references(where: list[str]) -> list[nodes.Node]:
 
 
 def shape(symbol: Symbol) -> str:
-    """Return a symbol's shape as text with mathematics; nothing for one number, and for what has no shape."""
+    """Shape of a symbol as text with mathematics; empty for one number, and for what has no shape."""
     return f"${symbol.shape}$" if symbol.shape else ""
 
 
 def parts(text: str) -> list[tuple[str, str]]:
-    """Cut a text into plain, math and code: pairs of kind and content."""
+    """Parts of a text, plain, math and code: pairs of kind and content."""
     found, end = [], 0
     for match in INLINE.finditer(text):
         found += [("text", text[end : match.start()]), (str(match.lastgroup), match[match.lastgroup or 0])]

@@ -1,13 +1,14 @@
-"""What checks the book: for each chapter the equations that it numbers and the exercises that it sets.
+"""Checks of the book: for each chapter the equations that it numbers and the exercises that it sets.
 
 ``equation("eq-attention-softmax").check()`` draws random inputs and computes the formula as it is written on the page,
-as ``companion`` computes it, and as PyTorch does; ``exercise("causal-mask").check(mine)`` runs an attempt beside the
-reference. Each chapter has a folder here, by its name, with ``equations.py`` (``EQUATIONS``) and ``exercises.py``
-(``EXERCISES``). Index of all symbols: book/appendix/notation. Chapter: ``book/background/rise.ipynb``.
+by the line of ``companion`` that has it, where there is one, and by PyTorch; ``exercise("causal-mask").check(mine)``
+runs an attempt beside the reference. Each chapter has a folder here, by its name, with ``equations.py``
+(``EQUATIONS``) and ``exercises.py`` (``EXERCISES``). Index of all symbols: book/appendix/notation.
+Chapter: ``book/background/rise.ipynb``.
 """
 
 import difflib
-from functools import cache
+from collections.abc import Iterator
 from importlib import import_module
 
 from companion.lessons.equation_check import Checked, Equation, Symbol
@@ -55,56 +56,69 @@ CHAPTERS = (  # in the order of the contents
 )
 
 
-@cache
-def _equations() -> dict[str, Equation]:
-    found: dict[str, Equation] = {}
+def _equations() -> Iterator[Equation]:
+    """All checked equations; the catalogue of a chapter is imported when it is reached."""
     for chapter in CHAPTERS:
-        for one in import_module(f"{__name__}.{chapter}.equations").EQUATIONS:
-            if one.label in found:
-                raise ValueError(f"two equations are labelled {one.label!r}; the second is in {chapter}")
-            found[one.label] = one
-    return found
+        yield from import_module(f"{__name__}.{chapter}.equations").EQUATIONS
 
 
-@cache
-def _exercises() -> dict[str, Exercise]:
-    found: dict[str, Exercise] = {}
+def _exercises() -> Iterator[Exercise]:
+    """All exercises; the catalogue of a chapter is imported when it is reached."""
     for chapter in CHAPTERS:
-        for one in import_module(f"{__name__}.{chapter}.exercises").EXERCISES:
-            if one.name in found:
-                raise ValueError(f"two exercises are named {one.name!r}; the second is in {chapter}")
-            found[one.name] = one
-    return found
+        yield from import_module(f"{__name__}.{chapter}.exercises").EXERCISES
 
 
 def labels() -> list[str]:
-    """Labels of all checked equations, in the order of the chapters."""
-    return list(_equations())
+    """Labels of all checked equations, in the order of the chapters.
+
+    >>> labels()[:2]
+    ['eq-rise-flops', 'eq-rise-forward']
+    """
+    return [one.label for one in _equations()]
 
 
 def equation(label: str) -> Equation:
-    """The checked equation of this label, for example ``eq-attention-softmax``.
+    """Checked equation of this label.
+
+    >>> equation("eq-attention-softmax").check()
+    eq-attention-softmax: by hand, companion and PyTorch agree on 5 random inputs; largest difference ...
+
+    Args:
+        label: label of the equation in its notebook.
 
     Raises:
         ValueError: when there is none, with the labels that are spelt nearly so.
     """
-    if label in _equations():
-        return _equations()[label]
-    near = difflib.get_close_matches(label, _equations(), n=5, cutoff=0.4) or labels()[:5]
+    for one in _equations():
+        if one.label == label:
+            return one
+    near = difflib.get_close_matches(label, labels(), n=5, cutoff=0.4) or labels()[:5]
     raise ValueError(f"there is no equation {label!r}; did you mean {', '.join(near)}? `labels()` lists all")
 
 
 def names() -> list[str]:
-    """Names of all exercises, in the order of the chapters."""
-    return list(_exercises())
+    """Names of all exercises, in the order of the chapters.
+
+    >>> names()[:2]
+    ['training-flops', 'attention-share']
+    """
+    return [one.name for one in _exercises()]
 
 
 def exercise(name: str) -> Exercise:
-    """The exercise of this name, for example ``causal-mask``.
+    """Exercise of this name.
+
+    >>> import torch
+    >>> exercise("causal-mask").check(lambda n: torch.ones(n, n, dtype=torch.bool).triu())
+    ✗ Yours lets a position see what comes after it. Rows are queries, columns are keys.
+
+    Args:
+        name: name by which a chapter asks for it.
 
     Raises:
         ValueError: when there is none of that name.
     """
-    if name not in _exercises():
-        raise ValueError(f"there is no exercise {name!r}; choose from {', '.join(_exercises())}")
-    return _exercises()[name]
+    for one in _exercises():
+        if one.name == name:
+            return one
+    raise ValueError(f"there is no exercise {name!r}; choose from {', '.join(names())}")

@@ -1,53 +1,58 @@
-"""Parts that the hand forms of larger equations are made of: plain arithmetic, nothing of PyTorch's or our layers.
+"""Layers in plain arithmetic, parts of the larger formulas by hand: nothing of PyTorch's or companion's layers.
 
 Each is checked by an equation of its own; see :mod:`companion.lessons.attention.equations` and
 :mod:`companion.lessons.transformer.equations`. Chapter: ``book/concepts/language_model.ipynb``.
 """
 
 import math
-from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from companion.nn.attention import MultiHeadAttention
+from companion.nn.feed_forward import FeedForward
+from companion.nn.norms import RMSNorm
 
 
 def softmax(scores: Tensor) -> Tensor:
-    """Make each row of scores (…, n) shares that sum to 1: ``exp s_j / sum_l exp s_l``."""
+    """Softmax of each row of scores (…, n): ``exp s_j / sum_l exp s_l``."""
     powers = scores.exp()
     return powers / powers.sum(-1, keepdim=True)
 
 
-def layer_norm(x: Tensor, norm: Any) -> Tensor:
-    """Normalise each row (n, d): take its mean away, divide by its deviation, scale and shift."""
+def layer_norm(x: Tensor, norm: nn.LayerNorm) -> Tensor:
+    """Layer norm of each row (n, d): ``scale * (x - mean) / sqrt(variance + eps) + shift``."""
     mean = x.sum(-1, keepdim=True) / x.size(-1)
     variance = ((x - mean) ** 2).sum(-1, keepdim=True) / x.size(-1)
-    return norm.weight * (x - mean) / (variance + norm.eps) ** 0.5 + norm.bias
+    normed: Tensor = (x - mean) / (variance + norm.eps) ** 0.5
+    return norm.weight * normed + norm.bias
 
 
-def rms_norm(x: Tensor, norm: Any) -> Tensor:
-    """Divide each row (n, d) by its root mean square, and scale."""
-    return norm.weight * x / ((x**2).sum(-1, keepdim=True) / x.size(-1) + norm.eps) ** 0.5
+def rms_norm(x: Tensor, norm: RMSNorm) -> Tensor:
+    """RMS norm of each row (n, d): ``scale * x / sqrt(mean square + eps)``."""
+    root: Tensor = ((x**2).sum(-1, keepdim=True) / x.size(-1) + norm.eps) ** 0.5
+    return norm.weight * x / root
 
 
-def linear(x: Tensor, linear: Any) -> Tensor:
-    """Multiply by a layer's matrix, and add its vector where it has one: ``x W + b``."""
-    product = x @ linear.weight.T
-    return product if linear.bias is None else product + linear.bias
+def linear(x: Tensor, layer: nn.Linear) -> Tensor:
+    """Linear map of each row: ``x W + b``, without ``b`` where the layer has no bias."""
+    product = x @ layer.weight.T
+    return product if layer.bias is None else product + layer.bias
 
 
-def relu_ffn(x: Tensor, layer: Any) -> Tensor:
-    """Widen each row, set what is negative to 0, narrow again: ``max(0, x W_1 + b_1) W_2 + b_2``."""
+def relu_ffn(x: Tensor, layer: FeedForward) -> Tensor:
+    """Feed-forward network with ReLU: ``max(0, x W_1 + b_1) W_2 + b_2``."""
     wide = linear(x, layer.expand)
     return linear(wide * (wide > 0), layer.contract)
 
 
 def gelu(x: Tensor) -> Tensor:
-    """Bend by the GELU of GPT-2, ``x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))``."""
+    """GELU in GPT-2's form with tanh: ``x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))``."""
     return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
-def multi_head_attention(x: Tensor, memory: Tensor, layer: Any, causal: bool = False) -> Tensor:
-    """Let each row of ``x`` (n, d) read the rows of ``memory`` (m, d), head by head; mix the heads."""
+def multi_head_attention(x: Tensor, memory: Tensor, layer: MultiHeadAttention, causal: bool = False) -> Tensor:
+    """Multi-head attention of queries from ``x`` (n, d) over keys and values from ``memory`` (m, d), head by head."""
     query, key, value = linear(x, layer.query), linear(memory, layer.key), linear(memory, layer.value)
     width = query.size(-1) // layer.n_heads
     heads = []

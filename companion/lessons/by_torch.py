@@ -1,17 +1,23 @@
-"""Parts that the PyTorch forms of larger equations are made of: PyTorch's functions, fed with our weights.
+"""PyTorch's functions with companion's weights: parts of the larger formulas by PyTorch.
 
 Chapter: ``book/concepts/attention.ipynb``.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributions import Categorical
+
+from companion.nn.attention import MultiHeadAttention
+from companion.nn.feed_forward import FeedForward
+from companion.nn.norms import RMSNorm
 
 
-def multi_head_attention(x: Tensor, memory: Tensor, layer: Any, causal: bool = False) -> Tensor:
-    """Let ``x`` (n, d) read ``memory`` (m, d) through PyTorch's multi-head attention."""
+def multi_head_attention(x: Tensor, memory: Tensor, layer: MultiHeadAttention, causal: bool = False) -> Tensor:
+    """Multi-head attention of queries from ``x`` (n, d) over keys and values from ``memory`` (m, d)."""
     inputs = (layer.query, layer.key, layer.value)
     weight = torch.cat([part.weight for part in inputs])
     bias = None if layer.query.bias is None else torch.cat([part.bias for part in inputs])
@@ -26,21 +32,51 @@ def multi_head_attention(x: Tensor, memory: Tensor, layer: Any, causal: bool = F
     return output[:, 0]
 
 
-def layer_norm(x: Tensor, layer: Any) -> Tensor:
-    """Normalise by PyTorch's layer norm."""
+def layer_norm(x: Tensor, layer: nn.LayerNorm) -> Tensor:
+    """Layer norm of each row (n, d)."""
     return F.layer_norm(x, (x.size(-1),), layer.weight, layer.bias, layer.eps)
 
 
-def rms_norm(x: Tensor, layer: Any) -> Tensor:
-    """Normalise by PyTorch's RMS norm."""
+def rms_norm(x: Tensor, layer: RMSNorm) -> Tensor:
+    """RMS norm of each row (n, d)."""
     return F.rms_norm(x, (x.size(-1),), layer.weight, layer.eps)
 
 
-def linear(x: Tensor, layer: Any) -> Tensor:
-    """Map by PyTorch's linear function."""
+def linear(x: Tensor, layer: nn.Linear) -> Tensor:
+    """Linear map of each row."""
     return F.linear(x, layer.weight, layer.bias)
 
 
-def relu_ffn(x: Tensor, layer: Any) -> Tensor:
-    """Widen, rectify and narrow by PyTorch's functions."""
+def relu_ffn(x: Tensor, layer: FeedForward) -> Tensor:
+    """Feed-forward network with ReLU."""
     return linear(F.relu(linear(x, layer.expand)), layer.contract)
+
+
+def log_prob(logits: Tensor, tokens: Tensor) -> Tensor:
+    """Log-probability of tokens (…) under logits (…, vocab), by PyTorch's categorical distribution."""
+    result: Tensor = Categorical(logits=logits).log_prob(tokens)  # type: ignore[no-untyped-call]  # torch lacks the type
+    return result
+
+
+def entropy(probabilities: Tensor) -> Tensor:
+    """Entropy of distributions (…, outcomes) in nats, by PyTorch's categorical distribution."""
+    result: Tensor = Categorical(probabilities).entropy()  # type: ignore[no-untyped-call]  # torch lacks the type
+    return result
+
+
+def jacobian(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Jacobian of a function at x, by reverse-mode automatic differentiation."""
+    result: Tensor = torch.func.jacrev(function)(x)
+    return result
+
+
+def gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Gradient of a scalar function at x, by automatic differentiation."""
+    result: Tensor = torch.func.grad(function)(x)
+    return result
+
+
+def pullback(function: Callable[[Tensor], Tensor], x: Tensor, g: Tensor) -> Tensor:
+    """Gradient at x of a loss whose gradient with respect to the function's value is g (vector-Jacobian product)."""
+    result: Tensor = torch.func.vjp(function, x)[1](g)[0]
+    return result

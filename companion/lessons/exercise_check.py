@@ -1,4 +1,4 @@
-"""How an attempt is judged: against the reference first, then against each typical mistake.
+"""Check of an attempt at an exercise: against the reference first, then against each typical mistake.
 
 Chapter: ``book/background/rise.ipynb``.
 """
@@ -19,19 +19,29 @@ LONGEST = 300  # characters of a value that are shown
 
 @dataclass(frozen=True)
 class Feedback:
-    """The answer to an attempt; shown as its message."""
+    """Answer to an attempt, shown as its message.
+
+    Attributes:
+        passed: whether the attempt agrees with the reference.
+        message: what is right, or what is wrong and where.
+    """
 
     passed: bool
     message: str
 
     def __repr__(self) -> str:
-        """Return the message after a mark that says whether the attempt passed."""
+        """Return ✓ or ✗, and the message."""
         return ("✓ " if self.passed else "✗ ") + self.message
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong solution that many write, and the hint that names it."""
+    """A typical wrong solution, and the hint that names what is wrong.
+
+    Attributes:
+        attempt: the wrong solution.
+        hint: what is wrong with it, as a sentence.
+    """
 
     attempt: Callable[..., Any]
     hint: str
@@ -39,14 +49,18 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Exercise:
-    """A function to write.
+    """A function to write, with a reference solution, test cases and typical mistakes.
+
+    >>> from companion.lessons import exercise
+    >>> exercise("cache-cost").check(lambda prompt, new: (new * prompt, prompt + new - 1))
+    ✗ Without a cache the text grows: the second run computes prompt + 1 positions, not prompt again.
 
     Attributes:
-        name: by which a chapter asks for it.
+        name: name by which a chapter asks for it.
         task: what the function takes and returns, in one sentence.
         reference: a right solution.
-        cases: makes the arguments of each call, the same each time.
-        mistakes: wrong solutions; each must differ from the reference on at least one case.
+        cases: function that returns the arguments of each call, the same each time.
+        mistakes: wrong solutions; each differs from the reference on at least one case.
     """
 
     name: str
@@ -56,7 +70,11 @@ class Exercise:
     mistakes: tuple[Mistake, ...]
 
     def check(self, attempt: Callable[..., Any]) -> Feedback:
-        """Run the attempt on every case, for ``TIME_LIMIT`` seconds at most, and say what is right or wrong with it."""
+        """Feedback on an attempt, which runs on every case for ``TIME_LIMIT`` seconds at most.
+
+        Args:
+            attempt: the learner's function. Whatever it raises, prints or never ends is part of the feedback.
+        """
         if not callable(attempt):
             return Feedback(False, f"check() wants a function; it got {type(attempt).__name__}.")
         outcome = run(attempt, self.cases(), TIME_LIMIT)
@@ -85,7 +103,7 @@ class Exercise:
 
 
 def shown(value: Any, how: Callable[[Any], str] = repr) -> str:
-    """Return a value as text, shortened; one that cannot be shown by what it is."""
+    """Value as text, shortened; a value whose own text fails is shown as its type."""
     try:
         text = how(value)
     except Exception:  # a representation of the learner's own
@@ -97,7 +115,7 @@ def _same(ours: Any, theirs: Any) -> bool:
     if isinstance(theirs, Tensor):
         if not isinstance(ours, Tensor) or ours.shape != theirs.shape:
             return False
-        if theirs.dtype == torch.bool or ours.dtype == torch.bool:
+        if torch.bool in (theirs.dtype, ours.dtype):
             return ours.dtype == theirs.dtype and torch.equal(ours.cpu(), theirs)
         if ours.is_complex():  # no reference is; a cast would drop half of it
             return False

@@ -1,4 +1,4 @@
-"""A function that somebody else wrote is run so that nothing it does ends the notebook: errors, exits, endless loops.
+"""Run of somebody else's function in which nothing that it does ends the notebook: errors, exits, endless loops.
 
 Chapter: ``book/background/rise.ipynb``.
 """
@@ -17,17 +17,17 @@ ENDING = 1.0  # seconds that an interrupted function has to end
 
 
 class OutOfTime(BaseException):
-    """Raised inside a function whose time is over; no ``except Exception`` of its own catches it."""
+    """Time is over: raised inside the function; no ``except Exception`` of its own catches it."""
 
 
 @dataclass
 class Run:
-    """What came of a function's calls.
+    """Outcome of a function's calls.
 
     Attributes:
-        results: what it returned, one a call, up to the first call that failed.
-        error: what that call raised.
-        timed_out: whether that call was stopped.
+        results: values returned, one per call, up to the first call that failed.
+        error: exception that this call raised.
+        timed_out: whether this call was stopped.
         printed: whether anything was printed.
     """
 
@@ -38,10 +38,18 @@ class Run:
 
 
 def run(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], seconds: float) -> Run:
-    """Call a function with copies of each call's arguments, in a thread of its own, for no longer than ``seconds``.
+    """Outcome of calling a function with copies of the arguments, in a thread of its own, within ``seconds``.
 
-    What it prints is shown as it comes. A function that runs on is interrupted where Python can interrupt it; one that
+    Its output is shown as it comes. A function that runs on is interrupted where Python can interrupt it; one that
     cannot be (it waits inside a library) is left behind in its thread, which ends with the process.
+
+    >>> run(lambda x: 1 / x, [(2,), (0,)], seconds=1)
+    Run(results=[0.5], error=ZeroDivisionError('division by zero'), timed_out=False, printed=False)
+
+    Args:
+        function: the function.
+        calls: arguments of each call.
+        seconds: time limit for all calls together.
     """
     outcome = Run()
 
@@ -78,7 +86,7 @@ def _interrupt(thread: threading.Thread) -> None:
 
 
 class _Watched(io.TextIOBase):
-    """A stream that passes everything on, and remembers that there was something."""
+    """Stream that passes everything on, and remembers whether there was anything but white space."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream

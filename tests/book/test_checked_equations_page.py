@@ -45,19 +45,33 @@ def test_a_meaning_is_cut_into_text_mathematics_and_code_and_escaped():
 
 
 def test_a_form_is_shown_with_the_functions_of_its_module_that_it_calls():
-    code = extension.source(equation("eq-attention-variance").ours)
-    assert code.index("def outcomes(") < code.index("def variance_ours(")
+    code = extension.source(equation("eq-attention-variance").library)
+    assert code.index("def outcomes(") < code.index("def variance_torch(")
     assert "_outcomes" not in code
 
 
 @pytest.mark.parametrize("label", labels())
 def test_the_fold_of_each_equation_is_whole(label: str):
     one = equation(label)
-    for form in (one.hand, one.ours, one.torch):
+    for form in one.forms.values():
         compile(extension.source(form), label, "exec")
     html = extension.table(one)
     assert html.count("<tr>") == len(one.symbols) + 1
     assert "$" not in html
+
+
+def compared(label: str) -> str:
+    """The forms of an equation as the line below it names them."""
+    *others, last = equation(label).forms
+    return f"{', '.join(others)} and {last}"
+
+
+@pytest.mark.parametrize("label", labels())
+def test_the_line_below_each_equation_names_the_forms_that_were_compared(label: str):
+    line = extension.summary({"difference": 0.0, "inputs": 5}, equation(label))
+    said = re.sub("</?code>", "", line)
+    assert said == f"Checked: {compared(label)} agree to 10⁻¹⁵ on 5 random inputs"
+    assert ("companion" in said) == (equation(label).companion is not None)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +90,7 @@ def test_the_index_has_each_symbol_once_with_all_its_equations():
 
 def test_a_translator_gets_every_word_that_is_added():
     messages = extension.messages()
-    assert extension.SUMMARY in messages
+    assert {extension.THREE, extension.TWO, "PyTorch", "numerical integration"} <= set(messages)
     assert len(messages) == len(set(messages))
     assert {symbol.meaning for label in labels() for symbol in equation(label).symbols} <= set(messages)
 
@@ -100,10 +114,25 @@ def test_a_small_book_has_the_fold_below_its_equation_in_html_only(tmp_path: Pat
     fold = html.index('<details class="checked-equation"')
     assert html.index('id="equation-eq-attention-softmax"') < fold < html.index("It ends.")
     assert "checked_equations.css" in html
-    assert "softmax_hand" not in (tmp_path / "html" / "searchindex.js").read_text()
+    assert "softmax_by_hand" not in (tmp_path / "html" / "searchindex.js").read_text()
     for builder in ("text", "gettext", "latex"):
         assert small_book(tmp_path, pages, builder) == ""
     assert "Checked" not in (tmp_path / "text" / "page.txt").read_text()
+
+
+@pytest.mark.slow
+def test_a_fold_shows_the_forms_that_were_compared_and_no_other(tmp_path: Path):
+    pages = {label: PAGE.replace("LABEL", label) for label in ("eq-attention-softmax", "eq-transformer-norm")}
+    assert small_book(tmp_path, pages) == ""
+    shown = []
+    for label in pages:
+        html = (tmp_path / "html" / f"{label}.html").read_text()
+        assert re.search(r"<summary>Checked: by hand(?:, <code>companion</code>)? and PyTorch agree", html)
+        shown.append(re.findall('<p class="checked-form">(?:<code>)?(.*?)(?:</code>)?</p>', html))
+    assert shown == [
+        ["By hand", "companion", "PyTorch", "In a notebook:"],
+        ["By hand", "PyTorch", "In a notebook:"],
+    ]
 
 
 @pytest.mark.slow
@@ -139,11 +168,12 @@ def test_a_check_without_an_equation_is_a_warning_that_names_it(tmp_path: Path):
 
 @pytest.mark.slow
 def test_a_check_that_disagrees_is_a_warning_that_says_by_how_much(tmp_path: Path, monkeypatch):
-    wrong = Equation("eq-wrong", (Symbol("x", "it"),), lambda g: {}, lambda: 1.0, lambda: 1.0, lambda: 1.5)
-    monkeypatch.setattr("companion.lessons._all", lambda: {"eq-wrong": wrong})
+    symbols = (Symbol("x", "it"),)
+    wrong = Equation(label="eq-wrong", symbols=symbols, draw=lambda g: {}, by_hand=lambda: 1.0, library=lambda: 1.5)
+    monkeypatch.setattr("companion.lessons._equations", lambda: iter([wrong]))
     warnings = small_book(tmp_path, {"page": PAGE.replace("LABEL", "eq-wrong")})
     assert "the equation eq-wrong is not as its check computes it" in warnings
-    assert "DISAGREE on 5 random inputs; largest difference 5.0e-01" in warnings
+    assert "by hand and PyTorch DISAGREE on 5 random inputs; largest difference 5.0e-01" in warnings
 
 
 @pytest.mark.slow
@@ -204,12 +234,11 @@ def labels_of(root: Path, chapter: str) -> list[str]:
 def test_below_each_numbered_equation_of_the_book_stands_that_it_was_checked(root: Path, built_book: Path):
     for chapter in chapters(root):
         folds = Folds(built_book / f"{chapter}.html")
-        expected = [f"equation-{label.replace('_', '-')}" for label in labels_of(root, chapter)]
-        assert folds.below == expected, chapter
-        for said in folds.summaries:
-            assert re.fullmatch(
-                r"Checked: by hand, companion and [\w ]+ agree to 10⁻[¹²³⁴⁵⁶⁷⁸⁹⁰]+ on 5 random inputs", said
-            ), (chapter, said)
+        there = labels_of(root, chapter)
+        assert folds.below == [f"equation-{label.replace('_', '-')}" for label in there], chapter
+        for label, said in zip(there, folds.summaries, strict=True):
+            line = rf"Checked: {compared(label)} agree to 10⁻[¹²³⁴⁵⁶⁷⁸⁹⁰]+ on 5 random inputs"
+            assert re.fullmatch(line, said), (label, said)
 
 
 @pytest.mark.book

@@ -1,4 +1,4 @@
-"""The equations of ``book/concepts/attention.ipynb`` about one head."""
+"""Equations of ``book/concepts/attention.ipynb``."""
 
 import math
 from itertools import product
@@ -12,49 +12,56 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from companion.lessons import by_hand, by_torch
 from companion.lessons.equation_check import Equation, Symbol
-from companion.lessons.random_inputs import between, normal, randomised, shares, whole
+from companion.lessons.random_inputs import between, normal, randomised, whole
 from companion.nn.attention import MultiHeadAttention, scaled_dot_product_attention
+from companion.nn.mixture_of_experts import active_parameters
 
-SHARE = Symbol("a_{ij}", "share of its reading that token $i$ gives to token $j$")
-SCORE = Symbol("s_{ij}", "score of the pair: how well $j$ fits what $i$ looks for")
-READ = Symbol("o_i", "what token $i$ has read", r"d_v")
+WEIGHT = Symbol("a_{ij}", "attention weight of token $i$ on token $j$")
+SCORE = Symbol("s_{ij}", "attention score: how well key $j$ matches query $i$")
+OUTPUT = Symbol("o_i", "attention output at token $i$: weighted average of the values", "d_v")
 QUERY = Symbol("q_i", "query of token $i$: what it looks for", "d_k")
 KEY = Symbol("k_j", "key of token $j$: what it can be found by", "d_k")
-VALUE = Symbol("v_j", "value of token $j$: what it hands over", "d_v")
-KEY_SIZE = Symbol("d_k", "length of a query and of a key")
+VALUE = Symbol("v_j", "value of token $j$: what is averaged", "d_v")
+KEY_SIZE = Symbol("d_k", "dimension of queries and keys")
 
 
-def _average_hand(a: Tensor, x: Tensor) -> Tensor:
+def _weighted(g: Generator) -> dict[str, Any]:
+    """Queries, keys and the attention weights that they give; vectors that are averaged."""
+    q, k = normal(g, 5, 4), normal(g, 5, 4)
+    s = q @ k.T / math.sqrt(q.size(1))
+    return {"q": q, "k": k, "s": s, "a": s.softmax(-1), "x": normal(g, 5, 3)}
+
+
+def _average_by_hand(a: Tensor, x: Tensor, **_: Tensor) -> Tensor:
     n = len(x)
     return torch.stack([sum((a[i, j] * x[j] for j in range(n)), torch.zeros(x.size(1))) for i in range(n)])
 
 
-def _average_ours(a: Tensor, x: Tensor) -> Tensor:
-    output, _ = scaled_dot_product_attention(torch.zeros_like(x), x, x, bias=a.log())
+def _average_companion(q: Tensor, k: Tensor, x: Tensor, **_: Tensor) -> Tensor:
+    output, _weights = scaled_dot_product_attention(q, k, x)
     return output
 
 
-def _average_torch(a: Tensor, x: Tensor) -> Tensor:
+def _average_torch(a: Tensor, x: Tensor, **_: Tensor) -> Tensor:
     return torch.einsum("ij,jc->ic", a, x)
 
 
-def _softmax_hand(s: Tensor) -> Tensor:
+def _softmax_by_hand(s: Tensor, **_: Tensor) -> Tensor:
     n = len(s)
     rows = [[math.exp(s[i, j]) / sum(math.exp(s[i, m]) for m in range(n)) for j in range(n)] for i in range(n)]
     return torch.tensor(rows)
 
 
-def _softmax_ours(s: Tensor) -> Tensor:
-    nothing = torch.zeros(len(s), 1)
-    _, weights = scaled_dot_product_attention(nothing, nothing, nothing, bias=s)
+def _softmax_companion(q: Tensor, k: Tensor, x: Tensor, **_: Tensor) -> Tensor:
+    _output, weights = scaled_dot_product_attention(q, k, x)  # of the scores s
     return weights
 
 
-def _softmax_torch(s: Tensor) -> Tensor:
+def _softmax_torch(s: Tensor, **_: Tensor) -> Tensor:
     return F.softmax(s, dim=-1)
 
 
-def _qkv_hand(x: Tensor, layer: MultiHeadAttention) -> tuple[Tensor, ...]:
+def _qkv_by_hand(x: Tensor, layer: MultiHeadAttention) -> tuple[Tensor, ...]:
     results = []
     for w in (layer.query.weight.T, layer.key.weight.T, layer.value.weight.T):  # each (d, d_k)
         rows = [[sum(float(x_i[a] * w[a, c]) for a in range(len(w))) for c in range(w.size(1))] for x_i in x]
@@ -62,15 +69,11 @@ def _qkv_hand(x: Tensor, layer: MultiHeadAttention) -> tuple[Tensor, ...]:
     return tuple(results)
 
 
-def _qkv_ours(x: Tensor, layer: MultiHeadAttention) -> tuple[Tensor, ...]:
-    return layer.query(x), layer.key(x), layer.value(x)
-
-
 def _qkv_torch(x: Tensor, layer: MultiHeadAttention) -> tuple[Tensor, ...]:
     return tuple(F.linear(x, part.weight) for part in (layer.query, layer.key, layer.value))
 
 
-def _position_hand(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def _position_by_hand(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     n, d_k = q.shape
     output = torch.zeros(n, v.size(1))
     for i in range(n):
@@ -80,7 +83,7 @@ def _position_hand(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return output
 
 
-def _position_ours(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def _position_companion(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     output, _ = scaled_dot_product_attention(q, k, v)
     return output
 
@@ -89,21 +92,20 @@ def _position_torch(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v)
 
 
-def _matrix_hand(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    powers = (q @ k.T / math.sqrt(q.size(1))).exp()
-    return powers / powers.sum(1, keepdim=True) @ v
+def _matrix_by_hand(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return by_hand.softmax(q @ k.T / math.sqrt(q.size(1))) @ v
 
 
-def _mask_hand(q: Tensor, k: Tensor, m: Tensor) -> Tensor:
+def _mask_by_hand(q: Tensor, k: Tensor, m: Tensor) -> Tensor:
     n, d_k = q.shape
-    shares = torch.zeros(n, n)
+    a = torch.zeros(n, n)
     for i in range(n):
         s = [float(q[i] @ k[j]) / math.sqrt(d_k) if m[i, j] else -math.inf for j in range(n)]
-        shares[i] = torch.tensor([math.exp(s[j]) / sum(map(math.exp, s)) for j in range(n)])
-    return shares
+        a[i] = torch.tensor([math.exp(s[j]) / sum(map(math.exp, s)) for j in range(n)])
+    return a
 
 
-def _mask_ours(q: Tensor, k: Tensor, m: Tensor) -> Tensor:
+def _mask_companion(q: Tensor, k: Tensor, m: Tensor) -> Tensor:
     _, weights = scaled_dot_product_attention(q, k, k, m)
     return weights
 
@@ -121,26 +123,27 @@ def _masked(generator: Generator) -> dict[str, Any]:
     return {"q": normal(generator, 5, 3), "k": normal(generator, 5, 3), "m": mask}
 
 
-WIDTH = Symbol("d", "width of the vectors that come in and go out")
-LENGTH = Symbol("n", "tokens in the text")
+WIDTH = Symbol("d", "width of inputs and outputs, `d_model`")
+LENGTH = Symbol("n", "number of tokens")
 
 
-def _permutation_hand(x: Tensor, order: Tensor, layer: MultiHeadAttention) -> Tensor:
+def _permutation_by_hand(x: Tensor, order: Tensor, layer: MultiHeadAttention) -> Tensor:
     p = torch.zeros(len(x), len(x))
     for i in range(len(x)):
         p[i, order[i]] = 1.0
     return by_hand.multi_head_attention(p @ x, p @ x, layer)  # the left side
 
 
-def _permutation_ours(x: Tensor, order: Tensor, layer: MultiHeadAttention) -> Tensor:
-    return layer(x[None])[0][order]  # the right side
+def _permutation_companion(x: Tensor, order: Tensor, layer: MultiHeadAttention) -> Tensor:
+    output: Tensor = layer(x[None])
+    return output[0, order]  # the right side
 
 
 def _permutation_torch(x: Tensor, order: Tensor, layer: MultiHeadAttention) -> Tensor:
     return F.one_hot(order, len(x)).double() @ by_torch.multi_head_attention(x, x, layer)
 
 
-def _heads_hand(x: Tensor, layer: MultiHeadAttention) -> Tensor:
+def _heads_by_hand(x: Tensor, layer: MultiHeadAttention) -> Tensor:
     d_k = x.size(1) // layer.n_heads
     heads = []
     for i in range(layer.n_heads):
@@ -151,7 +154,7 @@ def _heads_hand(x: Tensor, layer: MultiHeadAttention) -> Tensor:
     return torch.cat(heads, dim=1) @ layer.output.weight.T
 
 
-def _heads_ours(x: Tensor, layer: MultiHeadAttention) -> Tensor:
+def _heads_companion(x: Tensor, layer: MultiHeadAttention) -> Tensor:
     output: Tensor = layer(x[None])
     return output[0]
 
@@ -160,37 +163,37 @@ def _heads_torch(x: Tensor, layer: MultiHeadAttention) -> Tensor:
     return by_torch.multi_head_attention(x, x, layer)
 
 
-def _parameters_hand(d: int, h: int) -> int:
+def _parameters_by_hand(d: int, h: int) -> int:
     return 4 * d**2 + 4 * d
 
 
-def _parameters_ours(d: int, h: int) -> int:
-    return sum(p.numel() for p in MultiHeadAttention(d_model=d, n_heads=h).parameters())
+def _parameters_companion(d: int, h: int) -> int:
+    return active_parameters(MultiHeadAttention(d_model=d, n_heads=h))
 
 
 def _parameters_torch(d: int, h: int) -> int:
     return sum(p.numel() for p in nn.MultiheadAttention(d, h).parameters())
 
 
-def _flops_hand(n: int, d: int, h: int) -> int:
+def _flops_by_hand(n: int, d: int, h: int) -> int:
     return 8 * n * d**2 + 2 * n**2 * d + 2 * n**2 * d
 
 
-def _flops_ours(n: int, d: int, h: int) -> int:
+def _flops_companion(n: int, d: int, h: int) -> int:
     layer, step_by_step = MultiHeadAttention(d_model=d, n_heads=h), sdpa_kernel(SDPBackend.MATH)
     with step_by_step, FlopCounterMode(display=False) as counter:  # each product can be counted
         layer(torch.zeros(1, n, d))
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
 
 
 def _flops_torch(n: int, d: int, h: int) -> int:
     layer, x = nn.MultiheadAttention(d, h), torch.zeros(n, 1, d)
     with FlopCounterMode(display=False) as counter:
         layer(x, x, x)
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
 
 
-def _variance_hand(values: Tensor, chances: Tensor) -> tuple[float, float]:
+def _variance_by_hand(values: Tensor, chances: Tensor) -> tuple[float, float]:
     total = 0.0
     for c in range(values.size(1)):  # one component of q and the same of k
         mean = square = 0.0
@@ -202,21 +205,12 @@ def _variance_hand(values: Tensor, chances: Tensor) -> tuple[float, float]:
     return total, total / math.sqrt(values.size(1)) ** 2
 
 
-def _variance_ours(values: Tensor, chances: Tensor) -> tuple[Tensor, Tensor]:
-    (query, key), (p, r) = (_outcomes(x) for x in values), (_outcomes(x).prod(1) for x in chances)
-    key = torch.cat([key, torch.zeros_like(key[:1])])  # a key of score 0, to read the other scores off
-    _, weights = scaled_dot_product_attention(query, key, key)
-    scores = (weights[:, :-1] / weights[:, -1:]).log()  # q · k / sqrt(d_k)
-    chance = p[:, None] * r
-    variance = (chance * scores**2).sum() - (chance * scores).sum() ** 2
-    return variance * query.size(1), variance
-
-
 def _variance_torch(values: Tensor, chances: Tensor) -> tuple[Tensor, Tensor]:
     (query, key), (p, r) = (_outcomes(x) for x in values), (_outcomes(x).prod(1) for x in chances)
     scores, chance = (query @ key.T).flatten(), torch.outer(p, r).flatten()
     scaled = scores / math.sqrt(query.size(1))
-    return tuple(torch.cov(s, correction=0, aweights=chance) for s in (scores, scaled))  # type: ignore[return-value]
+    plain, divided = (torch.cov(s, correction=0, aweights=chance) for s in (scores, scaled))
+    return plain, divided
 
 
 def _outcomes(choices: Tensor) -> Tensor:
@@ -231,151 +225,145 @@ def _two_values(generator: Generator) -> dict[str, Any]:
     return {"values": torch.stack([odds, -1 / odds], dim=-1), "chances": chances}  # mean 0, variance 1
 
 
-def _jacobian_hand(s: Tensor) -> Tensor:
+def _jacobian_by_hand(s: Tensor) -> Tensor:
     n = len(s)
     a = [math.exp(s[j]) / sum(math.exp(s[m]) for m in range(n)) for j in range(n)]  # one row i
     return torch.tensor([[a[j] * ((1 if j == m else 0) - a[m]) for m in range(n)] for j in range(n)])
 
 
-def _jacobian_ours(s: Tensor) -> Tensor:
-    nothing = torch.zeros(1, 1), torch.zeros(len(s), 1), torch.zeros(len(s), 1)
-    derivative = torch.func.jacrev(lambda scores: scaled_dot_product_attention(*nothing, bias=scores[None])[1][0])
-    return derivative(s)
-
-
 def _jacobian_torch(s: Tensor) -> Tensor:
-    result: Tensor = torch.autograd.functional.jacobian(lambda scores: F.softmax(scores, dim=0), s)
-    return result
+    return by_torch.jacobian(lambda scores: F.softmax(scores, dim=0), s)
 
 
 EQUATIONS = (
     Equation(
-        "eq-attention-average",
-        (Symbol("o_i", "what token $i$ has read", "d"), SHARE, Symbol("x_j", "vector of token $j$", "d")),
-        lambda g: {"a": shares(g, 5, 5), "x": normal(g, 5, 3)},
-        _average_hand,
-        _average_ours,
-        _average_torch,
+        label="eq-attention-average",
+        symbols=(
+            Symbol("o_i", "attention output at token $i$: weighted average", "d"),
+            WEIGHT,
+            Symbol("x_j", "vector of token $j$", "d"),
+        ),
+        draw=_weighted,
+        by_hand=_average_by_hand,
+        companion=_average_companion,
+        library=_average_torch,
     ),
     Equation(
-        "eq-attention-softmax",
-        (SHARE, SCORE, Symbol("l", "runs over the tokens that can be read, 1 to $n$")),
-        lambda g: {"s": normal(g, 5, 5)},
-        _softmax_hand,
-        _softmax_ours,
-        _softmax_torch,
+        label="eq-attention-softmax",
+        symbols=(WEIGHT, SCORE, Symbol("l", "index of the tokens that can be attended to, 1 to $n$")),
+        draw=_weighted,
+        by_hand=_softmax_by_hand,
+        companion=_softmax_companion,
+        library=_softmax_torch,
     ),
     Equation(
-        "eq-attention-qkv",
-        (
+        label="eq-attention-qkv",
+        symbols=(
             Symbol("X", "vectors of all tokens, one a row", r"n \times d"),
             Symbol("Q, K", "queries and keys, one a row", r"n \times d_k"),
             Symbol("V", "values, one a row", r"n \times d_v"),
-            Symbol("W^Q, W^K", "matrices that make queries and keys; learned", r"d \times d_k"),
-            Symbol("W^V", "matrix that makes values; learned", r"d \times d_v"),
+            Symbol("W^Q, W^K", "query and key projections; learned", r"d \times d_k"),
+            Symbol("W^V", "value projection; learned", r"d \times d_v"),
         ),
-        lambda g: {"x": normal(g, 4, 6), "layer": randomised(MultiHeadAttention(6, 1, d_head=3, bias=False), g)},
-        _qkv_hand,
-        _qkv_ours,
-        _qkv_torch,
+        draw=lambda g: {"x": normal(g, 4, 6), "layer": randomised(MultiHeadAttention(6, 1, d_head=3, bias=False), g)},
+        by_hand=_qkv_by_hand,
+        library=_qkv_torch,
     ),
     Equation(
-        "eq-attention-position",
-        (SCORE, SHARE, READ, QUERY, KEY, VALUE, KEY_SIZE),
-        _three,
-        _position_hand,
-        _position_ours,
-        _position_torch,
+        label="eq-attention-position",
+        symbols=(SCORE, WEIGHT, OUTPUT, QUERY, KEY, VALUE, KEY_SIZE),
+        draw=_three,
+        by_hand=_position_by_hand,
+        companion=_position_companion,
+        library=_position_torch,
     ),
     Equation(
-        "eq-attention-matrix",
-        (
+        label="eq-attention-matrix",
+        symbols=(
             Symbol("Q, K", "queries and keys, one a row", r"n \times d_k"),
             Symbol("V", "values, one a row", r"n \times d_v"),
             KEY_SIZE,
         ),
-        _three,
-        _matrix_hand,
-        _position_ours,
-        _position_torch,
+        draw=_three,
+        by_hand=_matrix_by_hand,
+        companion=_position_companion,
+        library=_position_torch,
     ),
     Equation(
-        "eq-attention-mask",
-        (SCORE, QUERY, KEY, KEY_SIZE, Symbol("M_{ij}", "1 where $i$ may read $j$, else 0")),
-        _masked,
-        _mask_hand,
-        _mask_ours,
-        _mask_torch,
+        label="eq-attention-mask",
+        symbols=(SCORE, QUERY, KEY, KEY_SIZE, Symbol("M_{ij}", "mask: 1 where $i$ may attend to $j$, else 0")),
+        draw=_masked,
+        by_hand=_mask_by_hand,
+        companion=_mask_companion,
+        library=_mask_torch,
     ),
     Equation(
-        "eq-attention-permutation",
-        (
-            Symbol("P", "matrix that permutes rows: a single 1 in each row and column, else 0", r"n \times n"),
+        label="eq-attention-permutation",
+        symbols=(
+            Symbol("P", "permutation matrix: a single 1 in each row and column, else 0", r"n \times n"),
             Symbol("X", "vectors of all tokens, one a row", r"n \times d"),
         ),
-        lambda g: {
+        draw=lambda g: {
             "x": normal(g, 5, 6),
             "order": torch.randperm(5, generator=g),
             "layer": randomised(MultiHeadAttention(6, 2), g),
         },
-        _permutation_hand,
-        _permutation_ours,
-        _permutation_torch,
+        by_hand=_permutation_by_hand,
+        companion=_permutation_companion,
+        library=_permutation_torch,
     ),
     Equation(
-        "eq-attention-heads",
-        (
-            Symbol(r"\mathrm{head}_i", "what head $i$ has read, $i = 1, \\dots, h$", r"n \times d_v"),
+        label="eq-attention-heads",
+        symbols=(
+            Symbol(r"\mathrm{head}_i", "output of head $i$, $i = 1, \\dots, h$", r"n \times d_v"),
             Symbol("X", "vectors of all tokens, one a row", r"n \times d"),
-            Symbol("W_i^Q, W_i^K", "matrices that make the queries and keys of head $i$", r"d \times d_k"),
-            Symbol("W_i^V", "matrix that makes the values of head $i$", r"d \times d_v"),
-            Symbol("W^O", "matrix that mixes what the heads found", r"h d_v \times d"),
-            Symbol("h", "heads"),
+            Symbol("W_i^Q, W_i^K", "query and key projections of head $i$", r"d \times d_k"),
+            Symbol("W_i^V", "value projection of head $i$", r"d \times d_v"),
+            Symbol("W^O", "output projection: mixes the heads", r"h d_v \times d"),
+            Symbol("h", "number of heads"),
         ),
-        lambda g: {"x": normal(g, 4, 6), "layer": randomised(MultiHeadAttention(6, 3, bias=False), g)},
-        _heads_hand,
-        _heads_ours,
-        _heads_torch,
+        draw=lambda g: {"x": normal(g, 4, 6), "layer": randomised(MultiHeadAttention(6, 3, bias=False), g)},
+        by_hand=_heads_by_hand,
+        companion=_heads_companion,
+        library=_heads_torch,
     ),
     Equation(
-        "eq-attention-parameters",
-        (Symbol("N", "parameters of the layer"), WIDTH),
-        lambda g: {"d": 12 * whole(g, 1, 8), "h": whole(g, 1, 4)},
-        _parameters_hand,
-        _parameters_ours,
-        _parameters_torch,
+        label="eq-attention-parameters",
+        symbols=(Symbol("N", "number of parameters of the layer"), WIDTH),
+        draw=lambda g: {"d": 12 * whole(g, 1, 8), "h": whole(g, 1, 4)},
+        by_hand=_parameters_by_hand,
+        companion=_parameters_companion,
+        library=_parameters_torch,
     ),
     Equation(
-        "eq-attention-flops",
-        (Symbol("F", "operations: multiplications and additions"), LENGTH, WIDTH),
-        lambda g: {"n": whole(g, 1, 20), "d": 12 * whole(g, 1, 4), "h": whole(g, 1, 4)},
-        _flops_hand,
-        _flops_ours,
-        _flops_torch,
+        label="eq-attention-flops",
+        symbols=(Symbol("F", "FLOPs: multiplications and additions"), LENGTH, WIDTH),
+        draw=lambda g: {"n": whole(g, 1, 20), "d": 12 * whole(g, 1, 4), "h": whole(g, 1, 4)},
+        by_hand=_flops_by_hand,
+        companion=_flops_companion,
+        library=_flops_torch,
     ),
     Equation(
-        "eq-attention-variance",
-        (
-            Symbol(r"\operatorname{Var}", "variance over all that may be drawn"),
+        label="eq-attention-variance",
+        symbols=(
+            Symbol(r"\operatorname{Var}", "variance"),
             Symbol("q, k", "a query and a key, with independent components of mean 0 and variance 1", "d_k"),
             Symbol("q_c, k_c", "their components, $c = 1, \\dots, d_k$"),
-            Symbol("d_k", "length of a query and of a key"),
+            KEY_SIZE,
         ),
-        _two_values,
-        _variance_hand,
-        _variance_ours,
-        _variance_torch,
+        draw=_two_values,
+        by_hand=_variance_by_hand,
+        library=_variance_torch,
     ),
     Equation(
-        "eq-attention-jacobian",
-        (
-            Symbol("a_{ij}", "share of its reading that token $i$ gives to token $j$"),
-            Symbol("s_{il}", "score of the pair $i$, $l$"),
+        label="eq-attention-jacobian",
+        symbols=(
+            WEIGHT,
+            Symbol("s_{il}", "attention score of token $i$ for token $l$"),
             Symbol(r"\delta_{jl}", "1 if $j = l$, else 0"),
         ),
-        lambda g: {"s": normal(g, 5)},
-        _jacobian_hand,
-        _jacobian_ours,
-        _jacobian_torch,
+        draw=lambda g: {"s": normal(g, 5)},
+        by_hand=_jacobian_by_hand,
+        library=_jacobian_torch,
     ),
 )

@@ -6,13 +6,9 @@ import torch
 from torch import Tensor
 
 from companion.lessons.exercise_check import Exercise, Mistake
+from companion.lessons.random_inputs import seeded_tensors
 from companion.nn.attention import MultiHeadAttention, scaled_dot_product_attention
 from companion.nn.masks import causal_mask
-
-
-def _normal(*shapes: tuple[int, ...]) -> tuple[Tensor, ...]:
-    generator = torch.Generator().manual_seed(0)
-    return tuple(torch.randn(shape, generator=generator) for shape in shapes)
 
 
 def _scores(query: Tensor, key: Tensor) -> Tensor:
@@ -23,7 +19,7 @@ SCALED_SCORES = Exercise(
     name="scaled-scores",
     task="From query (n, d_k) and key (m, d_k), return the scaled scores (n, m).",
     reference=_scores,
-    cases=lambda: [_normal((n, d), (m, d)) for n, m, d in ((2, 3, 5), (4, 4, 16), (1, 6, 64))],
+    cases=lambda: [seeded_tensors((n, d), (m, d)) for n, m, d in ((2, 3, 5), (4, 4, 16), (1, 6, 64))],
     mistakes=(
         Mistake(
             lambda query, key: query @ key.T,
@@ -57,10 +53,14 @@ SOFTMAX_ROWS = Exercise(
     name="softmax-rows",
     task="From scores (…, n, m), return the attention weights (…, n, m), also when a score is as large as 1000.",
     reference=lambda scores: scores.softmax(-1),
-    cases=lambda: [_normal((3, 4)), _normal((2, 3, 5)), (torch.tensor([[1000.0, 999.0, 0.0], [0.0, 1.0, 2.0]]),)],
+    cases=lambda: [
+        seeded_tensors((3, 4)),
+        seeded_tensors((2, 3, 5)),
+        (torch.tensor([[1000.0, 999.0, 0.0], [0.0, 1.0, 2.0]]),),
+    ],
     mistakes=(
         Mistake(
-            lambda scores: _naive_softmax(scores),
+            _naive_softmax,
             "Right for small scores, but exp(1000) is infinite and inf / inf is no number. A softmax does not change "
             "when the same number is taken from all scores of a row: choose that number well.",
         ),
@@ -74,15 +74,15 @@ SOFTMAX_ROWS = Exercise(
         ),
         Mistake(
             lambda scores: scores / scores.sum(-1, keepdim=True),
-            "Your rows sum to 1, but a negative score gives a negative share. Make the scores positive first.",
+            "Your rows sum to 1, but a negative score gives a negative weight. Make the scores positive first.",
         ),
         Mistake(
             lambda scores: scores.sigmoid(),
-            "You judge each key alone, so a row can sum to anything. The keys of a row must share one unit.",
+            "You judge each key alone, so a row can sum to anything. The weights of a row must sum to 1.",
         ),
         Mistake(
             lambda scores: (scores - scores.amax(-1, keepdim=True)).exp(),
-            "All shares are positive, but the rows do not sum to 1 yet.",
+            "All weights are positive, but the rows do not sum to 1 yet.",
         ),
     ),
 )
@@ -134,9 +134,9 @@ def _masked_cases() -> list[tuple[Tensor, ...]]:
     padded = torch.tensor([[True, True, False], [True, False, False]])
     blind = torch.tensor([[True, False, True], [False, False, False]])  # the second query may read nothing
     return [
-        (*_normal((4, 8), (4, 8), (4, 2)), causal),
-        (*_normal((2, 4), (3, 4), (3, 4)), padded),
-        (*_normal((2, 6), (3, 6), (3, 1)), blind),
+        (*seeded_tensors((4, 8), (4, 8), (4, 2)), causal),
+        (*seeded_tensors((2, 4), (3, 4), (3, 4)), padded),
+        (*seeded_tensors((2, 6), (3, 6), (3, 1)), blind),
     ]
 
 
@@ -151,12 +151,12 @@ MASKED_ATTENTION = Exercise(
     mistakes=(
         Mistake(
             lambda query, key, value, mask: (_scores(query, key).softmax(-1) * mask) @ value,
-            "You strike keys out after the softmax. They have already taken their share, so the rows no longer sum "
+            "You strike keys out after the softmax. They have already got their weight, so the rows no longer sum "
             "to 1.",
         ),
         Mistake(
             lambda query, key, value, mask: (_scores(query, key) * mask).softmax(-1) @ value,
-            "You give a forbidden key the score 0, but exp(0) is 1: it still gets a share. Which score gets none?",
+            "You give a forbidden key the score 0, but exp(0) is 1: it still gets a weight. Which score gets none?",
         ),
         Mistake(
             lambda query, key, value, mask: _scores(query, key).masked_fill(mask, -math.inf).softmax(-1) @ value,
@@ -180,14 +180,14 @@ MASKED_ATTENTION = Exercise(
 
 
 def _split(x: Tensor, n_heads: int) -> Tensor:
-    return x.unflatten(-1, (n_heads, -1)).transpose(1, 2)
+    return x.view(*x.shape[:2], n_heads, -1).transpose(1, 2)
 
 
 SPLIT_HEADS = Exercise(
     name="split-heads",
     task="From x (batch, n, d) and n_heads, return (batch, n_heads, n, d / n_heads); head 0 has x's first columns.",
     reference=_split,
-    cases=lambda: [(*_normal((b, n, d)), h) for b, n, d, h in ((2, 3, 8, 2), (1, 4, 8, 4), (3, 5, 6, 3))],
+    cases=lambda: [(*seeded_tensors((b, n, d)), h) for b, n, d, h in ((2, 3, 8, 2), (1, 4, 8, 4), (3, 5, 6, 3))],
     mistakes=(
         Mistake(
             lambda x, n_heads: x.reshape(x.size(0), n_heads, x.size(1), -1),

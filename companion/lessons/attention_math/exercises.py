@@ -6,12 +6,8 @@ import torch
 from torch import Tensor
 
 from companion.lessons.exercise_check import Exercise, Mistake
+from companion.lessons.random_inputs import seeded_tensors
 from companion.nn.attention import scaled_dot_product_attention
-
-
-def _normal(*shapes: tuple[int, ...]) -> tuple[Tensor, ...]:
-    generator = torch.Generator().manual_seed(0)
-    return tuple(torch.randn(shape, generator=generator) for shape in shapes)
 
 
 def _variance(mu_q: float, sigma_q: float, mu_k: float, sigma_k: float) -> float:
@@ -57,11 +53,11 @@ def _back(a: Tensor, u: Tensor) -> Tensor:
 
 SOFTMAX_BACKWARD = Exercise(
     name="softmax-backward",
-    task="From shares a (n,) of one query and u (n,), the loss's derivatives by them, return those by the scores (n,).",
+    task="From attention weights a (n,) of one query and u (n,), the gradient by them, return that by the scores (n,).",
     reference=_back,
     cases=lambda: [
         (torch.tensor([0.6, 0.2, 0.2]), torch.tensor([5.0, 0.0, 5.0])),
-        *((a.softmax(0), u) for a, u in (_normal((4,), (4,)), _normal((7,), (7,)))),
+        *((a.softmax(0), u) for a, u in (seeded_tensors((4,), (4,)), seeded_tensors((7,), (7,)))),
     ],
     mistakes=(
         Mistake(
@@ -71,15 +67,15 @@ SOFTMAX_BACKWARD = Exercise(
         ),
         Mistake(
             lambda a, u: a * (1 - a) * u,
-            "This is the diagonal of the Jacobian alone. A score moves the other shares too.",
+            "This is the diagonal of the Jacobian alone. A score moves the other weights too.",
         ),
         Mistake(
             lambda a, u: a * (u - u.mean()),
-            "A mean must be taken away, but not the plain one: the softmax weighs by its shares.",
+            "A mean must be taken away, but not the plain one: the softmax weighs by its own weights.",
         ),
         Mistake(
             lambda a, u: u - (a * u).sum(),
-            "The right mean is gone from u. How much does a share move that is nearly 0?",
+            "The right mean is gone from u. How much does a weight move that is nearly 0?",
         ),
         Mistake(
             lambda a, u: -_back(a, u),
@@ -118,7 +114,7 @@ QUERY_GRADIENT = Exercise(
     ),
     reference=_query_gradient,
     cases=lambda: [
-        _normal((n, d), (m, d), (m, e), (n, e)) for n, m, d, e in ((1, 3, 4, 2), (3, 5, 4, 2), (4, 4, 6, 3))
+        seeded_tensors((n, d), (m, d), (m, e), (n, e)) for n, m, d, e in ((1, 3, 4, 2), (3, 5, 4, 2), (4, 4, 6, 3))
     ],
     mistakes=(
         Mistake(
@@ -142,7 +138,7 @@ QUERY_GRADIENT = Exercise(
 
 
 def _heads() -> list[tuple[Tensor, ...]]:
-    return [_normal((h, n, d_v), (h * d_v, d)) for h, n, d_v, d in ((2, 3, 2, 4), (4, 2, 3, 5), (3, 3, 3, 3))]
+    return [seeded_tensors((h, n, d_v), (h * d_v, d)) for h, n, d_v, d in ((2, 3, 2, 4), (4, 2, 3, 5), (3, 3, 3, 3))]
 
 
 def _mixed(heads: Tensor, w_o: Tensor) -> Tensor:

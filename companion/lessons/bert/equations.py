@@ -1,4 +1,4 @@
-"""The equations of ``book/algorithms/bert.ipynb``."""
+"""Equations of ``book/algorithms/bert.ipynb``."""
 
 import math
 from typing import Any
@@ -17,12 +17,12 @@ from companion.losses.sentences import Pretraining, pretraining_loss
 from companion.models.bert import Bert, BertConfig, BertForPreTraining
 
 CONFIG = BertConfig(vocab_size=9, context_length=8, n_layers=1, n_heads=2, d_model=4)
-PLACE = Symbol("t", "a place in the text")
-LOGITS = Symbol("z_0, z_1", "the two logits of `[CLS]`: it follows, it does not")
+POSITION = Symbol("t", "a position in the text")
+LOGITS = Symbol("z_0, z_1", "the two logits at `[CLS]`: the second part follows, it does not")
 
 
 def _hidden(g: Generator) -> dict[str, Any]:
-    """A text, the places that are chosen, what the model reads, and its logits."""
+    """A text, the masked positions, what the model reads, and its logits."""
     model, x = randomised(BertForPreTraining(CONFIG), g), tokens(g, 9, 6)
     chosen = torch.randperm(6, generator=g)[: whole(g, 1, 5)].sort().values
     read = x.clone()
@@ -47,7 +47,7 @@ def _batch(x: Tensor, chosen: Tensor, read: Tensor, types: Tensor) -> Pretrainin
     return Pretraining(read[None], targets[None], everything, types[None], torch.zeros(1).long())
 
 
-def _mlm_hand(x: Tensor, chosen: Tensor, z_tokens: Tensor, **_: Any) -> float:
+def _mlm_by_hand(x: Tensor, chosen: Tensor, z_tokens: Tensor, **_: Any) -> float:
     total = 0.0
     for t in chosen.tolist():
         p = math.exp(z_tokens[t, x[t]]) / sum(math.exp(z_w) for z_w in z_tokens[t])
@@ -55,15 +55,15 @@ def _mlm_hand(x: Tensor, chosen: Tensor, z_tokens: Tensor, **_: Any) -> float:
     return -total / len(chosen)
 
 
-def _mlm_ours(batch: Pretraining, model: Any, **_: Any) -> Tensor:
+def _mlm_companion(batch: Pretraining, model: Any, **_: Any) -> Tensor:
     return masked_loss(model, batch)
 
 
 def _mlm_torch(x: Tensor, chosen: Tensor, z_tokens: Tensor, **_: Any) -> Tensor:
-    return -torch.distributions.Categorical(logits=z_tokens[chosen]).log_prob(x[chosen]).mean()
+    return -by_torch.log_prob(z_tokens[chosen], x[chosen]).mean()
 
 
-def _embedding_hand(x: Tensor, s: Tensor, model: Any) -> Tensor:
+def _embedding_by_hand(x: Tensor, s: Tensor, model: Any) -> Tensor:
     e, p = model.token_embedding.weight, model.position_embedding.weight
     segment = model.segment_embedding.weight
     return torch.stack(
@@ -71,7 +71,7 @@ def _embedding_hand(x: Tensor, s: Tensor, model: Any) -> Tensor:
     )
 
 
-def _embedding_ours(x: Tensor, s: Tensor, model: Any) -> Tensor:
+def _embedding_companion(x: Tensor, s: Tensor, model: Any) -> Tensor:
     return entering(model.encoder, lambda: model(x[None], s[None]))[0]
 
 
@@ -82,7 +82,7 @@ def _embedding_torch(x: Tensor, s: Tensor, model: Any) -> Tensor:
     )
 
 
-def _nsp_hand(x: Tensor, chosen: Tensor, z_tokens: Tensor, z: Tensor, y: int, **_: Any) -> tuple[float, float]:
+def _nsp_by_hand(x: Tensor, chosen: Tensor, z_tokens: Tensor, z: Tensor, y: int, **_: Any) -> tuple[float, float]:
     nsp = -math.log(math.exp(z[y]) / (math.exp(z[0]) + math.exp(z[1])))
     mlm = 0.0
     for t in chosen.tolist():
@@ -90,7 +90,7 @@ def _nsp_hand(x: Tensor, chosen: Tensor, z_tokens: Tensor, z: Tensor, y: int, **
     return nsp, mlm + nsp
 
 
-def _nsp_ours(batch: Pretraining, y: int, model: Any, **_: Any) -> tuple[Tensor, Tensor]:
+def _nsp_companion(batch: Pretraining, y: int, model: Any, **_: Any) -> tuple[Tensor, Tensor]:
     both = pretraining_loss(model, batch._replace(labels=torch.tensor([y])))
     return both - masked_loss(model, batch), both
 
@@ -100,19 +100,10 @@ def _nsp_torch(x: Tensor, chosen: Tensor, z_tokens: Tensor, z: Tensor, y: int, *
     return nsp, nsp + F.cross_entropy(z_tokens[chosen], x[chosen])
 
 
-def _sigmoid_hand(z: Tensor) -> tuple[float, float, float]:
-    share = math.exp(z[0]) / (math.exp(z[0]) + math.exp(z[1]))
-    one = 1 / (1 + math.exp(-(z[0] - z[1])))
-    return share, one, one  # the last is the name of the one before
-
-
-def _sigmoid_ours(z: Tensor) -> tuple[Tensor, ...]:
-    everything = torch.ones(1, 1, 1, dtype=torch.bool)
-    follows = Pretraining(
-        torch.zeros(1, 1).long(), torch.zeros(1, 1).long(), everything, everything[0], torch.tensor([0])
-    )
-    loss = pretraining_loss(lambda *_: (torch.zeros(1, 1, 1), z[None]), follows)  # type: ignore[arg-type]
-    return (torch.exp(-loss),) * 3  # of a token that is certain, so only the pair counts
+def _sigmoid_by_hand(z: Tensor) -> tuple[float, float, float]:
+    softmax = math.exp(z[0]) / (math.exp(z[0]) + math.exp(z[1]))
+    sigmoid = 1 / (1 + math.exp(-(z[0] - z[1])))
+    return softmax, sigmoid, sigmoid  # the last is the name of the one before
 
 
 def _sigmoid_torch(z: Tensor) -> tuple[Tensor, ...]:
@@ -121,56 +112,55 @@ def _sigmoid_torch(z: Tensor) -> tuple[Tensor, ...]:
 
 EQUATIONS = (
     Equation(
-        "eq-bert-mlm",
-        (
+        label="eq-bert-mlm",
+        symbols=(
             Symbol(r"\mathcal{L}_{\mathrm{MLM}}", "loss of the masked language model, in nats"),
-            Symbol("M", "the set of chosen places; $|M|$ of them"),
-            PLACE,
+            Symbol("M", "set of masked positions; $|M|$ of them"),
+            POSITION,
             Symbol(r"p_\theta", r"the model's probability; $\theta$ are its parameters"),
-            Symbol("x_t", "the token that stood there"),
-            Symbol(r"\tilde{x}", "the text as the model reads it, chosen places spoiled", "n"),
+            Symbol("x_t", "original token at position $t$"),
+            Symbol(r"\tilde{x}", "corrupted text, which the model reads", "n"),
         ),
-        _hidden,
-        _mlm_hand,
-        _mlm_ours,
-        _mlm_torch,
+        draw=_hidden,
+        by_hand=_mlm_by_hand,
+        companion=_mlm_companion,
+        library=_mlm_torch,
     ),
     Equation(
-        "eq-bert-embedding",
-        (
-            Symbol("h^0_t", "where the stream begins at place $t$", "d"),
+        label="eq-bert-embedding",
+        symbols=(
+            Symbol("h^0_t", "input of the residual stream at position $t$", "d"),
             Symbol(r"\mathrm{LN}", "layer norm"),
-            Symbol("E", "embeddings of the tokens", r"V \times d"),
-            Symbol("P", "embeddings of the positions", r"n_{\max} \times d"),
-            Symbol("S", "embeddings of the segments", r"2 \times d"),
-            Symbol(r"\tilde{x}_t", "token that the model reads at place $t$"),
+            Symbol("E", "token embedding", r"V \times d"),
+            Symbol("P", "position embedding", r"n_{\max} \times d"),
+            Symbol("S", "segment embedding", r"2 \times d"),
+            Symbol(r"\tilde{x}_t", "token of the corrupted text at position $t$"),
             Symbol("s_t", "its segment, 0 or 1"),
         ),
-        lambda g: {"x": tokens(g, 9, 6), "s": tokens(g, 2, 6), "model": randomised(Bert(CONFIG), g)},
-        _embedding_hand,
-        _embedding_ours,
-        _embedding_torch,
+        draw=lambda g: {"x": tokens(g, 9, 6), "s": tokens(g, 2, 6), "model": randomised(Bert(CONFIG), g)},
+        by_hand=_embedding_by_hand,
+        companion=_embedding_companion,
+        library=_embedding_torch,
     ),
     Equation(
-        "eq-bert-nsp",
-        (
+        label="eq-bert-nsp",
+        symbols=(
             Symbol(r"\mathcal{L}_{\mathrm{NSP}}", "loss of next sentence prediction, in nats"),
             LOGITS,
             Symbol("y", "0 when the second part follows the first, 1 when not"),
             Symbol(r"\mathcal{L}_{\mathrm{MLM}}", "loss of the masked language model"),
-            Symbol(r"\mathcal{L}", "what BERT is trained on: their sum"),
+            Symbol(r"\mathcal{L}", "pre-training loss of BERT: their sum"),
         ),
-        _hidden,
-        _nsp_hand,
-        _nsp_ours,
-        _nsp_torch,
+        draw=_hidden,
+        by_hand=_nsp_by_hand,
+        companion=_nsp_companion,
+        library=_nsp_torch,
     ),
     Equation(
-        "eq-bert-sigmoid",
-        (LOGITS, Symbol(r"\sigma", "the logistic function")),
-        lambda g: {"z": normal(g, 2)},
-        _sigmoid_hand,
-        _sigmoid_ours,
-        _sigmoid_torch,
+        label="eq-bert-sigmoid",
+        symbols=(LOGITS, Symbol(r"\sigma", "logistic function (sigmoid)")),
+        draw=lambda g: {"z": normal(g, 2)},
+        by_hand=_sigmoid_by_hand,
+        library=_sigmoid_torch,
     ),
 )

@@ -78,27 +78,27 @@ def _mlm(logits: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
 MLM_LOSS = Exercise(
     name="mlm-loss",
     task=(
-        "From logits (batch, length, vocab) and targets (batch, length), -100 where nothing is asked, return the mean "
-        "negative log-likelihood over the places that are asked for."
+        "From logits (batch, length, vocab) and targets (batch, length), -100 where there is no target, return the "
+        "mean negative log-likelihood over the positions with a target."
     ),
     reference=_mlm,
     cases=_logits_and_targets,
     mistakes=(
         Mistake(
             lambda logits, targets: _mlm(logits, targets, "sum") / targets.numel(),
-            "You divide by all places. The mean is over those that are asked for.",
+            "You divide by all positions. The mean is over those with a target.",
         ),
         Mistake(
             lambda logits, targets: _mlm(logits, targets, "sum"),
-            "You add the losses up. Divide by the number of places that are asked for.",
+            "You add the losses up. Divide by the number of positions with a target.",
         ),
         Mistake(
             lambda logits, targets: _mlm(logits[:, :-1], targets[:, 1:]),
-            "You shift the targets, as a GPT does. A masked token is asked for at its own place.",
+            "You shift the targets, as a GPT does. A masked token is predicted at its own position.",
         ),
         Mistake(
             lambda logits, targets: _mlm(logits, targets.clamp(min=0)),
-            "You also ask for token 0 wherever nothing is asked. Leave those places out.",
+            "You also ask for token 0 where there is no target. Leave those positions out.",
         ),
     ),
 )
@@ -174,8 +174,8 @@ def _shares(share: float) -> tuple[float, float, float]:
 SHARES = Exercise(
     name="mask-shares",
     task=(
-        "From the `share` of tokens that is chosen, return three shares of all tokens: those that become [MASK], those "
-        "that become a random token, and those that the model reads as they were written."
+        "From the fraction `share` of tokens that is chosen, return three fractions of all tokens: those that become "
+        "[MASK], those that become a random token, and those that the model reads as they were written."
     ),
     reference=_shares,
     cases=lambda: [(0.15,), (0.4,), (1.0,)],
@@ -186,15 +186,15 @@ SHARES = Exercise(
         ),
         Mistake(
             lambda share: (0.8 * share, 0.1 * share, 0.1 * share),
-            "The third share is that of the chosen tokens that stay. Those that were not chosen stay too.",
+            "The third fraction is that of the chosen tokens that stay. Those that were not chosen stay too.",
         ),
         Mistake(
             lambda share: (0.8, 0.1, 0.1),
-            "Those are shares of the chosen tokens. You are asked for shares of all.",
+            "Those are fractions of the chosen tokens. You are asked for fractions of all.",
         ),
         Mistake(
             lambda share: (0.8 * share, 0.1 * share, 1 - share),
-            "Of the chosen tokens a tenth stay as they were written; add them to the third share.",
+            "Of the chosen tokens a tenth stay as they were written; add them to the third fraction.",
         ),
     ),
 )

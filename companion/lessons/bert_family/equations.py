@@ -1,21 +1,22 @@
-"""The equation of ``book/algorithms/bert_family.ipynb``."""
+"""Equations of ``book/algorithms/bert_family.ipynb``."""
 
 from torch import nn
 
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import whole
 from companion.models.bert import Bert, BertConfig
+from companion.nn.mixture_of_experts import active_parameters
 
 
-def _factorised_hand(v: int, e: int, d: int) -> tuple[int, int]:
+def _factorised_by_hand(v: int, e: int, d: int) -> tuple[int, int]:
     return v * d, v * e + (e * d + d)
 
 
-def _factorised_ours(v: int, e: int, d: int) -> tuple[int, int]:
-    sizes = {"vocab_size": v, "context_length": 2, "n_layers": 1, "n_heads": 1, "d_model": d}
-    bert, albert = Bert(BertConfig(**sizes)), Bert(BertConfig.albert(**sizes, d_embedding=e))  # type: ignore[arg-type]
-    narrow = (albert.token_embedding, albert.widen)
-    return bert.token_embedding.weight.numel(), sum(p.numel() for part in narrow for p in part.parameters())
+def _factorised_companion(v: int, e: int, d: int) -> tuple[int, int]:
+    bert = Bert(BertConfig(v, context_length=2, n_layers=1, n_heads=1, d_model=d))
+    albert = Bert(BertConfig.albert(vocab_size=v, context_length=2, n_layers=1, n_heads=1, d_model=d, d_embedding=e))
+    narrow = active_parameters(albert.token_embedding) + active_parameters(albert.widen)
+    return active_parameters(bert.token_embedding), narrow
 
 
 def _factorised_torch(v: int, e: int, d: int) -> tuple[int, int]:
@@ -25,15 +26,15 @@ def _factorised_torch(v: int, e: int, d: int) -> tuple[int, int]:
 
 EQUATIONS = (
     Equation(
-        "eq-bert-family-factorised",
-        (
-            Symbol("V", "tokens in the vocabulary"),
+        label="eq-bert-family-factorised",
+        symbols=(
+            Symbol("V", "vocabulary size"),
             Symbol("d", "width of the model, `d_model`"),
-            Symbol("E", "width of ALBERT's table, `d_embedding`"),
+            Symbol("E", "width of ALBERT's token embedding, `d_embedding`"),
         ),
-        lambda g: {"v": whole(g, 1, 50), "e": whole(g, 1, 8), "d": whole(g, 1, 16)},
-        _factorised_hand,
-        _factorised_ours,
-        _factorised_torch,
+        draw=lambda g: {"v": whole(g, 1, 50), "e": whole(g, 1, 8), "d": whole(g, 1, 16)},
+        by_hand=_factorised_by_hand,
+        companion=_factorised_companion,
+        library=_factorised_torch,
     ),
 )

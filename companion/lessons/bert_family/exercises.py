@@ -1,8 +1,7 @@
 """Exercises of ``book/algorithms/bert_family.ipynb``."""
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -11,17 +10,20 @@ from companion.lessons.exercise_check import Exercise, Mistake
 
 NEVER_ASKED = Exercise(
     name="never-asked",
-    task="From the share of words that a mask hides and the number of masks, return the share that none of them hides.",
+    task=(
+        "From the fraction of words that a mask hides and the number of masks, return the fraction that none of them "
+        "hides."
+    ),
     reference=lambda share, masks: (1 - share) ** masks,
     cases=lambda: [(0.15, 1), (0.15, 10), (0.4, 3)],
     mistakes=(
         Mistake(
             lambda share, masks: 1 - (1 - share) ** masks,
-            "That is the share that is hidden at least once. You are asked for the rest.",
+            "That is the fraction that is hidden at least once. You are asked for the rest.",
         ),
         Mistake(
             lambda share, masks: 1 - share * masks,
-            "The masks are drawn independently and overlap, so their shares do not add up.",
+            "The masks are drawn independently and overlap, so their fractions do not add up.",
         ),
         Mistake(
             lambda share, masks: 1 - share,
@@ -29,7 +31,7 @@ NEVER_ASKED = Exercise(
         ),
         Mistake(
             lambda share, masks: share**masks,
-            "That is the share that every single mask hides. Which words does none of them hide?",
+            "That is the fraction that every single mask hides. Which words does none of them hide?",
         ),
     ),
 )
@@ -188,8 +190,13 @@ ORDER_PAIR = Exercise(
 _LAYER = re.compile(r"blocks\.(\d+)\.")
 
 
-def _taken(names: Sequence[str], keep: Any, number: Any, dropped: tuple[str, ...] = ("segment", "pooler")) -> dict:
-    """Student's name -> teacher's; ``keep`` chooses layers, ``number`` gives them their new place."""
+def _taken(
+    names: Sequence[str],
+    keep: Callable[[int, int], bool],
+    number: Callable[[int], int],
+    dropped: tuple[str, ...] = ("segment", "pooler"),
+) -> dict[str, str]:
+    """Teacher's name of each of the student's; ``keep`` chooses layers, ``number`` gives their new numbers."""
     depth = 1 + max(int(found[1]) for name in names if (found := _LAYER.search(name)))
     pairs = {}
     for name in names:

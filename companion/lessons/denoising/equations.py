@@ -1,4 +1,4 @@
-"""The equations of ``book/algorithms/denoising.ipynb``."""
+"""Equations of ``book/algorithms/denoising.ipynb``."""
 
 import math
 from typing import Any
@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from companion.lessons import by_torch
 from companion.lessons.equation_check import Equation, Symbol
-from companion.lessons.random_inputs import between, normal, randomised, shares, tokens
+from companion.lessons.random_inputs import between, distribution, normal, randomised, tokens
 from companion.losses.contrastive import contrastive_loss
 from companion.losses.spans import sequence_loss, teacher_forcing
 from companion.models.bert import Bert, BertConfig
@@ -18,19 +19,19 @@ from companion.models.transformer import Transformer, TransformerConfig
 END = 1  # the end token, after the text
 
 
-def _spoiled(g: Generator) -> dict[str, Any]:
-    """A text, three ways to spoil it, how likely each is, and what the model gives for each."""
+def _corrupted(g: Generator) -> dict[str, Any]:
+    """A text, three corrupted versions, the probability of each, and the model's logits for each."""
     config = TransformerConfig(vocab_size=7, context_length=6, n_layers=1, n_heads=2, d_model=4)
     model, x = randomised(Transformer(config), g), torch.cat([tokens(g, 7, 3), torch.tensor([END])])
     noisy = [tokens(g, 7, length) for length in (3, 2, 4)]
     late = torch.cat([torch.tensor([config.start_id]), x[:-1]])
     z = [torch.stack([model(n[None], late[None, : t + 1])[0, -1] for t in range(4)]) for n in noisy]
-    return {"x": x, "q": shares(g, 3), "z": z, "noisy": noisy, "model": model}
+    return {"x": x, "q": distribution(g, 3), "z": z, "noisy": noisy, "model": model}
 
 
-def _loss_hand(x: Tensor, q: Tensor, z: list[Tensor], noisy: list[Tensor], model: Any) -> float:
+def _loss_by_hand(x: Tensor, q: Tensor, z: list[Tensor], noisy: list[Tensor], model: Any) -> float:
     expected = 0.0
-    for chance, logits in zip(q, z, strict=True):  # one spoiled text after the other
+    for chance, logits in zip(q, z, strict=True):  # one corrupted text after the other
         total = 0.0
         for t in range(len(x)):  # n tokens and the end
             total += math.log(math.exp(logits[t, x[t]]) / sum(math.exp(score) for score in logits[t]))
@@ -38,7 +39,7 @@ def _loss_hand(x: Tensor, q: Tensor, z: list[Tensor], noisy: list[Tensor], model
     return expected
 
 
-def _loss_ours(x: Tensor, q: Tensor, z: list[Tensor], noisy: list[Tensor], model: Any) -> Tensor:
+def _loss_companion(x: Tensor, q: Tensor, z: list[Tensor], noisy: list[Tensor], model: Any) -> Tensor:
     start = model.config.start_id
     masks = [torch.ones(1, len(text), dtype=torch.bool) for text in noisy]
     batches = [teacher_forcing(text[None], mask, x[None], start) for text, mask in zip(noisy, masks, strict=True)]
@@ -46,7 +47,7 @@ def _loss_ours(x: Tensor, q: Tensor, z: list[Tensor], noisy: list[Tensor], model
 
 
 def _loss_torch(x: Tensor, q: Tensor, z: list[Tensor], noisy: list[Tensor], model: Any) -> Tensor:
-    log_probs = torch.distributions.Categorical(logits=torch.stack(z)).log_prob(x)  # (spoiled texts, n + 1)
+    log_probs = by_torch.log_prob(torch.stack(z), x)  # (corrupted texts, n + 1)
     return -torch.einsum("s,st->", q, log_probs) / len(x)
 
 
@@ -56,24 +57,23 @@ def _read(g: Generator) -> dict[str, Any]:
     return {"h": bert(ids[None, :4])[0], "ids": ids, "real": real, "bert": bert}
 
 
-def _pool_hand(h: Tensor, ids: Tensor, real: Tensor, bert: Bert) -> Tensor:
+def _pool_by_hand(h: Tensor, ids: Tensor, real: Tensor, bert: Bert) -> Tensor:
     n, d = h.shape
     m = [sum(float(h[t, c]) for t in range(n)) / n for c in range(d)]
     length = math.sqrt(sum(m_c**2 for m_c in m))
     return torch.tensor([m_c / length for m_c in m])
 
 
-def _pool_ours(h: Tensor, ids: Tensor, real: Tensor, bert: Bert) -> Tensor:
+def _pool_companion(h: Tensor, ids: Tensor, real: Tensor, bert: Bert) -> Tensor:
     vectors: Tensor = SentenceEncoder(bert)(ids[None], real[None])
     return vectors[0]
 
 
 def _pool_torch(h: Tensor, ids: Tensor, real: Tensor, bert: Bert) -> Tensor:
-    mean = F.adaptive_avg_pool1d(h.T[None], 1)[0, :, 0]
-    return mean / torch.linalg.vector_norm(mean)
+    return F.normalize(F.adaptive_avg_pool1d(h.T[None], 1)[0, :, 0], dim=0)
 
 
-def _infonce_hand(a: Tensor, b: Tensor, tau: float) -> float:
+def _infonce_by_hand(a: Tensor, b: Tensor, tau: float) -> float:
     def cos(one: Tensor, other: Tensor) -> float:
         lengths = math.sqrt(sum(float(v) ** 2 for v in one)) * math.sqrt(sum(float(v) ** 2 for v in other))
         return sum(float(v * w) for v, w in zip(one, other, strict=True)) / lengths
@@ -86,57 +86,57 @@ def _infonce_hand(a: Tensor, b: Tensor, tau: float) -> float:
     return -total / n
 
 
-def _infonce_ours(a: Tensor, b: Tensor, tau: float) -> Tensor:
+def _infonce_companion(a: Tensor, b: Tensor, tau: float) -> Tensor:
     return contrastive_loss(a, b, temperature=tau)
 
 
 def _infonce_torch(a: Tensor, b: Tensor, tau: float) -> Tensor:
     scores = F.cosine_similarity(a[:, None], b, dim=-1) / tau
-    return torch.distributions.Categorical(logits=scores).log_prob(torch.arange(len(a))).mean().neg()
+    return -by_torch.log_prob(scores, torch.arange(len(a))).mean()
 
 
 EQUATIONS = (
     Equation(
-        "eq-denoising-loss",
-        (
+        label="eq-denoising-loss",
+        symbols=(
             Symbol(r"\mathcal{L}(\theta)", "loss, in nats"),
-            Symbol(r"\tilde{x}", "the spoiled text that the encoder reads"),
-            Symbol(r"q(\tilde{x} \mid x)", "the noise: how likely each spoiled text is"),
-            Symbol("n", "tokens of the clean text; its end token is number $n + 1$"),
+            Symbol(r"\tilde{x}", "corrupted text, which the encoder reads"),
+            Symbol(r"q(\tilde{x} \mid x)", "noise: probability of each corrupted text"),
+            Symbol("n", "number of tokens of the original text; its end token is number $n + 1$"),
             Symbol(r"p_\theta", r"the model's probability; $\theta$ are its parameters"),
-            Symbol("x_t", "token $t$ of the clean text, counted from 1"),
-            Symbol("x_{<t}", "the tokens before it"),
+            Symbol("x_t", "token $t$ of the original text, counted from 1"),
+            Symbol("x_{<t}", "tokens before it"),
         ),
-        _spoiled,
-        _loss_hand,
-        _loss_ours,
-        _loss_torch,
+        draw=_corrupted,
+        by_hand=_loss_by_hand,
+        companion=_loss_companion,
+        library=_loss_torch,
     ),
     Equation(
-        "eq-denoising-pool",
-        (
-            Symbol("v", "vector of the text, of length 1", "d"),
-            Symbol("m", "mean of its tokens' vectors", "d"),
-            Symbol("h_t", "vector of token $t$ in its context", "d"),
-            Symbol("n", "real tokens, without padding"),
+        label="eq-denoising-pool",
+        symbols=(
+            Symbol("v", "embedding of the text, of length 1", "d"),
+            Symbol("m", "mean of its hidden states", "d"),
+            Symbol("h_t", "hidden state at token $t$", "d"),
+            Symbol("n", "number of tokens, without padding"),
         ),
-        _read,
-        _pool_hand,
-        _pool_ours,
-        _pool_torch,
+        draw=_read,
+        by_hand=_pool_by_hand,
+        companion=_pool_companion,
+        library=_pool_torch,
     ),
     Equation(
-        "eq-denoising-infonce",
-        (
+        label="eq-denoising-infonce",
+        symbols=(
             Symbol(r"\mathcal{L}", "loss of the batch, in nats"),
-            Symbol("n", "texts in the batch"),
-            Symbol("a_i, b_i", "vectors of the two views of text $i$", "d"),
-            Symbol(r"\cos", "cosine of the angle between two vectors"),
+            Symbol("n", "batch size: number of texts"),
+            Symbol("a_i, b_i", "embeddings of the two views of text $i$", "d"),
+            Symbol(r"\cos", "cosine similarity"),
             Symbol(r"\tau", "temperature"),
         ),
-        lambda g: {"a": normal(g, 5, 4), "b": normal(g, 5, 4), "tau": between(g, 0.05, 1.0)},
-        _infonce_hand,
-        _infonce_ours,
-        _infonce_torch,
+        draw=lambda g: {"a": normal(g, 5, 4), "b": normal(g, 5, 4), "tau": between(g, 0.05, 1.0)},
+        by_hand=_infonce_by_hand,
+        companion=_infonce_companion,
+        library=_infonce_torch,
     ),
 )

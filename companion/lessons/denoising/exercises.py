@@ -163,7 +163,7 @@ RECALL = Exercise(
     name="recall-at-k",
     task=(
         "From scores (queries, documents), wanted (queries,), the number of each query's document, and k, return the "
-        "share of queries whose document is among the k of the highest score, as a number. No scores are equal."
+        "fraction of queries whose document is among the k of the highest score, as a number. No scores are equal."
     ),
     reference=lambda scores, wanted, k: recall_at(k, scores, wanted),
     cases=_scores,
@@ -178,7 +178,8 @@ RECALL = Exercise(
         ),
         Mistake(
             lambda scores, wanted, k: recall_at(k, scores, wanted) / k,
-            "That is precision: of the k documents, the share that is wanted. Recall asks whether it is there at all.",
+            "That is precision: of the k documents, the fraction that is wanted. Recall asks whether it is there at "
+            "all.",
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""The equations of ``book/algorithms/distillation.ipynb`` about scores: temperature, divergence, Hinton's loss."""
+"""Equations of ``book/algorithms/distillation.ipynb``."""
 
 import math
 from typing import Any
@@ -18,23 +18,23 @@ from companion.distillation.losses import (
 from companion.distillation.outputs import ModelOutputs, centred_scores
 from companion.generation.sampling import next_token_probabilities
 from companion.lessons.equation_check import Equation, Symbol
-from companion.lessons.random_inputs import between, normal, shares, tokens
+from companion.lessons.random_inputs import between, distribution, normal, tokens
 
 TEMPERATURE = Symbol("T", "temperature")
-TEACHER = Symbol("p_k", "the teacher's softened probability of label $k$")
-STUDENT = Symbol("q_k", "the student's softened probability of label $k$")
-PLACES = Symbol("n", "places where something is asked")
+TEACHER = Symbol("p_k", "soft target: the teacher's probability of label $k$ at temperature $T$")
+STUDENT = Symbol("q_k", "the student's probability of label $k$ at temperature $T$")
+POSITIONS = Symbol("n", "number of positions with a target")
 
 
-def softened(scores: Tensor, temperature: float) -> list[float]:
-    """Return ``exp(z_k / T) / sum_j exp(z_j / T)`` of one row of scores, in plain arithmetic."""
+def _softened(scores: Tensor, temperature: float) -> list[float]:
+    """Softmax of one row of logits at a temperature, ``exp(z_k / T) / sum_j exp(z_j / T)``, in plain arithmetic."""
     powers = [math.exp(float(z) / temperature) for z in scores]
     return [power / sum(powers) for power in powers]
 
 
-def divergences(student: Tensor, teacher: Tensor, temperature: float) -> list[float]:
-    """Return ``sum_k p_k log (p_k / q_k)`` of each row (n, labels), in plain arithmetic."""
-    pairs = [(softened(t, temperature), softened(s, temperature)) for s, t in zip(student, teacher, strict=True)]
+def _divergences(student: Tensor, teacher: Tensor, temperature: float) -> list[float]:
+    """KL divergence of each row (n, labels), ``sum_k p_k log (p_k / q_k)``, in plain arithmetic."""
+    pairs = [(_softened(t, temperature), _softened(s, temperature)) for s, t in zip(student, teacher, strict=True)]
     return [sum(a * math.log(a / b) for a, b in zip(p, q, strict=True)) for p, q in pairs]
 
 
@@ -42,11 +42,12 @@ def _soft(g: Generator) -> dict[str, Any]:
     return {"z": 2 * normal(g, 4), "temperature": between(g, 0.5, 5)}
 
 
-def _soft_hand(z: Tensor, temperature: float) -> Tensor:
-    return torch.tensor([math.exp(z[k] / temperature) / sum(math.exp(v / temperature) for v in z) for k in range(4)])
+def _soft_by_hand(z: Tensor, temperature: float) -> Tensor:
+    total = sum(math.exp(z_j / temperature) for z_j in z)
+    return torch.tensor([math.exp(z_k / temperature) / total for z_k in z])
 
 
-def _soft_ours(z: Tensor, temperature: float) -> Tensor:
+def _soft_companion(z: Tensor, temperature: float) -> Tensor:
     return next_token_probabilities(z, temperature=temperature)
 
 
@@ -58,15 +59,15 @@ def _scores(g: Generator) -> dict[str, Any]:
     return {"student": 2 * normal(g, 3, 4), "teacher": 2 * normal(g, 3, 4), "temperature": between(g, 0.8, 5)}
 
 
-def _kl_hand(student: Tensor, teacher: Tensor, temperature: float) -> float:
+def _kl_by_hand(student: Tensor, teacher: Tensor, temperature: float) -> float:
     total = 0.0
     for s, t in zip(student, teacher, strict=True):
-        p, q = softened(t, temperature), softened(s, temperature)
+        p, q = _softened(t, temperature), _softened(s, temperature)
         total += sum(p[k] * math.log(p[k] / q[k]) for k in range(4))
     return temperature**2 * total / len(student)
 
 
-def _kl_ours(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+def _kl_companion(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     return soft_target_loss(student, teacher, temperature)
 
 
@@ -75,14 +76,14 @@ def _kl_torch(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     return temperature**2 * torch.distributions.kl_divergence(p, q).mean()
 
 
-def _gradient_hand(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    pairs = [(softened(s, temperature), softened(t, temperature)) for s, t in zip(student, teacher, strict=True)]
+def _gradient_by_hand(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    pairs = [(_softened(s, temperature), _softened(t, temperature)) for s, t in zip(student, teacher, strict=True)]
     return torch.tensor([[(b - a) / temperature for a, b in zip(p, q, strict=True)] for q, p in pairs])
 
 
-def _gradient_ours(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+def _gradient_companion(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     z = student.clone().requires_grad_()
-    loss = soft_target_loss(z, teacher, temperature) * len(z) / temperature**2  # one place, and without the factor
+    loss = soft_target_loss(z, teacher, temperature) * len(z) / temperature**2  # one position, without the factor T^2
     return torch.autograd.grad(loss, z)[0]
 
 
@@ -96,14 +97,14 @@ def _hinton(g: Generator) -> dict[str, Any]:
     return {**_scores(g), "y": tokens(g, 4, 3), "alpha": between(g, 0.1, 0.9)}
 
 
-def _hinton_hand(student: Tensor, teacher: Tensor, temperature: float, y: Tensor, alpha: float) -> float:
+def _hinton_by_hand(student: Tensor, teacher: Tensor, temperature: float, y: Tensor, alpha: float) -> float:
     n = len(y)
-    hard = sum(-math.log(softened(student[i], 1.0)[int(y[i])]) for i in range(n)) / n
-    soft = sum(divergences(student, teacher, temperature)) / n
+    hard = sum(-math.log(_softened(student[i], 1.0)[int(y[i])]) for i in range(n)) / n
+    soft = sum(_divergences(student, teacher, temperature)) / n
     return (1 - alpha) * hard + alpha * temperature**2 * soft
 
 
-def _hinton_ours(student: Tensor, teacher: Tensor, temperature: float, y: Tensor, alpha: float) -> Tensor:
+def _hinton_companion(student: Tensor, teacher: Tensor, temperature: float, y: Tensor, alpha: float) -> Tensor:
     visible = torch.ones(3, 1, 1, dtype=torch.bool)
     ours, theirs = (ModelOutputs(z, y, visible) for z in (student, teacher))
     return hinton_loss(ours, theirs, temperature=temperature, alpha=alpha)
@@ -116,17 +117,17 @@ def _hinton_torch(student: Tensor, teacher: Tensor, temperature: float, y: Tenso
 
 
 MAP = (2, 4)  # of a student of two layers
-HARD = Symbol(r"\mathcal{L}_{\mathrm{hard}}", "cross-entropy of the labels, at temperature 1")
-SOFT = Symbol(r"\mathcal{L}_{\mathrm{soft}}", "how far the student's softened scores are from the teacher's")
-LAYERS = Symbol("M", "layers of the student")
+HARD = Symbol(r"\mathcal{L}_{\mathrm{hard}}", "hard loss: cross-entropy of the labels, at temperature 1")
+SOFT = Symbol(r"\mathcal{L}_{\mathrm{soft}}", "soft loss: divergence of the student from the soft targets, times $T^2$")
+LAYERS = Symbol("M", "number of layers of the student")
 MAPPED = Symbol("g(m)", "the teacher's layer that layer $m$ of the student learns from")
-TEXTS = Symbol("n", "texts, or tokens, that are compared")
+TEXTS = Symbol("n", "number of texts, or tokens, that are compared")
 
 
-def _seen(g: Generator, n_layers: int, targets: Tensor, real: Tensor) -> ModelOutputs:
+def _outputs(g: Generator, n_layers: int, targets: Tensor, real: Tensor) -> ModelOutputs:
     hidden = [normal(g, 2, 4, 5) for _ in range(n_layers + 1)]
     visible = real[:, :, None] & real[:, None, :]
-    attention = [shares(g, 2, 3, 4, 4) * visible[:, None] for _ in range(n_layers)]
+    attention = [distribution(g, 2, 3, 4, 4) * visible[:, None] for _ in range(n_layers)]
     attention = [a / a.sum(-1, keepdim=True).clamp(min=1e-9) for a in attention]
     return ModelOutputs(normal(g, 2, 4, 3), targets, visible, hidden, attention)
 
@@ -135,40 +136,40 @@ def _pair(g: Generator) -> dict[str, Any]:
     real = torch.ones(2, 4, dtype=torch.bool)
     real[1, 3] = False  # padding
     targets = tokens(g, 3, 2, 4).masked_fill(~real, IGNORED)
-    return {"student": _seen(g, 2, targets, real), "teacher": _seen(g, 4, targets, real)}
+    return {"student": _outputs(g, 2, targets, real), "teacher": _outputs(g, 4, targets, real)}
 
 
-def _places(seen: ModelOutputs) -> list[tuple[int, int]]:
-    return [(b, t) for b in range(2) for t in range(4) if seen.visible[b, t, t]]
+def _real(outputs: ModelOutputs) -> list[tuple[int, int]]:
+    return [(b, t) for b in range(2) for t in range(4) if outputs.visible[b, t, t]]
 
 
 def _score_terms(student: ModelOutputs, teacher: ModelOutputs, temperature: float) -> tuple[float, float]:
-    """The hard loss and the soft one with its factor, in plain arithmetic."""
-    places = _places(student)
-    hard = [-math.log(softened(student.logits[b, t], 1.0)[int(student.targets[b, t])]) for b, t in places]
-    ours, theirs = (torch.stack([seen.logits[b, t] for b, t in places]) for seen in (student, teacher))
-    soft = divergences(ours, theirs, temperature)
-    return sum(hard) / len(places), temperature**2 * sum(soft) / len(places)
+    """Hard loss, and soft loss times the squared temperature, in plain arithmetic."""
+    positions = _real(student)
+    hard = [-math.log(_softened(student.logits[b, t], 1.0)[int(student.targets[b, t])]) for b, t in positions]
+    ours, theirs = (torch.stack([one.logits[b, t] for b, t in positions]) for one in (student, teacher))
+    soft = _divergences(ours, theirs, temperature)
+    return sum(hard) / len(positions), temperature**2 * sum(soft) / len(positions)
 
 
 def _score_terms_torch(student: ModelOutputs, teacher: ModelOutputs, temperature: float) -> tuple[Tensor, Tensor]:
-    asked = student.targets != IGNORED
-    ours, theirs = student.logits[asked], teacher.logits[asked]
+    real = student.targets != IGNORED
+    ours, theirs = student.logits[real], teacher.logits[real]
     log_q, log_p = (F.log_softmax(z / temperature, -1) for z in (ours, theirs))
     soft = temperature**2 * F.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
-    return F.cross_entropy(ours, student.targets[asked]), soft
+    return F.cross_entropy(ours, student.targets[real]), soft
 
 
-def _distilbert_hand(student: ModelOutputs, teacher: ModelOutputs) -> float:
+def _distilbert_by_hand(student: ModelOutputs, teacher: ModelOutputs) -> float:
     hard, soft = _score_terms(student, teacher, 2.0)
     far = 0.0
-    for b, t in _places(student):
+    for b, t in _real(student):
         one, other = student.hidden[2][b, t], teacher.hidden[4][b, t]
         far += 1 - float((one * other).sum() / math.sqrt((one**2).sum() * (other**2).sum()))
-    return 5 * soft + 2 * hard + far / len(_places(student))
+    return 5 * soft + 2 * hard + far / len(_real(student))
 
 
-def _distilbert_ours(student: ModelOutputs, teacher: ModelOutputs) -> Tensor:
+def _distilbert_companion(student: ModelOutputs, teacher: ModelOutputs) -> Tensor:
     return distilbert_loss(student, teacher)
 
 
@@ -179,7 +180,7 @@ def _distilbert_torch(student: ModelOutputs, teacher: ModelOutputs) -> Tensor:
     return 5 * soft + 2 * hard + F.cosine_embedding_loss(one, other, torch.ones(len(one)))
 
 
-def _pkd_hand(student: ModelOutputs, teacher: ModelOutputs) -> float:
+def _pkd_by_hand(student: ModelOutputs, teacher: ModelOutputs) -> float:
     hard, soft = _score_terms(student, teacher, 5.0)
     patience = 0.0
     for b in range(2):
@@ -189,7 +190,7 @@ def _pkd_hand(student: ModelOutputs, teacher: ModelOutputs) -> float:
     return 0.5 * hard + 0.5 * soft + 3.0 * patience
 
 
-def _pkd_ours(student: ModelOutputs, teacher: ModelOutputs) -> Tensor:
+def _pkd_companion(student: ModelOutputs, teacher: ModelOutputs) -> Tensor:
     return pkd_loss(student, teacher, MAP, beta=3.0)
 
 
@@ -199,18 +200,18 @@ def _pkd_torch(student: ModelOutputs, teacher: ModelOutputs) -> Tensor:
     return (hard + soft) / 2 + 3.0 * (2 - 2 * similar).mean()  # |a - b|^2 = 2 - 2 a b for unit vectors
 
 
-def _tinybert_hand(student: ModelOutputs, teacher: ModelOutputs) -> float:
-    places = _places(student)
+def _tinybert_by_hand(student: ModelOutputs, teacher: ModelOutputs) -> float:
+    positions = _real(student)
     total = _score_terms(student, teacher, 1.0)[1]
     for m, layer in ((0, 0), (1, 2), (2, 4)):
-        squares = [((student.hidden[m][p] - teacher.hidden[layer][p]) ** 2).sum() / 5 for p in places]
-        total += float(sum(squares)) / len(places)
+        squares = [((student.hidden[m][p] - teacher.hidden[layer][p]) ** 2).sum() / 5 for p in positions]
+        total += float(sum(squares)) / len(positions)
     for m, layer in ((0, 1), (1, 3)):
         gaps = []
-        for b, i in places:
-            keys = [j for c, j in places if c == b]
+        for b, i in positions:
+            keys = [j for c, j in positions if c == b]
             for head in range(3):
-                rows = [seen[b, head, i, keys] for seen in (student.attention[m], teacher.attention[layer])]
+                rows = [weights[b, head, i, keys] for weights in (student.attention[m], teacher.attention[layer])]
                 logs = [torch.tensor([math.log(a) for a in row]) for row in rows]
                 one, other = (row - row.sum() / len(keys) for row in logs)
                 gaps += [float((one[j] - other[j]) ** 2) for j in range(len(keys))]
@@ -218,7 +219,7 @@ def _tinybert_hand(student: ModelOutputs, teacher: ModelOutputs) -> float:
     return total
 
 
-def _tinybert_ours(student: ModelOutputs, teacher: ModelOutputs) -> Tensor:
+def _tinybert_companion(student: ModelOutputs, teacher: ModelOutputs) -> Tensor:
     return tinybert_loss(student, teacher, MAP, stage="task")
 
 
@@ -231,7 +232,9 @@ def _tinybert_torch(student: ModelOutputs, teacher: ModelOutputs) -> Tensor:
         squares, count = torch.zeros(()), 0
         for b in range(2):
             n = int(real[b].sum())
-            ours, theirs = (seen[b, :, :n, :n].log() for seen in (student.attention[m], teacher.attention[layer - 1]))
+            ours, theirs = (
+                weights[b, :, :n, :n].log() for weights in (student.attention[m], teacher.attention[layer - 1])
+            )
             gap = (ours - theirs) @ (torch.eye(n) - torch.full((n, n), 1 / n))
             squares, count = squares + F.mse_loss(gap, torch.zeros_like(gap), reduction="sum"), count + gap.numel()
         total = total + squares / count
@@ -242,12 +245,12 @@ def _row(g: Generator) -> dict[str, Any]:
     return {"s": 2 * normal(g, 5)}
 
 
-def _centred_hand(s: Tensor) -> Tensor:
+def _centred_by_hand(s: Tensor) -> Tensor:
     a = [math.exp(v) / sum(math.exp(w) for w in s) for v in s]
-    return torch.tensor([math.log(a[j]) - sum(math.log(share) for share in a) / 5 for j in range(5)])
+    return torch.tensor([math.log(a[j]) - sum(math.log(a_l) for a_l in a) / 5 for j in range(5)])
 
 
-def _centred_ours(s: Tensor) -> Tensor:
+def _centred_companion(s: Tensor) -> Tensor:
     visible = torch.ones(1, 5, 5, dtype=torch.bool)
     return centred_scores(s.softmax(-1).expand(1, 1, 5, 5), visible)[0, 0, 0]
 
@@ -258,104 +261,107 @@ def _centred_torch(s: Tensor) -> Tensor:
 
 EQUATIONS = (
     Equation(
-        "eq-distillation-soft",
-        (
-            Symbol("p_k", "softened probability of label $k$"),
-            Symbol("z_k", "score of label $k$"),
+        label="eq-distillation-soft",
+        symbols=(
+            Symbol("p_k", "probability of label $k$ at temperature $T$"),
+            Symbol("z_k", "logit of label $k$"),
             TEMPERATURE,
-            Symbol("K", "labels"),
+            Symbol("K", "number of labels"),
         ),
-        _soft,
-        _soft_hand,
-        _soft_ours,
-        _soft_torch,
+        draw=_soft,
+        by_hand=_soft_by_hand,
+        companion=_soft_companion,
+        library=_soft_torch,
     ),
     Equation(
-        "eq-distillation-kl",
-        (
-            Symbol(r"\mathcal{L}_{\mathrm{soft}}", "how far the student's softened scores are from the teacher's"),
+        label="eq-distillation-kl",
+        symbols=(
+            SOFT,
             TEMPERATURE,
-            PLACES,
-            Symbol("K", "labels"),
-            Symbol("p_{ik}", "the teacher's softened probability of label $k$ at place $i$"),
-            Symbol("q_{ik}", "the student's softened probability of label $k$ at place $i$"),
+            POSITIONS,
+            Symbol("K", "number of labels"),
+            Symbol("p_{ik}", "soft target: the teacher's probability of label $k$ at position $i$, at temperature $T$"),
+            Symbol("q_{ik}", "the student's probability of label $k$ at position $i$, at temperature $T$"),
         ),
-        _scores,
-        _kl_hand,
-        _kl_ours,
-        _kl_torch,
+        draw=_scores,
+        by_hand=_kl_by_hand,
+        companion=_kl_companion,
+        library=_kl_torch,
     ),
     Equation(
-        "eq-distillation-gradient",
-        (
-            Symbol("z^S_k", "the student's score of label $k$"),
-            Symbol(r"\mathrm{KL}(p \,\|\, q)", "divergence of the student from the teacher, at one place"),
+        label="eq-distillation-gradient",
+        symbols=(
+            Symbol("z^S_k", "the student's logit of label $k$"),
+            Symbol(
+                r"\mathrm{KL}(p \,\|\, q)",
+                "Kullback–Leibler divergence of the student from the teacher, at one position",
+            ),
             TEMPERATURE,
             STUDENT,
             TEACHER,
         ),
-        _scores,
-        _gradient_hand,
-        _gradient_ours,
-        _gradient_torch,
+        draw=_scores,
+        by_hand=_gradient_by_hand,
+        companion=_gradient_companion,
+        library=_gradient_torch,
     ),
     Equation(
-        "eq-distillation-hinton",
-        (
-            Symbol(r"\alpha", "weight of what the teacher thinks, 0 to 1"),
-            Symbol(r"\mathcal{L}_{\mathrm{hard}}", "cross-entropy of the labels, at temperature 1"),
-            Symbol(r"\mathcal{L}_{\mathrm{soft}}", "how far the student's softened scores are from the teacher's"),
+        label="eq-distillation-hinton",
+        symbols=(
+            Symbol(r"\alpha", "weight of the soft loss, 0 to 1"),
+            HARD,
+            SOFT,
         ),
-        _hinton,
-        _hinton_hand,
-        _hinton_ours,
-        _hinton_torch,
+        draw=_hinton,
+        by_hand=_hinton_by_hand,
+        companion=_hinton_companion,
+        library=_hinton_torch,
     ),
     Equation(
-        "eq-distillation-distilbert",
-        (
-            Symbol(r"\mathcal{L}_{\mathrm{DistilBERT}}", "the triple loss"),
+        label="eq-distillation-distilbert",
+        symbols=(
+            Symbol(r"\mathcal{L}_{\mathrm{DistilBERT}}", "DistilBERT's loss: three terms"),
             SOFT,
             HARD,
             TEXTS,
-            Symbol("h^S_t", "the student's last vector of token $t$", "d"),
-            Symbol("h^T_t", "the teacher's last vector of token $t$", "d"),
+            Symbol("h^S_t", "the student's last hidden state at token $t$", "d"),
+            Symbol("h^T_t", "the teacher's last hidden state at token $t$", "d"),
         ),
-        _pair,
-        _distilbert_hand,
-        _distilbert_ours,
-        _distilbert_torch,
+        draw=_pair,
+        by_hand=_distilbert_by_hand,
+        companion=_distilbert_companion,
+        library=_distilbert_torch,
     ),
     Equation(
-        "eq-distillation-pkd",
-        (
-            Symbol(r"\mathcal{L}_{\mathrm{PKD}}", "the patient loss"),
-            Symbol(r"\alpha", "weight of what the teacher thinks, 0 to 1"),
+        label="eq-distillation-pkd",
+        symbols=(
+            Symbol(r"\mathcal{L}_{\mathrm{PKD}}", "loss of patient knowledge distillation"),
+            Symbol(r"\alpha", "weight of the soft loss, 0 to 1"),
             HARD,
             SOFT,
-            Symbol(r"\beta", "weight of what happens inside"),
+            Symbol(r"\beta", "weight of the hidden states' term"),
             TEXTS,
             LAYERS,
-            Symbol("s_{im}", "the student's [CLS] vector of text $i$ after layer $m$", "d"),
-            Symbol("t_{i,g(m)}", "the teacher's [CLS] vector of text $i$ after layer $g(m)$", "d"),
+            Symbol("s_{im}", "the student's hidden state at `[CLS]` of text $i$ after layer $m$", "d"),
+            Symbol("t_{i,g(m)}", "the teacher's hidden state at `[CLS]` of text $i$ after layer $g(m)$", "d"),
             MAPPED,
         ),
-        _pair,
-        _pkd_hand,
-        _pkd_ours,
-        _pkd_torch,
+        draw=_pair,
+        by_hand=_pkd_by_hand,
+        companion=_pkd_companion,
+        library=_pkd_torch,
     ),
     Equation(
-        "eq-distillation-tinybert",
-        (
-            Symbol(r"\mathcal{L}_{\mathrm{TinyBERT}}", "the sum of the four comparisons"),
-            Symbol(r"\mathrm{MSE}", "mean of the squared differences, over the real tokens"),
+        label="eq-distillation-tinybert",
+        symbols=(
+            Symbol(r"\mathcal{L}_{\mathrm{TinyBERT}}", "TinyBERT's loss: sum of the four terms"),
+            Symbol(r"\mathrm{MSE}", "mean squared error over the real tokens"),
             Symbol("E^S, E^T", "embeddings of student and teacher", r"n \times d_S,\ n \times d"),
-            Symbol("H^S_m", "the student's vectors after layer $m$", r"n \times d_S"),
-            Symbol("H^T_{g(m)}", "the teacher's vectors after layer $g(m)$", r"n \times d"),
+            Symbol("H^S_m", "the student's hidden states after layer $m$", r"n \times d_S"),
+            Symbol("H^T_{g(m)}", "the teacher's hidden states after layer $g(m)$", r"n \times d"),
             Symbol(
                 "W_e, W_h",
-                "matrices to the teacher's width; learned, and left out where both are as wide",
+                "projections to the teacher's width; learned, and left out where both are as wide",
                 r"d_S \times d",
             ),
             Symbol("A^S_m", "the student's centred attention scores in layer $m$", r"\text{heads} \times n \times n"),
@@ -364,23 +370,23 @@ EQUATIONS = (
             MAPPED,
             SOFT,
         ),
-        _pair,
-        _tinybert_hand,
-        _tinybert_ours,
-        _tinybert_torch,
+        draw=_pair,
+        by_hand=_tinybert_by_hand,
+        companion=_tinybert_companion,
+        library=_tinybert_torch,
     ),
     Equation(
-        "eq-distillation-attention",
-        (
-            Symbol("A_{ij}", "centred score: how much more than on average $i$ looks at $j$"),
-            Symbol("a_{ij}", "share of its reading that token $i$ gives to token $j$"),
-            Symbol("n", "tokens that can be read"),
-            Symbol("s_{ij}", "score before the softmax"),
-            Symbol("l", "runs over the tokens that can be read"),
+        label="eq-distillation-attention",
+        symbols=(
+            Symbol("A_{ij}", "centred attention score of token $i$ for token $j$"),
+            Symbol("a_{ij}", "attention weight of token $i$ on token $j$"),
+            Symbol("n", "number of tokens that can be attended to"),
+            Symbol("s_{ij}", "attention score of token $i$ for token $j$"),
+            Symbol("l", "index of the tokens that can be attended to"),
         ),
-        _row,
-        _centred_hand,
-        _centred_ours,
-        _centred_torch,
+        draw=_row,
+        by_hand=_centred_by_hand,
+        companion=_centred_companion,
+        library=_centred_torch,
     ),
 )

@@ -1,4 +1,4 @@
-"""Exercises of ``book/algorithms/distillation.ipynb`` about scores."""
+"""Exercises of ``book/algorithms/distillation.ipynb``."""
 
 from collections.abc import Callable
 from typing import Any
@@ -35,7 +35,7 @@ SOFTEN = Exercise(
         ),
         Mistake(
             lambda logits, temperature: (logits / temperature).softmax(0),
-            "Your softmax runs over the places. It runs over the labels, the last axis.",
+            "Your softmax runs over the positions. It runs over the labels, the last axis.",
         ),
     ),
 )
@@ -78,11 +78,11 @@ SOFT_LOSS = Exercise(
         ),
         Mistake(
             lambda student, teacher, temperature: _soft(student, teacher, temperature) * len(student),
-            "You add the places up. The loss is their mean.",
+            "You add the positions up. The loss is their mean.",
         ),
         Mistake(
             lambda student, teacher, temperature: _soft(student, teacher, temperature) / student.size(-1),
-            "You also divide by the number of labels. Sum over the labels, and take the mean over the places.",
+            "You also divide by the number of labels. Sum over the labels, and take the mean over the positions.",
         ),
     ),
 )
@@ -96,7 +96,7 @@ SOFT_GRADIENT = Exercise(
     name="soft-gradient",
     task=(
         "From the logits of `student` and `teacher`, (n, labels) each, and `temperature`, return the gradient of "
-        "T^2 KL(p || q) of each place by the student's logits, (n, labels), without autograd."
+        "T^2 KL(p || q) of each position by the student's logits, (n, labels), without autograd."
     ),
     reference=_gradient,
     cases=_two_models,

@@ -1,6 +1,7 @@
 """Exercises of ``book/formulas/distillation_losses.ipynb``."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from companion.lessons.exercise_check import Exercise, Mistake
@@ -72,7 +73,7 @@ def _limit(student: Tensor, teacher: Tensor) -> Tensor:
 LIMIT = Exercise(
     name="hot-gradient",
     task=(
-        "From the logits of `student` and `teacher`, (n, K) each, return what the gradient of T^2 KL at each place "
+        "From the logits of `student` and `teacher`, (n, K) each, return what the gradient of T^2 KL at each position "
         "approaches as T grows, (n, K)."
     ),
     reference=_limit,
@@ -108,7 +109,7 @@ def _targets() -> list[tuple[Tensor, Tensor, Tensor, float]]:
 
 
 def _mix(student: Tensor, teacher: Tensor, x: Tensor, alpha: float) -> Tensor:
-    y = torch.nn.functional.one_hot(x, student.size(-1))
+    y = F.one_hot(x, student.size(-1))
     return student.softmax(-1) - (1 - alpha) * y - alpha * teacher.softmax(-1)
 
 
@@ -116,7 +117,7 @@ MIX = Exercise(
     name="mixed-gradient",
     task=(
         "From the logits of `student` and `teacher`, (n, K) each, the right classes `x` (n,) and `alpha`, return the "
-        "gradient (n, K) of (1 - alpha) hard + alpha soft at each place, at temperature 1 and without autograd."
+        "gradient (n, K) of (1 - alpha) hard + alpha soft at each position, at temperature 1 and without autograd."
     ),
     reference=_mix,
     cases=_targets,
@@ -135,7 +136,7 @@ MIX = Exercise(
         ),
         Mistake(
             lambda student, teacher, x, alpha: _mix(
-                student, 1e4 * torch.nn.functional.one_hot(teacher.argmax(-1), teacher.size(-1)).float(), x, alpha
+                student, 1e4 * F.one_hot(teacher.argmax(-1), teacher.size(-1)).float(), x, alpha
             ),
             "You take the teacher's answer alone. What it teaches are all of its probabilities.",
         ),
@@ -149,8 +150,9 @@ def _vectors() -> list[tuple[Tensor, Tensor]]:
 
 
 def _turn(s: Tensor, t: Tensor) -> Tensor:
-    one, other = s / s.norm(), t / t.norm()
-    return -(other - (one @ other) * one) / s.norm()
+    length: Tensor = torch.linalg.vector_norm(s)
+    one, other = F.normalize(s, dim=0), F.normalize(t, dim=0)
+    return ((one @ other) * one - other) / length
 
 
 TURN = Exercise(

@@ -1,4 +1,4 @@
-"""The equations of ``book/algorithms/finetuning.ipynb`` about the heads, their losses and how sure they are."""
+"""Equations of ``book/algorithms/finetuning.ipynb``."""
 
 import math
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from companion.finetuning.lora import LoRALinear
 from companion.finetuning.predictions import predicted_spans
 from companion.lessons import by_torch
 from companion.lessons.equation_check import Equation, Symbol
-from companion.lessons.random_inputs import between, normal, randomised, shares, tokens, whole
+from companion.lessons.random_inputs import between, distribution, normal, randomised, tokens, whole
 from companion.losses.causal import completion_loss, completions
 from companion.losses.classification import tagging_loss
 from companion.metrics.classification import calibration
@@ -27,7 +27,7 @@ from companion.storyworld import World
 
 NAMES = ("one", "two", "three")
 WIDTH = Symbol("d", "width of the body, `d_model`")
-LABELS = Symbol("K", "labels")
+LABELS = Symbol("K", "number of labels")
 
 
 def _body() -> Bert:
@@ -39,16 +39,16 @@ def _head(g: Generator) -> dict[str, Any]:
     return {"x": x, "h": model.bert(x)[0, 0], "model": model}  # h is that of [CLS]
 
 
-def _head_hand(x: Tensor, h: Tensor, model: Any) -> Tensor:
+def _head_by_hand(x: Tensor, h: Tensor, model: Any) -> Tensor:
     c = torch.stack([(row * h).sum() for row in model.bert.pooler.weight]) + model.bert.pooler.bias
-    c = (c.exp() - (-c).exp()) / (c.exp() + (-c).exp())
+    c = (c.exp() - (-c).exp()) / (c.exp() + (-c).exp())  # tanh
     powers = [
         math.exp((row * c).sum() + b) for row, b in zip(model.classifier.weight, model.classifier.bias, strict=True)
     ]
     return torch.tensor([power / sum(powers) for power in powers])
 
 
-def _head_ours(x: Tensor, h: Tensor, model: Any) -> Tensor:
+def _head_companion(x: Tensor, h: Tensor, model: Any) -> Tensor:
     logits: Tensor = model(x)[0]
     return logits.softmax(-1)
 
@@ -65,7 +65,7 @@ def _tags(g: Generator) -> dict[str, Any]:
     return {"z": model(x)[0], "model": model, "batch": batch}
 
 
-def _tags_hand(z: Tensor, model: Any, batch: Tagged) -> float:
+def _tags_by_hand(z: Tensor, model: Any, batch: Tagged) -> float:
     first = [t for t, label in enumerate(batch.labels[0]) if label != IGNORED]
     total = 0.0
     for t in first:
@@ -73,7 +73,7 @@ def _tags_hand(z: Tensor, model: Any, batch: Tagged) -> float:
     return -total / len(first)
 
 
-def _tags_ours(z: Tensor, model: Any, batch: Tagged) -> Tensor:
+def _tags_companion(z: Tensor, model: Any, batch: Tagged) -> Tensor:
     return tagging_loss(model, batch)
 
 
@@ -88,10 +88,10 @@ def _span(g: Generator) -> dict[str, Any]:
 
 
 def _context(text: Encoding) -> list[int]:
-    return [place for place, part in enumerate(text.sequence_ids) if part == 1]
+    return [position for position, part in enumerate(text.sequence_ids) if part == 1]
 
 
-def _span_hand(scores: Tensor, text: Encoding) -> tuple[int, int]:
+def _span_by_hand(scores: Tensor, text: Encoding) -> tuple[int, int]:
     context = _context(text)
     best, found = -math.inf, (0, 0)
     for i, first in enumerate(context):
@@ -102,7 +102,7 @@ def _span_hand(scores: Tensor, text: Encoding) -> tuple[int, int]:
     return found
 
 
-def _span_ours(scores: Tensor, text: Encoding) -> tuple[int, int]:
+def _span_companion(scores: Tensor, text: Encoding) -> tuple[int, int]:
     ((begin, end),) = predicted_spans(scores[None], [text])  # words [begin, end)
     return begin, end - 1
 
@@ -116,18 +116,18 @@ def _span_torch(scores: Tensor, text: Encoding) -> tuple[Tensor, ...]:
 def _answer(g: Generator) -> dict[str, Any]:
     model = randomised(GPT(GPTConfig(vocab_size=5, context_length=8, n_layers=1, n_heads=2, d_model=4)), g)
     x, y = tokens(g, 5, 3), tokens(g, 5, 4)
-    z = torch.stack([model(torch.cat([x, y[:t]])[None])[0, -1] for t in range(len(y))])  # has read x and y_<t, no more
+    z = torch.stack([model(torch.cat([x, y[:t]])[None])[0, -1] for t in range(len(y))])  # row t: from x and y_<t
     return {"x": x, "y": y, "z": z, "model": model}
 
 
-def _answer_hand(x: Tensor, y: Tensor, z: Tensor, model: Any) -> float:
+def _answer_by_hand(x: Tensor, y: Tensor, z: Tensor, model: Any) -> float:
     total = 0.0
     for t in range(len(y)):
         total += math.log(math.exp(z[t, y[t]]) / sum(math.exp(score) for score in z[t]))
     return -total / len(y)
 
 
-def _answer_ours(x: Tensor, y: Tensor, z: Tensor, model: Any) -> Tensor:
+def _answer_companion(x: Tensor, y: Tensor, z: Tensor, model: Any) -> Tensor:
     return completion_loss(model, completions([x.tolist()], [y.tolist()]))
 
 
@@ -136,10 +136,10 @@ def _answer_torch(x: Tensor, y: Tensor, z: Tensor, model: Any) -> Tensor:
 
 
 def _judged(g: Generator) -> Mapping[str, Any]:
-    return {"p": shares(g, 40, 3), "y": tokens(g, 3, 40), "bins": whole(g, 2, 10)}
+    return {"p": distribution(g, 40, 3), "y": tokens(g, 3, 40), "bins": whole(g, 2, 10)}
 
 
-def _ece_hand(p: Tensor, y: Tensor, bins: int) -> float:
+def _ece_by_hand(p: Tensor, y: Tensor, bins: int) -> float:
     total = 0.0
     for b in range(1, bins + 1):
         inside = [i for i in range(len(p)) if (b - 1) / bins < max(p[i]) <= b / bins]
@@ -150,14 +150,14 @@ def _ece_hand(p: Tensor, y: Tensor, bins: int) -> float:
     return total
 
 
-def _ece_ours(p: Tensor, y: Tensor, bins: int) -> float:
+def _ece_companion(p: Tensor, y: Tensor, bins: int) -> float:
     return calibration(p, y, bins).error
 
 
 def _ece_torch(p: Tensor, y: Tensor, bins: int) -> Tensor:
     sure, said = p.max(-1)
-    place = torch.bucketize(sure, torch.linspace(0, 1, bins + 1)[1:-1])
-    return torch.zeros(bins).index_add(0, place, (said == y).double() - sure).abs().sum() / len(p)
+    found = torch.bucketize(sure, torch.linspace(0, 1, bins + 1)[1:-1])
+    return torch.zeros(bins).index_add(0, found, (said == y).double() - sure).abs().sum() / len(p)
 
 
 def _rates(g: Generator) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def _rates(g: Generator) -> dict[str, Any]:
     return {"model": TokenClassifier(Bert(config), ("one", "two")), "factor": between(g, 1, 4)}
 
 
-def _rates_hand(model: Any, factor: float) -> Tensor:
+def _rates_by_hand(model: Any, factor: float) -> Tensor:
     top = len(model.bert.encoder.blocks) + 1  # the embeddings are layer 0, the head comes after the blocks
     found = [1.0]
     for _ in range(top):
@@ -173,7 +173,7 @@ def _rates_hand(model: Any, factor: float) -> Tensor:
     return torch.tensor(found)
 
 
-def _rates_ours(model: Any, factor: float) -> Tensor:
+def _rates_companion(model: Any, factor: float) -> Tensor:
     rate = discriminative_rates(model, factor)
     one_of_each = {layer: name for name, layer in layers(model).items()}
     return torch.tensor([rate(one_of_each[layer], 1) for layer in sorted(one_of_each)])
@@ -188,14 +188,15 @@ def _lora(g: Generator) -> dict[str, Any]:
     return {"x": normal(g, 3, 4), "layer": randomised(LoRALinear(nn.Linear(4, 5), 2, between(g, 1, 20)), g)}
 
 
-def _lora_hand(x: Tensor, layer: Any) -> Tensor:
+def _lora_by_hand(x: Tensor, layer: Any) -> Tensor:
     w, rank = layer.weight.clone(), len(layer.lora_a)
     for k in range(rank):
         w += layer.alpha / rank * layer.lora_b[:, k, None] * layer.lora_a[k]
-    return x @ w.T + layer.bias
+    output: Tensor = x @ w.T + layer.bias
+    return output
 
 
-def _lora_ours(x: Tensor, layer: Any) -> Tensor:
+def _lora_companion(x: Tensor, layer: Any) -> Tensor:
     output: Tensor = layer(x)
     return output
 
@@ -207,95 +208,95 @@ def _lora_torch(x: Tensor, layer: Any) -> Tensor:
 
 EQUATIONS = (
     Equation(
-        "eq-finetuning-head",
-        (
-            Symbol("h_0", "the body's last vector at `[CLS]`", "d"),
+        label="eq-finetuning-head",
+        symbols=(
+            Symbol("h_0", "the body's last hidden state at `[CLS]`", "d"),
             WIDTH,
-            Symbol("W_p, b_p", "matrix and vector of the pooler", r"d \times d,\; d"),
-            Symbol("c", "the vector that stands for the text", "d"),
-            Symbol("W, b", "matrix and vector of the new head", r"K \times d,\; K"),
+            Symbol("W_p, b_p", "weight matrix and bias of the pooler", r"d \times d,\; d"),
+            Symbol("c", "pooled vector, which represents the text", "d"),
+            Symbol("W, b", "weight matrix and bias of the new head", r"K \times d,\; K"),
             LABELS,
             Symbol(r"p(\cdot \mid x)", "probability of each label of the text $x$", "K"),
         ),
-        _head,
-        _head_hand,
-        _head_ours,
-        _head_torch,
+        draw=_head,
+        by_hand=_head_by_hand,
+        companion=_head_companion,
+        library=_head_torch,
     ),
     Equation(
-        "eq-finetuning-tagging",
-        (
+        label="eq-finetuning-tagging",
+        symbols=(
             Symbol(r"\mathcal{L}", "loss, in nats"),
-            Symbol("F", "places of the first piece of each word"),
-            Symbol(r"p(y_t \mid x)", "probability of the right label at place $t$"),
+            Symbol("F", "positions of the first piece of each word"),
+            Symbol(r"p(y_t \mid x)", "probability of the right label at position $t$"),
         ),
-        _tags,
-        _tags_hand,
-        _tags_ours,
-        _tags_torch,
+        draw=_tags,
+        by_hand=_tags_by_hand,
+        companion=_tags_companion,
+        library=_tags_torch,
     ),
     Equation(
-        "eq-finetuning-span",
-        (
-            Symbol(r"\hat{\imath}, \hat{\jmath}", "first and last place of the answer"),
-            Symbol("S_i", "score of place $i$ as the first"),
-            Symbol("E_j", "score of place $j$ as the last"),
+        label="eq-finetuning-span",
+        symbols=(
+            Symbol(r"\hat{\imath}, \hat{\jmath}", "first and last position of the answer"),
+            Symbol("S_i", "start score (logit) of position $i$"),
+            Symbol("E_j", "end score (logit) of position $j$"),
         ),
-        _span,
-        _span_hand,
-        _span_ours,
-        _span_torch,
+        draw=_span,
+        by_hand=_span_by_hand,
+        companion=_span_companion,
+        library=_span_torch,
     ),
     Equation(
-        "eq-finetuning-answer",
-        (
+        label="eq-finetuning-answer",
+        symbols=(
             Symbol(r"\mathcal{L}", "loss, in nats"),
             Symbol("x", "the prompt"),
             Symbol("y_t", "token $t$ of the answer, of $n$"),
             Symbol("y_{<t}", "the answer's tokens before it"),
         ),
-        _answer,
-        _answer_hand,
-        _answer_ours,
-        _answer_torch,
+        draw=_answer,
+        by_hand=_answer_by_hand,
+        companion=_answer_companion,
+        library=_answer_torch,
     ),
     Equation(
-        "eq-finetuning-ece",
-        (
-            Symbol("B", "bins of equal width"),
-            Symbol("n_b", "predictions in bin $b$, of $n$"),
-            Symbol(r"\mathrm{acc}_b", "share of them that is right"),
-            Symbol(r"\mathrm{conf}_b", "mean probability of the predicted label in the bin"),
+        label="eq-finetuning-ece",
+        symbols=(
+            Symbol("B", "number of bins of equal width"),
+            Symbol("n_b", "number of predictions in bin $b$, of $n$"),
+            Symbol(r"\mathrm{acc}_b", "accuracy in bin $b$"),
+            Symbol(r"\mathrm{conf}_b", "confidence in bin $b$: mean probability of the predicted label"),
         ),
-        _judged,
-        _ece_hand,
-        _ece_ours,
-        _ece_torch,
+        draw=_judged,
+        by_hand=_ece_by_hand,
+        companion=_ece_companion,
+        library=_ece_torch,
     ),
     Equation(
-        "eq-finetuning-rates",
-        (
+        label="eq-finetuning-rates",
+        symbols=(
             Symbol(r"\eta_\ell", r"learning rate of layer $\ell$; 0 = embeddings, $L + 1$ = heads"),
             Symbol(r"\eta", "learning rate of the heads"),
             Symbol("f", "factor from one layer to the next"),
-            Symbol("L", "blocks, `n_layers`"),
+            Symbol("L", "number of layers (blocks), `n_layers`"),
         ),
-        _rates,
-        _rates_hand,
-        _rates_ours,
-        _rates_torch,
+        draw=_rates,
+        by_hand=_rates_by_hand,
+        companion=_rates_companion,
+        library=_rates_torch,
     ),
     Equation(
-        "eq-finetuning-lora",
-        (
-            Symbol("W", "a trained matrix, which stays as it is", r"d_{\text{out}} \times d_{\text{in}}"),
-            Symbol("A, B", "the adapter", r"r \times d_{\text{in}},\; d_{\text{out}} \times r"),
+        label="eq-finetuning-lora",
+        symbols=(
+            Symbol("W", "pre-trained weight matrix, frozen", r"d_{\text{out}} \times d_{\text{in}}"),
+            Symbol("A, B", "matrices of the adapter; learned", r"r \times d_{\text{in}},\; d_{\text{out}} \times r"),
             Symbol("r", "rank of the adapter"),
-            Symbol(r"\alpha", "scale of the change"),
+            Symbol(r"\alpha", "scale of the update"),
         ),
-        _lora,
-        _lora_hand,
-        _lora_ours,
-        _lora_torch,
+        draw=_lora,
+        by_hand=_lora_by_hand,
+        companion=_lora_companion,
+        library=_lora_torch,
     ),
 )

@@ -1,4 +1,4 @@
-"""Exercises of ``book/algorithms/finetuning.ipynb`` about heads, and about how good they are."""
+"""Exercises of ``book/algorithms/finetuning.ipynb``."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -95,7 +95,7 @@ ALIGN = Exercise(
         ),
         Mistake(
             lambda words, tags: _aligned(words, tags, outside=0),
-            "A 0 is the number of a tag, so the frame and the later pieces are asked too. Write -100 there.",
+            "A 0 is the number of a tag, so [CLS], [SEP] and the later pieces have a target too. Write -100 there.",
         ),
         Mistake(
             lambda words, tags: _aligned(words[::-1], tags)[::-1],
@@ -179,7 +179,7 @@ def _first_by_first(start: Tensor, end: Tensor) -> tuple[int, int]:
 SPAN = Exercise(
     name="best-span",
     task=(
-        "From the scores `start` and `end` of n places, return the pair (i, j), i not after j, for which "
+        "From the scores `start` and `end` of n positions, return the pair (i, j), i not after j, for which "
         "start[i] + end[j] is highest."
     ),
     reference=_best,
@@ -214,8 +214,8 @@ SHARES = Exercise(
     name="layer-shares",
     task=(
         "From the `step`, counted from 1, `every`, `factor` and the number of blocks n, return the list of n + 2 "
-        "shares of the rate, embeddings first: the head trains from step 1, every so many steps the next layer below "
-        "too, and each layer that trains has the share of the layer above it divided by factor."
+        "multipliers of the learning rate, embeddings first: the head trains from step 1, every so many steps the "
+        "next layer below too, and each layer that trains has the multiplier of the layer above it divided by factor."
     ),
     reference=_shares,
     cases=lambda: [(1, 10, 2.0, 3), (10, 10, 2.6, 4), (11, 10, 2.6, 2), (25, 5, 1.5, 4), (100, 7, 3.0, 2)],
@@ -234,13 +234,13 @@ SHARES = Exercise(
         ),
         Mistake(
             lambda step, every, factor, n: _shares(10**9, every, factor, n),
-            "All layers train from the first step. Those that are not thawed yet have a share of 0.",
+            "All layers train from the first step. Those that are not thawed yet have the multiplier 0.",
         ),
         Mistake(
             lambda step, every, factor, n: [
                 bool(s) * factor ** (-i) for i, s in enumerate(_shares(step, every, factor, n))
             ],
-            "The embeddings have the largest share. It is the head's that is 1.",
+            "The embeddings have the largest multiplier. It is the head's that is 1.",
         ),
     ),
 )
@@ -273,7 +273,7 @@ LORA = Exercise(
             "The change is not scaled. It counts alpha / rank times.",
         ),
         Mistake(
-            lambda x, w, bias, a, b, alpha: _lora(x, w, bias, a, b, alpha),
+            _lora,
             "The change is scaled by alpha. Divide by the rank too, so that its size does not grow with it.",
         ),
         Mistake(
@@ -319,7 +319,7 @@ ECE = Exercise(
     mistakes=(
         Mistake(
             lambda *case: math.fsum(abs(gap) for _, gap in _gaps(*case)) / len(_gaps(*case)),
-            "Every bin counts as much. Weigh a bin by its share of the predictions.",
+            "Every bin counts as much. Weigh a bin by its fraction of the predictions.",
         ),
         Mistake(
             lambda *case: abs(math.fsum(share * gap for share, gap in _gaps(*case))),

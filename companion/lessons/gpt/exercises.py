@@ -1,5 +1,7 @@
 """Exercises of ``book/algorithms/gpt.ipynb``."""
 
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -175,13 +177,11 @@ CACHE_COST = Exercise(
 )
 
 
+@cache  # the same sizes come in every check
 def _parameters(vocab_size: int, context_length: int, n_layers: int, d_model: int) -> int:
-    return sum(p.numel() for p in _meta_gpt(vocab_size, context_length, n_layers, d_model).parameters())
-
-
-def _meta_gpt(vocab_size: int, context_length: int, n_layers: int, d_model: int) -> GPT:
     with torch.device("meta"):  # shapes without memory
-        return GPT(GPTConfig(vocab_size, context_length, n_layers, n_heads=1, d_model=d_model))
+        model = GPT(GPTConfig(vocab_size, context_length, n_layers, n_heads=1, d_model=d_model))
+    return sum(p.numel() for p in model.parameters())
 
 
 PARAMETERS = Exercise(

@@ -1,4 +1,4 @@
-"""The equations of ``book/concepts/language_model.ipynb`` about probabilities and counts."""
+"""Equations of ``book/concepts/language_model.ipynb``."""
 
 import math
 from collections import Counter
@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.distributions import Categorical, kl_divergence
 
-from companion.lessons import by_hand
+from companion.lessons import by_hand, by_torch
 from companion.lessons.equation_check import Equation, Symbol
-from companion.lessons.random_inputs import between, normal, randomised, shares, tokens, whole
+from companion.lessons.random_inputs import between, distribution, normal, randomised, tokens, whole
 from companion.lessons.tiny_worlds import Table, started, texts
 from companion.metrics.language_model import excess_nll, token_nll
 from companion.models.baselines import RNN, FeedForwardLM, FeedForwardLMConfig, NGram, NGramConfig, RNNConfig
@@ -19,11 +19,11 @@ from companion.models.baselines.recurrent import ElmanLayer, LSTMLayer
 
 TOKEN = Symbol("x_t", "token $t$ of the text, counted from 1")
 BEFORE = Symbol("x_{<t}", "all tokens before it")
-HISTORY = Symbol("h", "history: the last $n - 1$ tokens", "n - 1")
-COUNT = Symbol("c(hw)", "how often $h$ followed by $w$ occurs")
+HISTORY = Symbol("h", "context: the last $n - 1$ tokens", "n - 1")
+COUNT = Symbol("c(hw)", "count of $h$ followed by $w$")
 
 
-def _chain_rule_hand(x: Tensor, joint: Tensor) -> float:
+def _chain_rule_by_hand(x: Tensor, joint: Tensor) -> float:
     product = 1.0
     for t in range(len(x)):
         with_t, before_t = joint[tuple(x[: t + 1])].sum(), joint[tuple(x[:t])].sum()  # over all endings
@@ -31,23 +31,18 @@ def _chain_rule_hand(x: Tensor, joint: Tensor) -> float:
     return product
 
 
-def _chain_rule_ours(x: Tensor, joint: Tensor) -> Tensor:
-    return torch.exp(-token_nll(Table(joint), started(x)).sum())
+def _chain_rule_companion(x: Tensor, joint: Tensor) -> Tensor:
+    return torch.exp(-token_nll(Table(joint), started(x))).prod()
 
 
 def _chain_rule_torch(x: Tensor, joint: Tensor) -> Tensor:
     number = sum(int(token) * stride for token, stride in zip(x, joint.stride(), strict=True))
-    return Categorical(joint.flatten()).log_prob(torch.tensor(number)).exp()
+    return by_torch.log_prob(joint.flatten().log(), torch.tensor(number)).exp()
 
 
-def _ngram_hand(text: Tensor, h: Tensor, k: float) -> Tensor:
+def _ngram_by_hand(text: Tensor, h: Tensor, k: float) -> Tensor:
     c = [sum(text[i : i + 3].tolist() == [*h.tolist(), w] for i in range(len(text) - 2)) for w in range(4)]
     return torch.tensor([c[w] / sum(c) for w in range(4)])
-
-
-def _ngram_ours(text: Tensor, h: Tensor, k: float) -> Tensor:
-    almost_nothing = NGramConfig(4, 3, "add-k", add_k=1e-13)  # the package adds something to each count
-    return NGram(almost_nothing).count(text[None])(h[None])[0, -1].exp()
 
 
 def _ngram_torch(text: Tensor, h: Tensor, k: float) -> Tensor:
@@ -56,22 +51,24 @@ def _ngram_torch(text: Tensor, h: Tensor, k: float) -> Tensor:
     return F.normalize(counts.double(), p=1.0, dim=0)
 
 
-def _add_k_hand(text: Tensor, h: Tensor, k: float) -> Tensor:
+def _add_k_by_hand(text: Tensor, h: Tensor, k: float) -> Tensor:
     c = [sum(text[i : i + 3].tolist() == [*h.tolist(), w] for i in range(len(text) - 2)) for w in range(4)]
     return torch.tensor([(c[w] + k) / (sum(c) + k * 4) for w in range(4)])
 
 
-def _add_k_ours(text: Tensor, h: Tensor, k: float) -> Tensor:
-    return NGram(NGramConfig(4, 3, "add-k", add_k=k)).count(text[None])(h[None])[0, -1].exp()
+def _add_k_companion(text: Tensor, h: Tensor, k: float) -> Tensor:
+    log_probs: Tensor = NGram(NGramConfig(4, 3, "add-k", add_k=k)).count(text[None])(h[None])[0, -1]
+    return log_probs.exp()
 
 
 def _add_k_torch(text: Tensor, h: Tensor, k: float) -> Tensor:
     one_hot = F.one_hot(text, 4).double()
     counts = torch.einsum("ta,tb,tc->abc", one_hot[:-2], one_hot[1:-1], one_hot[2:])
-    return torch.distributions.Dirichlet(counts[h[0], h[1]] + k).mean  # add-k is the mean under this belief
+    mean: Tensor = torch.distributions.Dirichlet(counts[h[0], h[1]] + k).mean  # add-k is the mean of this posterior
+    return mean
 
 
-def _kneser_ney_hand(text: Tensor, h: Tensor, k: float) -> Tensor:
+def _kneser_ney_by_hand(text: Tensor, h: Tensor, k: float) -> Tensor:
     words, p = text.tolist(), [1 / 4] * 4  # at the end of the descent stands 1 / V
     for n in (1, 2, 3):
         runs = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
@@ -88,8 +85,9 @@ def _kneser_ney_hand(text: Tensor, h: Tensor, k: float) -> Tensor:
     return torch.tensor(p)
 
 
-def _kneser_ney_ours(text: Tensor, h: Tensor, k: float) -> Tensor:
-    return NGram(NGramConfig(4, 3)).count(text[None])(h[None])[0, -1].exp()
+def _kneser_ney_companion(text: Tensor, h: Tensor, k: float) -> Tensor:
+    log_probs: Tensor = NGram(NGramConfig(4, 3)).count(text[None])(h[None])[0, -1]
+    return log_probs.exp()
 
 
 def _kneser_ney_torch(text: Tensor, h: Tensor, k: float) -> Tensor:
@@ -115,10 +113,10 @@ def _counted(g: Generator) -> dict[str, Any]:
 
 def _two_processes(g: Generator) -> dict[str, Any]:
     times = tokens(g, 4, 9) + 1  # how often each text of two tokens comes, so that p is known exactly
-    return {"times": times, "p": (times / times.sum()).view(3, 3), "q": shares(g, 9).view(3, 3)}
+    return {"times": times, "p": (times / times.sum()).view(3, 3), "q": distribution(g, 9).view(3, 3)}
 
 
-def _gap_hand(times: Tensor, p: Tensor, q: Tensor) -> tuple[float, float]:
+def _excess_by_hand(times: Tensor, p: Tensor, q: Tensor) -> tuple[float, float]:
     cross = floor = divergence = 0.0
     for x in texts(3, 2):
         for t in range(2):  # a mean over the texts of p, and over their tokens
@@ -129,7 +127,7 @@ def _gap_hand(times: Tensor, p: Tensor, q: Tensor) -> tuple[float, float]:
     return cross - floor, divergence
 
 
-def _gap_ours(times: Tensor, p: Tensor, q: Tensor) -> tuple[float, float]:
+def _excess_companion(times: Tensor, p: Tensor, q: Tensor) -> tuple[float, float]:
     told = torch.tensor(texts(3, 2)).repeat_interleave(times, 0)
     rows = torch.cat([torch.zeros(len(told), 1).long(), told], dim=1)
     exact = [(-token_nll(Table(p), row[None])[0]).tolist() for row in rows]
@@ -137,19 +135,19 @@ def _gap_ours(times: Tensor, p: Tensor, q: Tensor) -> tuple[float, float]:
     return gap, gap
 
 
-def _gap_torch(times: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+def _excess_torch(times: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
     of_p, of_q = Categorical(p.flatten()), Categorical(q.flatten())
-    cross = -(of_p.probs * of_q.log_prob(torch.arange(9))).sum()
-    return (cross - of_p.entropy()) / 2, kl_divergence(of_p, of_q) / 2
+    cross = -(of_p.probs * by_torch.log_prob(of_q.logits, torch.arange(9))).sum()
+    return (cross - by_torch.entropy(of_p.probs)) / 2, kl_divergence(of_p, of_q) / 2
 
 
-VECTOR = Symbol("e(x)", "vector of token $x$, a row of a learned table", "d")
-LOGITS = Symbol("z_t", "logits of token $t$", "V")
-STATE = Symbol("s_t", "state after token $t$", "d_h")
-PRODUCT = Symbol(r"\odot", "product of each number with its partner")
+VECTOR = Symbol("e(x)", "embedding of token $x$: a row of a learned table", "d")
+LOGITS = Symbol("z_t", "logits for token $t$", "V")
+STATE = Symbol("s_t", "hidden state after token $t$", "d_h")
+PRODUCT = Symbol(r"\odot", "elementwise product")
 
 
-def _feed_forward_hand(x: Tensor, model: Any) -> tuple[Tensor, Tensor]:
+def _feed_forward_by_hand(x: Tensor, model: Any) -> tuple[Tensor, Tensor]:
     e, n = model.token_embedding.weight, model.config.order
     u = [float(number) for token in x[len(x) - n + 1 :] for number in e[token]]  # side by side
     a, h = model.hidden.bias, model.hidden.weight
@@ -159,7 +157,7 @@ def _feed_forward_hand(x: Tensor, model: Any) -> tuple[Tensor, Tensor]:
     return z, by_hand.softmax(z)
 
 
-def _feed_forward_ours(x: Tensor, model: Any) -> tuple[Tensor, Tensor]:
+def _feed_forward_companion(x: Tensor, model: Any) -> tuple[Tensor, Tensor]:
     z = model(x[None])[0, -1]
     return z, z.softmax(-1)
 
@@ -168,10 +166,10 @@ def _feed_forward_torch(x: Tensor, model: Any) -> tuple[Tensor, Tensor]:
     window = F.embedding(x[1 - model.config.order :], model.token_embedding.weight).flatten()
     inner = F.tanh(F.linear(window, model.hidden.weight, model.hidden.bias))
     z = F.linear(inner, model.output.weight, model.output.bias)
-    return z, torch.distributions.Categorical(logits=z).probs
+    return z, Categorical(logits=z).probs
 
 
-def _elman_hand(x: Tensor, model: Any) -> tuple[Tensor, Tensor]:
+def _elman_by_hand(x: Tensor, model: Any) -> tuple[Tensor, Tensor]:
     e, layer = model.token_embedding.weight, model.blocks[0]
     w, u, b = layer.input.weight, layer.recurrent.weight, layer.input.bias
     s, states, logits = torch.zeros(len(b)), [], []
@@ -182,7 +180,7 @@ def _elman_hand(x: Tensor, model: Any) -> tuple[Tensor, Tensor]:
     return torch.stack(states), torch.stack(logits)
 
 
-def _elman_ours(x: Tensor, model: Any) -> tuple[Tensor, Tensor]:
+def _elman_companion(x: Tensor, model: Any) -> tuple[Tensor, Tensor]:
     return model.blocks[0](model.token_embedding(x[None]))[0], model(x[None])[0]
 
 
@@ -205,7 +203,7 @@ def _carried(g: Generator) -> dict[str, Any]:
     return {"x": x, "states": layer(x[None])[0], "k": k, "layer": layer}
 
 
-def _vanishing_hand(x: Tensor, states: Tensor, k: int, layer: Any) -> Tensor:
+def _vanishing_by_hand(x: Tensor, states: Tensor, k: int, layer: ElmanLayer) -> Tensor:
     product, t = torch.eye(3), len(x) - 1  # counted from 0
     for i in range(t, t - k, -1):  # the factor of the last step stands on the left
         diagonal = torch.zeros(3, 3)
@@ -215,23 +213,22 @@ def _vanishing_hand(x: Tensor, states: Tensor, k: int, layer: Any) -> Tensor:
     return product
 
 
-def _vanishing_ours(x: Tensor, states: Tensor, k: int, layer: Any) -> Tensor:
-    derivative = torch.func.jacrev(lambda inputs: layer(inputs[None])[0, -1])(x)  # (d_h, steps, d_h)
+def _vanishing_companion(x: Tensor, states: Tensor, k: int, layer: ElmanLayer) -> Tensor:
+    derivative = by_torch.jacobian(lambda inputs: layer(inputs[None])[0, -1], x)  # (d_h, steps, d_h)
     return derivative[:, len(x) - k] @ layer.recurrent.weight  # s_(t-k) comes in through U, one step later
 
 
-def _vanishing_torch(x: Tensor, states: Tensor, k: int, layer: Any) -> Tensor:
+def _vanishing_torch(x: Tensor, states: Tensor, k: int, layer: ElmanLayer) -> Tensor:
     def last(state: Tensor) -> Tensor:
         for step in x[len(x) - k :]:
             weights = (layer.input.weight, layer.recurrent.weight, layer.input.bias, torch.zeros(3))
             state = torch.rnn_tanh_cell(step[None], state[None], *weights)[0]
         return state
 
-    result: Tensor = torch.autograd.functional.jacobian(last, states[len(x) - 1 - k])
-    return result
+    return by_torch.jacobian(last, states[len(x) - 1 - k])
 
 
-def _lstm_hand(x: Tensor, layer: LSTMLayer) -> tuple[Tensor, Tensor]:
+def _lstm_by_hand(x: Tensor, layer: LSTMLayer) -> tuple[Tensor, Tensor]:
     d_h = layer.recurrent.in_features
     w, u, b = layer.input.weight, layer.recurrent.weight, layer.input.bias
     s, c, states = torch.zeros(d_h), torch.zeros(d_h), []
@@ -245,7 +242,7 @@ def _lstm_hand(x: Tensor, layer: LSTMLayer) -> tuple[Tensor, Tensor]:
     return torch.stack(states), c
 
 
-def _lstm_ours(x: Tensor, layer: LSTMLayer) -> tuple[Tensor, Tensor]:
+def _lstm_companion(x: Tensor, layer: LSTMLayer) -> tuple[Tensor, Tensor]:
     states, history = layer.by_hand(x[None])
     return states[0], history["cell"][0, -1]
 
@@ -260,128 +257,129 @@ def _lstm_torch(x: Tensor, layer: LSTMLayer) -> tuple[Tensor, Tensor]:
     return states, cell[0]
 
 
+CHAIN_RULE = Equation(
+    label="eq-language_model-chain-rule",
+    symbols=(
+        Symbol("p(x_1, \\dots, x_n)", "probability of the whole text"),
+        TOKEN,
+        Symbol("p(x_t \\mid x_1, \\dots, x_{t-1})", "probability of a token, given all before it"),
+    ),
+    draw=lambda g: {"x": tokens(g, 3, 4), "joint": distribution(g, 3**4).view(3, 3, 3, 3)},
+    by_hand=_chain_rule_by_hand,
+    companion=_chain_rule_companion,
+    library=_chain_rule_torch,
+)
+
 EQUATIONS = (
+    CHAIN_RULE,
     Equation(
-        "eq-language_model-chain-rule",
-        (
-            Symbol("p(x_1, \\dots, x_n)", "probability of the whole text"),
-            TOKEN,
-            Symbol("p(x_t \\mid x_1, \\dots, x_{t-1})", "probability of a token, given all before it"),
-        ),
-        lambda g: {"x": tokens(g, 3, 4), "joint": shares(g, 3**4).view(3, 3, 3, 3)},
-        _chain_rule_hand,
-        _chain_rule_ours,
-        _chain_rule_torch,
+        label="eq-language_model-ngram",
+        symbols=(TOKEN, BEFORE, HISTORY, Symbol("w, v", "tokens of the vocabulary"), COUNT),
+        draw=_counted,
+        by_hand=_ngram_by_hand,
+        library=_ngram_torch,
     ),
     Equation(
-        "eq-language_model-ngram",
-        (TOKEN, BEFORE, HISTORY, Symbol("w, v", "tokens of the vocabulary"), COUNT),
-        _counted,
-        _ngram_hand,
-        _ngram_ours,
-        _ngram_torch,
-    ),
-    Equation(
-        "eq-language_model-add-k",
-        (
+        label="eq-language_model-add-k",
+        symbols=(
             HISTORY,
             Symbol("w, v", "tokens of the vocabulary"),
             COUNT,
-            Symbol("k", "what is added to each count"),
-            Symbol("V", "tokens in the vocabulary"),
+            Symbol("k", "smoothing constant: what is added to each count"),
+            Symbol("V", "vocabulary size"),
         ),
-        _counted,
-        _add_k_hand,
-        _add_k_ours,
-        _add_k_torch,
+        draw=_counted,
+        by_hand=_add_k_by_hand,
+        companion=_add_k_companion,
+        library=_add_k_torch,
     ),
     Equation(
-        "eq-language_model-kneser-ney",
-        (
+        label="eq-language_model-kneser-ney",
+        symbols=(
             HISTORY,
             Symbol("h'", "$h$ without its first token"),
             COUNT,
             Symbol("D", "discount: what is taken off each count that is not 0"),
-            Symbol("N(h)", "different tokens that followed $h$"),
+            Symbol("N(h)", "number of different tokens that followed $h$"),
         ),
-        _counted,
-        _kneser_ney_hand,
-        _kneser_ney_ours,
-        _kneser_ney_torch,
+        draw=_counted,
+        by_hand=_kneser_ney_by_hand,
+        companion=_kneser_ney_companion,
+        library=_kneser_ney_torch,
     ),
     Equation(
-        "eq-language_model-gap",
-        (
-            Symbol(r"\mathbb{E}", "mean over the texts that the source tells, and over their tokens"),
-            Symbol("p", "probability under the source"),
+        label="eq-language_model-excess-nll",
+        symbols=(
+            Symbol(r"\mathbb{E}", "expectation over the texts of the source, and mean over their tokens"),
+            Symbol("p", "probability under the source: the true distribution"),
             Symbol("q", "probability under the model"),
             TOKEN,
             BEFORE,
         ),
-        _two_processes,
-        _gap_hand,
-        _gap_ours,
-        _gap_torch,
+        draw=_two_processes,
+        by_hand=_excess_by_hand,
+        companion=_excess_companion,
+        library=_excess_torch,
     ),
     Equation(
-        "eq-language_model-feed-forward",
-        (
+        label="eq-language_model-feed-forward",
+        symbols=(
             VECTOR,
-            Symbol("u_t", "vectors of the last $n - 1$ tokens, side by side", "(n-1)d"),
-            Symbol("a, H", "vector and matrix that mix them; learned", r"d_h,\; d_h \times (n-1)d"),
-            Symbol("b, U", "vector and matrix that score the tokens; learned", r"V,\; V \times d_h"),
+            Symbol("u_t", "embeddings of the last $n - 1$ tokens, concatenated", "(n-1)d"),
+            Symbol("a, H", "bias and weight matrix of the hidden layer; learned", r"d_h,\; d_h \times (n-1)d"),
+            Symbol("b, U", "bias and weight matrix of the output layer; learned", r"V,\; V \times d_h"),
             LOGITS,
         ),
-        lambda g: {"x": tokens(g, 5, 6), "model": randomised(FeedForwardLM(FeedForwardLMConfig(5, 4, 3, 4)), g)},
-        _feed_forward_hand,
-        _feed_forward_ours,
-        _feed_forward_torch,
+        draw=lambda g: {"x": tokens(g, 5, 6), "model": randomised(FeedForwardLM(FeedForwardLMConfig(5, 4, 3, 4)), g)},
+        by_hand=_feed_forward_by_hand,
+        companion=_feed_forward_companion,
+        library=_feed_forward_torch,
     ),
     Equation(
-        "eq-language_model-elman",
-        (
+        label="eq-language_model-elman",
+        symbols=(
             STATE,
             VECTOR,
-            Symbol("W, b", "matrix and vector that take the token in", r"d_h \times d,\; d_h"),
-            Symbol("U", "matrix that carries the state on", r"d_h \times d_h"),
+            Symbol("W, b", "input weight matrix and bias", r"d_h \times d,\; d_h"),
+            Symbol("U", "recurrent weight matrix", r"d_h \times d_h"),
             LOGITS,
-            Symbol("C, c", "matrix and vector that score the tokens", r"V \times d_h,\; V"),
+            Symbol("C, c", "weight matrix and bias of the output layer", r"V \times d_h,\; V"),
         ),
-        lambda g: {"x": tokens(g, 5, 6), "model": randomised(RNN(RNNConfig(5, 3, 4)), g)},
-        _elman_hand,
-        _elman_ours,
-        _elman_torch,
+        draw=lambda g: {"x": tokens(g, 5, 6), "model": randomised(RNN(RNNConfig(5, 3, 4)), g)},
+        by_hand=_elman_by_hand,
+        companion=_elman_companion,
+        library=_elman_torch,
     ),
     Equation(
-        "eq-language_model-vanishing",
-        (
+        label="eq-language_model-vanishing",
+        symbols=(
             STATE,
-            Symbol("k", "steps that the gradient travels back"),
-            Symbol(r"\operatorname{diag}", "matrix with these numbers on its diagonal, else 0", r"d_h \times d_h"),
-            Symbol("U", "matrix that carries the state on", r"d_h \times d_h"),
+            Symbol("k", "number of steps that the gradient travels back"),
+            Symbol(r"\operatorname{diag}", "diagonal matrix with these entries", r"d_h \times d_h"),
+            Symbol("U", "recurrent weight matrix", r"d_h \times d_h"),
         ),
-        _carried,
-        _vanishing_hand,
-        _vanishing_ours,
-        _vanishing_torch,
+        draw=_carried,
+        by_hand=_vanishing_by_hand,
+        companion=_vanishing_companion,
+        library=_vanishing_torch,
     ),
     Equation(
-        "eq-language_model-lstm",
-        (
-            Symbol("i_t, f_t, o_t", "gates: what is written, kept and shown", "d_h"),
-            Symbol("g_t", "what would be written", "d_h"),
-            Symbol("c_t", "cell after token $t$", "d_h"),
+        label="eq-language_model-lstm",
+        symbols=(
+            Symbol("i_t, f_t, o_t", "input, forget and output gate: what is written, kept and shown", "d_h"),
+            Symbol("g_t", "candidate: what would be written", "d_h"),
+            Symbol("c_t", "cell state after token $t$", "d_h"),
             STATE,
             VECTOR,
-            Symbol("W_{i,f,o}, W_g", "matrices that take the token in", r"d_h \times d"),
-            Symbol("U_{i,f,o}, U_g", "matrices that take the state in", r"d_h \times d_h"),
-            Symbol("b_{i,f,o}, b_g", "what is added", "d_h"),
-            Symbol(r"\sigma", "the logistic function, of each number by itself"),
+            Symbol("W_{i,f,o}, W_g", "input weight matrices", r"d_h \times d"),
+            Symbol("U_{i,f,o}, U_g", "recurrent weight matrices", r"d_h \times d_h"),
+            Symbol("b_{i,f,o}, b_g", "biases", "d_h"),
+            Symbol(r"\sigma", "logistic function, elementwise"),
             PRODUCT,
         ),
-        lambda g: {"x": normal(g, 5, 3), "layer": randomised(LSTMLayer(3, 4), g)},
-        _lstm_hand,
-        _lstm_ours,
-        _lstm_torch,
+        draw=lambda g: {"x": normal(g, 5, 3), "layer": randomised(LSTMLayer(3, 4), g)},
+        by_hand=_lstm_by_hand,
+        companion=_lstm_companion,
+        library=_lstm_torch,
     ),
 )

@@ -8,11 +8,7 @@ import torch
 from torch import Tensor
 
 from companion.lessons.exercise_check import Exercise, Mistake
-
-
-def _normal(*shapes: tuple[int, ...]) -> tuple[Tensor, ...]:
-    generator = torch.Generator().manual_seed(0)
-    return tuple(torch.randn(shape, generator=generator) for shape in shapes)
+from companion.lessons.random_inputs import seeded_tensors
 
 
 def _ids(vocab_size: int, length: int, seed: int = 0) -> list[int]:
@@ -30,7 +26,7 @@ SENTENCE_PROBABILITY = Exercise(
         "probability of all tokens after the first, given the first."
     ),
     reference=_log_probability,
-    cases=lambda: [(*_normal((n, v)), torch.tensor(_ids(v, n))) for n, v in ((2, 4), (6, 5), (400, 9))],
+    cases=lambda: [(*seeded_tensors((n, v)), torch.tensor(_ids(v, n))) for n, v in ((2, 4), (6, 5), (400, 9))],
     mistakes=(
         Mistake(
             lambda logits, ids: logits.log_softmax(-1)[:-1].gather(-1, ids[1:, None]).mean(),
@@ -103,7 +99,7 @@ ADD_K = Exercise(
         ),
         Mistake(
             lambda text, history, vocab_size, k: _add_k_over(text, history, vocab_size, k, "text"),
-            "You divide by the length of the text. Only the places where the history stands count.",
+            "You divide by the length of the text. Only the positions after the history count.",
         ),
         Mistake(
             _only_seen,
@@ -131,7 +127,7 @@ CONTINUATION = Exercise(
     name="continuation",
     task=(
         "From a text (a list of ids) and vocab_size, return Kneser and Ney's distribution (vocab_size,): each token's "
-        "share is the number of different tokens that stand right before it somewhere."
+        "probability is proportional to the number of different tokens that stand right before it somewhere."
     ),
     reference=_continuation,
     cases=lambda: [([0, 1, 0, 1, 0, 1, 2, 3, 2, 0, 3], 4), (_ids(6, 40), 6), (_ids(9, 30, seed=2), 9)],
@@ -180,7 +176,7 @@ LSTM_STEP = Exercise(
         "(h,), new cell (h,)."
     ),
     reference=_lstm,
-    cases=lambda: [_normal((4 * h,), (h,)) for h in (1, 3, 8)],
+    cases=lambda: [seeded_tensors((4 * h,), (h,)) for h in (1, 3, 8)],
     mistakes=(
         Mistake(
             lambda gates, cell: _lstm(gates[torch.arange(len(gates)).view(4, -1)[[1, 0, 2, 3]].flatten()], cell),
@@ -206,8 +202,8 @@ LSTM_STEP = Exercise(
 )
 
 
-def _padded_surprisals() -> list[tuple[Tensor]]:
-    (nats,) = _normal((4, 6))
+def _padded_nlls() -> list[tuple[Tensor]]:
+    (nats,) = seeded_tensors((4, 6))
     nats = nats.abs()
     for row, length in enumerate((6, 2, 3, 1)):
         nats[row, length:] = math.nan
@@ -217,15 +213,15 @@ def _padded_surprisals() -> list[tuple[Tensor]]:
 PERPLEXITY = Exercise(
     name="story-perplexity",
     task=(
-        "From surprisals (stories, length) in nats, NaN where a story has ended, return the perplexity over all tokens "
+        "From token NLLs (stories, length) in nats, NaN where a story has ended, return the perplexity over all tokens "
         "as a tensor without axes."
     ),
     reference=lambda nats: nats.nanmean().exp(),
-    cases=_padded_surprisals,
+    cases=_padded_nlls,
     mistakes=(
         Mistake(
             lambda nats: nats.exp().nanmean(),
-            "You take the exponential of each surprisal and then the mean. Take the mean in nats first: one token "
+            "You take the exponential of each NLL and then the mean. Take the mean in nats first: one token "
             "with a tiny probability would drown all others.",
         ),
         Mistake(
@@ -234,11 +230,11 @@ PERPLEXITY = Exercise(
         ),
         Mistake(
             lambda nats: nats.nan_to_num(0.0).mean().exp(),
-            "You count the places after a story's end as tokens that were guessed without surprise.",
+            "You count the padding after a story's end as tokens with a loss of 0.",
         ),
         Mistake(
             lambda nats: 2 ** nats.nanmean(),
-            "The surprisals are in nats, so the base is e. With 2 they would have to be in bits.",
+            "The NLLs are in nats, so the base is e. With 2 they would have to be in bits.",
         ),
         Mistake(
             lambda nats: nats.nanmean(),

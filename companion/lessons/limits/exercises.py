@@ -18,11 +18,11 @@ def _sides() -> list[tuple[Tensor, Tensor]]:
     return [(torch.tensor([0.9, 0.8]), torch.tensor([0.8, 0.5])), *drawn]
 
 
-SEPARATION = Exercise(
-    name="separation",
+AUROC = Exercise(
+    name="auroc",
     task=(
-        "From the confidences `known` (m,) and `unknown` (n,), return the share of all m n pairs in which the first is "
-        "above the second, a tie counting one half, as a number."
+        "From the confidences `known` (m,) and `unknown` (n,), return the AUROC, as a number: the fraction of all m n "
+        "pairs in which the first is above the second, a tie counting one half."
     ),
     reference=auroc,
     cases=_sides,
@@ -51,7 +51,7 @@ SEPARATION = Exercise(
 )
 
 
-def _place(log_probs: Tensor, secret: int) -> int:
+def _rank(log_probs: Tensor, secret: int) -> int:
     return 1 + int((log_probs > log_probs[secret]).sum())
 
 
@@ -69,20 +69,20 @@ EXPOSURE = Exercise(
     ],
     mistakes=(
         Mistake(
-            lambda log_probs, secret: math.log(len(log_probs) / _place(log_probs, secret)),
+            lambda log_probs, secret: math.log(len(log_probs) / _rank(log_probs, secret)),
             "Those are nats. Bits need the logarithm of base 2.",
         ),
         Mistake(
             lambda log_probs, secret: math.log2(len(log_probs) / (1 + int((log_probs < log_probs[secret]).sum()))),
-            "You count from the least likely one. Place 1 is the likeliest.",
+            "You count from the least likely one. Rank 1 is the likeliest.",
         ),
         Mistake(
-            lambda log_probs, secret: math.log2(_place(log_probs, secret)),
+            lambda log_probs, secret: math.log2(_rank(log_probs, secret)),
             "That is how much is still hidden. Exposure is what is left of log2 R when it is taken away.",
         ),
         Mistake(
             lambda log_probs, secret: -log_probs[secret].item() / math.log(2),
-            "That is the surprisal of the secret. Exposure asks for its place among the candidates.",
+            "That is the surprisal of the secret. Exposure asks for its rank among the candidates.",
         ),
     ),
 )
@@ -149,7 +149,7 @@ SELECTIVE = Exercise(
     name="selective-risk",
     task=(
         "From `confidence` (n,), the booleans `right` (n,) and a `threshold`, let the model answer where its "
-        "confidence is at least the threshold. Return two numbers: the share of questions answered, and the share of "
+        "confidence is at least the threshold. Return two numbers: the fraction of questions answered, and that of "
         "wrong ones among the answers."
     ),
     reference=_selective,
@@ -160,21 +160,21 @@ SELECTIVE = Exercise(
                 (confidence >= threshold).float().mean().item(),
                 (~right & (confidence >= threshold)).float().mean().item(),
             ),
-            "You divide the mistakes by all questions. The second share is of those that were answered.",
+            "You divide the mistakes by all questions. The second fraction is of those that were answered.",
         ),
         Mistake(
             lambda confidence, right, threshold: (
                 (confidence >= threshold).float().mean().item(),
                 1 - _selective(confidence, right, threshold)[1],
             ),
-            "The second number is the share of wrong answers, not of right ones.",
+            "The second number is the fraction of wrong answers, not of right ones.",
         ),
         Mistake(
             lambda confidence, right, threshold: (
                 1 - _selective(confidence, right, threshold)[0],
                 _selective(confidence, right, threshold)[1],
             ),
-            "The first number is the share of questions that are answered, not of those refused.",
+            "The first number is the fraction of questions that are answered, not of those refused.",
         ),
         Mistake(
             lambda confidence, right, threshold: _selective(confidence, right, threshold + 1e-4),
@@ -193,7 +193,7 @@ WORST = Exercise(
     name="worst-case",
     task=(
         "From `broken`, a list for each text with a boolean for each change that was tried (did the answer break?), "
-        "return two numbers: the share of all changes that broke an answer, and the share of texts that some change "
+        "return two numbers: the fraction of all changes that broke an answer, and that of texts that some change "
         "broke."
     ),
     reference=_worst,
@@ -205,7 +205,7 @@ WORST = Exercise(
     mistakes=(
         Mistake(
             lambda broken: (sum(sum(row) / len(row) for row in broken) / len(broken), _worst(broken)[1]),
-            "You average over the texts first. The first share is of all changes, and texts with many count more.",
+            "You average over the texts first. The first fraction is of all changes, and texts with many count more.",
         ),
         Mistake(
             lambda broken: (_worst(broken)[0], sum(all(row) for row in broken) / len(broken)),
@@ -213,18 +213,18 @@ WORST = Exercise(
         ),
         Mistake(
             lambda broken: _worst(broken)[::-1],
-            "The two numbers stand the wrong way round: the share of changes first.",
+            "The two numbers stand the wrong way round: the fraction of changes first.",
         ),
         Mistake(
             lambda broken: (_worst(broken)[0], float(sum(any(row) for row in broken))),
-            "The second number is a share of the texts. Divide by how many there are.",
+            "The second number is a fraction of the texts. Divide by how many there are.",
         ),
     ),
 )
 
 
 EXERCISES = (
-    SEPARATION,
+    AUROC,
     SELECTIVE,
     SWAP,
     EXPOSURE,

@@ -43,7 +43,7 @@ STABLE = Exercise(
         ),
         Mistake(
             lambda z, x: _stable(z, x) * len(z),
-            "You add the places up. The loss is their mean.",
+            "You add the positions up. The loss is their mean.",
         ),
         Mistake(
             lambda z, x: -_stable(z, x),
@@ -110,7 +110,7 @@ SMOOTHED = Exercise(
     name="smoothed-loss",
     task=(
         "From `logits` (n, V), the tokens that came `x` (n,) and `eps`, return the mean cross-entropy with targets of "
-        "which a share `eps` is spread evenly over all V tokens."
+        "which a fraction `eps` is spread evenly over all V tokens."
     ),
     reference=_smoothed,
     cases=_places,
@@ -119,7 +119,7 @@ SMOOTHED = Exercise(
             lambda z, x, eps: (
                 (1 - eps) * -z.log_softmax(-1).gather(-1, x[:, None])[:, 0] - eps * z.log_softmax(-1).sum(-1)
             ).mean(),
-            "Each token gets eps / V, not eps: take the mean of the surprises, not their sum.",
+            "Each token gets eps / V, not eps: take the mean of the NLLs, not their sum.",
         ),
         Mistake(
             lambda z, x, eps: (
@@ -130,7 +130,7 @@ SMOOTHED = Exercise(
         ),
         Mistake(
             lambda z, x, eps: _smoothed(z, x, 1 - eps),
-            "You have exchanged the shares: 1 - eps stays on the token that came.",
+            "You have exchanged the weights: 1 - eps stays on the token that came.",
         ),
         Mistake(
             lambda z, x, eps: _smoothed(z, x, 0.0),
@@ -160,11 +160,11 @@ PER_WORD = Exercise(
     mistakes=(
         Mistake(
             lambda p, words: math.exp(-p.log().mean().item()),
-            "That is the perplexity per token. Divide the text's surprise by its words.",
+            "That is the perplexity per token. Divide the text's NLL by its words.",
         ),
         Mistake(
             lambda p, words: math.exp(-p.log().mean().item()) * len(p) / words,
-            "The surprise is divided, not the perplexity: n / W belongs into the exponent.",
+            "The NLL is divided, not the perplexity: n / W belongs into the exponent.",
         ),
         Mistake(
             lambda p, words: p.reciprocal().sum().item() / words,
@@ -189,23 +189,26 @@ def _sizes() -> list[tuple[Any, ...]]:
 ORDERS = Exercise(
     name="order-weights",
     task=(
-        "From the number `n` of tokens, return a list of n numbers: for s = 0 to n - 1 known places, the share of all "
-        "orders in which a given place is told right after one given set of s others."
+        "From the number `n` of tokens, return a list of n numbers: for s = 0 to n - 1 known positions, the fraction "
+        "of all orders in which a given position comes right after one given set of s others."
     ),
     reference=_weights,
     cases=_sizes,
     mistakes=(
         Mistake(
             lambda n: [1 / n] * n,
-            "That is the share for all sets of s places together. Divide it among them: there are (n - 1) over s.",
+            "That is the fraction for all sets of s positions together. Divide it among them: there are (n - 1) over "
+            "s.",
         ),
         Mistake(
             lambda n: [1 / math.factorial(n)] * n,
-            "That is the share of one order. The known places may come in any order, and so may those that follow.",
+            "That is the fraction of one order. The known positions may come in any order, and so may those that "
+            "follow.",
         ),
         Mistake(
             lambda n: [math.factorial(s) / math.factorial(n) for s in range(n)],
-            "You count the orders of the known places. Those that come later can be ordered too, in (n - 1 - s)! ways.",
+            "You count the orders of the known positions. Those that come later can be ordered too, in (n - 1 - s)! "
+            "ways.",
         ),
         Mistake(
             lambda n: [math.factorial(s) * math.factorial(n - 1 - s) for s in range(n)],

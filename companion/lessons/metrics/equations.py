@@ -1,4 +1,4 @@
-"""The equations of ``book/formulas/metrics.ipynb`` about labels and entities."""
+"""Equations of ``book/formulas/metrics.ipynb``."""
 
 import math
 import re
@@ -12,15 +12,15 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from companion.lessons.equation_check import Equation, Symbol
-from companion.lessons.random_inputs import normal, shares, tokens, whole
+from companion.lessons.random_inputs import distribution, normal, tokens, whole
 from companion.metrics.classification import accuracy, calibration, report
 from companion.metrics.confidence import interval
 from companion.metrics.entities import entity_report
 from companion.metrics.text import bleu, longest_common_subsequence, rouge_l, rouge_n
 
 NAMES = ("a", "b", "c")
-SAID = Symbol(r"\hat y_i", "predicted label of text $i$, of $n$")
-TRUE = Symbol("y_i", "its right label")
+PREDICTED = Symbol(r"\hat y_i", "predicted label of text $i$, of $n$")
+TRUE = Symbol("y_i", "true label of text $i$")
 
 
 def _judged(g: Generator) -> dict[str, Tensor]:
@@ -28,12 +28,12 @@ def _judged(g: Generator) -> dict[str, Tensor]:
     return {"said": torch.cat([tokens(g, 3, 30), once]), "true": torch.cat([tokens(g, 3, 30), once])}
 
 
-def _accuracy_hand(said: Tensor, true: Tensor) -> float:
+def _accuracy_by_hand(said: Tensor, true: Tensor) -> float:
     n = len(true)
     return sum(1 for i in range(n) if said[i] == true[i]) / n
 
 
-def _accuracy_ours(said: Tensor, true: Tensor) -> float:
+def _accuracy_companion(said: Tensor, true: Tensor) -> float:
     return accuracy(said, true)
 
 
@@ -41,7 +41,7 @@ def _accuracy_torch(said: Tensor, true: Tensor) -> Tensor:
     return said.eq(true).double().mean()
 
 
-def _f1_hand(said: Tensor, true: Tensor) -> tuple[float, float, float]:
+def _f1_by_hand(said: Tensor, true: Tensor) -> tuple[float, float, float]:
     pairs = list(zip(said.tolist(), true.tolist(), strict=True))
     tp = sum(a == 0 and b == 0 for a, b in pairs)  # of label 0
     fp = sum(a == 0 and b != 0 for a, b in pairs)
@@ -50,7 +50,7 @@ def _f1_hand(said: Tensor, true: Tensor) -> tuple[float, float, float]:
     return precision, recall, 2 * precision * recall / (precision + recall)
 
 
-def _f1_ours(said: Tensor, true: Tensor) -> tuple[float, float, float]:
+def _f1_companion(said: Tensor, true: Tensor) -> tuple[float, float, float]:
     one = report(said, true, NAMES).labels["a"]
     return one.precision, one.recall, one.f1
 
@@ -61,7 +61,7 @@ def _f1_torch(said: Tensor, true: Tensor) -> tuple[Tensor, ...]:
     return both[0], both[1], both.reciprocal().mean().reciprocal()
 
 
-def _macro_hand(said: Tensor, true: Tensor) -> tuple[float, float]:
+def _macro_by_hand(said: Tensor, true: Tensor) -> tuple[float, float]:
     pairs = list(zip(said.tolist(), true.tolist(), strict=True))
     scores, all_tp, all_fp, all_fn = [], 0, 0, 0
     for k in range(3):
@@ -73,7 +73,7 @@ def _macro_hand(said: Tensor, true: Tensor) -> tuple[float, float]:
     return sum(scores) / 3, 2 * all_tp / (2 * all_tp + all_fp + all_fn)
 
 
-def _macro_ours(said: Tensor, true: Tensor) -> tuple[float, float]:
+def _macro_companion(said: Tensor, true: Tensor) -> tuple[float, float]:
     summed = report(said, true, NAMES)
     return summed.macro.f1, summed.micro.f1
 
@@ -98,7 +98,7 @@ def _tags(g: Generator) -> dict[str, Any]:
     return {"said": said, "true": true}
 
 
-def _entity_hand(said: list[list[str]], true: list[list[str]]) -> tuple[float, float, float]:
+def _entity_by_hand(said: list[list[str]], true: list[list[str]]) -> tuple[float, float, float]:
     sets: list[set[tuple[int, str, int, int]]] = []
     for side in (said, true):
         found = set()
@@ -115,12 +115,12 @@ def _entity_hand(said: list[list[str]], true: list[list[str]]) -> tuple[float, f
     return precision, recall, 2 * right / (len(sets[0]) + len(sets[1]))
 
 
-def _entity_ours(said: list[list[str]], true: list[list[str]]) -> tuple[float, float, float]:
+def _entity_companion(said: list[list[str]], true: list[list[str]]) -> tuple[float, float, float]:
     one = entity_report(said, true).micro
     return one.precision, one.recall, one.f1
 
 
-def _entity_torch(said: list[list[str]], true: list[list[str]]) -> tuple[float, float, float]:
+def _entity_by_pattern(said: list[list[str]], true: list[list[str]]) -> tuple[float, float, float]:
     def marks(side: list[list[str]]) -> list[str]:
         found = []
         for row, tags in enumerate(side):
@@ -149,38 +149,38 @@ def _of_sacrebleu(written: Texts, wanted: Texts) -> Any:
     return sacrebleu.corpus_bleu(sides[0], [sides[1]], tokenize="none", smooth_method="none", force=True)
 
 
-def _clipped_hand(written: Texts, wanted: Texts) -> Tensor:
+def _clipped_by_hand(written: Texts, wanted: Texts) -> Tensor:
     precisions = []
     for n in (1, 2, 3, 4):
-        matched = asked = 0
+        matched = total = 0
         for candidate, reference in zip(written, wanted, strict=True):
-            places = range(len(candidate) - n + 1)
-            found = Counter(tuple(candidate[i : i + n]) for i in places)
+            starts = range(len(candidate) - n + 1)
+            found = Counter(tuple(candidate[i : i + n]) for i in starts)
             there = Counter(tuple(reference[i : i + n]) for i in range(len(reference) - n + 1))
             matched += sum(min(times, there[gram]) for gram, times in found.items())
-            asked += len(places)
-        precisions.append(matched / asked)
+            total += len(starts)
+        precisions.append(matched / total)
     return torch.tensor(precisions)
 
 
-def _clipped_ours(written: Texts, wanted: Texts) -> Tensor:
+def _clipped_companion(written: Texts, wanted: Texts) -> Tensor:
     return torch.tensor(bleu(written, wanted).precisions)
 
 
-def _clipped_torch(written: Texts, wanted: Texts) -> Tensor:
+def _clipped_sacrebleu(written: Texts, wanted: Texts) -> Tensor:
     return torch.tensor(_of_sacrebleu(written, wanted).precisions) / 100
 
 
-def _brevity_hand(written: Texts, wanted: Texts) -> float:
+def _brevity_by_hand(written: Texts, wanted: Texts) -> float:
     c, r = sum(map(len, written)), sum(map(len, wanted))
     return 1.0 if c >= r else math.exp(1 - r / c)
 
 
-def _brevity_ours(written: Texts, wanted: Texts) -> float:
+def _brevity_companion(written: Texts, wanted: Texts) -> float:
     return bleu(written, wanted).brevity_penalty
 
 
-def _brevity_torch(written: Texts, wanted: Texts) -> float:
+def _brevity_sacrebleu(written: Texts, wanted: Texts) -> float:
     return float(_of_sacrebleu(written, wanted).bp)
 
 
@@ -188,7 +188,7 @@ def _two_texts(g: Generator) -> dict[str, list[int]]:
     return {"a": tokens(g, 3, whole(g, 3, 8)).tolist(), "b": tokens(g, 3, whole(g, 3, 8)).tolist()}
 
 
-def _rouge_hand(a: list[int], b: list[int]) -> float:
+def _rouge_by_hand(a: list[int], b: list[int]) -> float:
     found = Counter(tuple(a[i : i + 2]) for i in range(len(a) - 1))
     there = Counter(tuple(b[i : i + 2]) for i in range(len(b) - 1))
     matched = sum(min(times, there[gram]) for gram, times in found.items())
@@ -198,7 +198,7 @@ def _rouge_hand(a: list[int], b: list[int]) -> float:
     return 2 * precision * recall / (precision + recall)
 
 
-def _rouge_ours(a: list[int], b: list[int]) -> float:
+def _rouge_companion(a: list[int], b: list[int]) -> float:
     return rouge_n(a, b, n=2)
 
 
@@ -209,7 +209,7 @@ def _rouge_torch(a: list[int], b: list[int]) -> Tensor:
     return 2 * torch.minimum(*counts).sum() / torch.stack(counts).sum()
 
 
-def _rouge_l_hand(a: list[int], b: list[int]) -> tuple[int, float]:
+def _rouge_l_by_hand(a: list[int], b: list[int]) -> tuple[int, float]:
     table = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
     for i in range(1, len(a) + 1):
         for j in range(1, len(b) + 1):
@@ -219,11 +219,11 @@ def _rouge_l_hand(a: list[int], b: list[int]) -> tuple[int, float]:
     return longest, 2 * longest / (len(a) + len(b))
 
 
-def _rouge_l_ours(a: list[int], b: list[int]) -> tuple[int, float]:
+def _rouge_l_companion(a: list[int], b: list[int]) -> tuple[int, float]:
     return longest_common_subsequence(a, b), rouge_l(a, b)
 
 
-def _rouge_l_torch(a: list[int], b: list[int]) -> tuple[int, float]:
+def _rouge_l_by_list(a: list[int], b: list[int]) -> tuple[int, float]:
     ours, theirs = ({s for n in range(len(text) + 1) for s in combinations(text, n)} for text in (a, b))
     longest = max(map(len, ours & theirs))
     if not longest:
@@ -232,10 +232,10 @@ def _rouge_l_torch(a: list[int], b: list[int]) -> tuple[int, float]:
 
 
 def _sure(g: Generator) -> dict[str, Any]:
-    return {"p": shares(g, 40, 3), "y": tokens(g, 3, 40), "bins": whole(g, 2, 10)}
+    return {"p": distribution(g, 40, 3), "y": tokens(g, 3, 40), "bins": whole(g, 2, 10)}
 
 
-def _ece_hand(p: Tensor, y: Tensor, bins: int) -> float:
+def _ece_by_hand(p: Tensor, y: Tensor, bins: int) -> float:
     total = 0.0
     for b in range(1, bins + 1):
         surplus = 0.0
@@ -247,7 +247,7 @@ def _ece_hand(p: Tensor, y: Tensor, bins: int) -> float:
     return total / len(p)
 
 
-def _ece_ours(p: Tensor, y: Tensor, bins: int) -> float:
+def _ece_companion(p: Tensor, y: Tensor, bins: int) -> float:
     return calibration(p, y, bins).error
 
 
@@ -259,7 +259,7 @@ def _ece_torch(p: Tensor, y: Tensor, bins: int) -> Tensor:
     return (inside.mean(0) * gaps.abs()).sum()
 
 
-def _interval_hand(a: Tensor) -> tuple[float, float]:
+def _interval_by_hand(a: Tensor) -> tuple[float, float]:
     n = 5
     mean = sum(float(a_k) for a_k in a) / n
     s = math.sqrt(sum((float(a_k) - mean) ** 2 for a_k in a) / (n - 1))
@@ -268,12 +268,12 @@ def _interval_hand(a: Tensor) -> tuple[float, float]:
     return mean - t * s / math.sqrt(n), mean + t * s / math.sqrt(n)
 
 
-def _interval_ours(a: Tensor) -> tuple[float, float]:
+def _interval_companion(a: Tensor) -> tuple[float, float]:
     found = interval(a.tolist())
     return found.low, found.high
 
 
-def _interval_torch(a: Tensor) -> tuple[Tensor, Tensor]:
+def _interval_by_integration(a: Tensor) -> tuple[Tensor, Tensor]:
     t = torch.tensor(2.0)
     for _ in range(8):  # Newton's method on the area under the density, which Simpson's rule measures
         x = torch.linspace(0, 1, 2001) * t
@@ -286,126 +286,129 @@ def _interval_torch(a: Tensor) -> tuple[Tensor, Tensor]:
 
 EQUATIONS = (
     Equation(
-        "eq-metrics-accuracy",
-        (Symbol("n", "texts that are judged"), SAID, TRUE),
-        _judged,
-        _accuracy_hand,
-        _accuracy_ours,
-        _accuracy_torch,
+        label="eq-metrics-accuracy",
+        symbols=(Symbol("n", "number of texts"), PREDICTED, TRUE),
+        draw=_judged,
+        by_hand=_accuracy_by_hand,
+        companion=_accuracy_companion,
+        library=_accuracy_torch,
     ),
     Equation(
-        "eq-metrics-f1",
-        (
-            Symbol(r"\mathrm{TP}", "texts that were given the label and have it"),
-            Symbol(r"\mathrm{FP}", "texts that were given it and do not have it"),
-            Symbol(r"\mathrm{FN}", "texts that have it and were not given it"),
+        label="eq-metrics-f1",
+        symbols=(
+            Symbol(r"\mathrm{TP}", "true positives: texts that were given the label and have it"),
+            Symbol(r"\mathrm{FP}", "false positives: texts that were given it and do not have it"),
+            Symbol(r"\mathrm{FN}", "false negatives: texts that have it and were not given it"),
             Symbol("P, R", "precision and recall"),
         ),
-        _judged,
-        _f1_hand,
-        _f1_ours,
-        _f1_torch,
+        draw=_judged,
+        by_hand=_f1_by_hand,
+        companion=_f1_companion,
+        library=_f1_torch,
     ),
     Equation(
-        "eq-metrics-macro",
-        (
-            Symbol("K", "labels"),
+        label="eq-metrics-macro",
+        symbols=(
+            Symbol("K", "number of labels"),
             Symbol("F_k", "F1 of label $k$"),
-            Symbol(r"\mathrm{TP}_k, \mathrm{FP}_k, \mathrm{FN}_k", "the three counts of label $k$"),
+            Symbol(
+                r"\mathrm{TP}_k, \mathrm{FP}_k, \mathrm{FN}_k",
+                "true positives, false positives and false negatives of label $k$",
+            ),
         ),
-        _judged,
-        _macro_hand,
-        _macro_ours,
-        _macro_torch,
+        draw=_judged,
+        by_hand=_macro_by_hand,
+        companion=_macro_companion,
+        library=_macro_torch,
     ),
     Equation(
-        "eq-metrics-entity",
-        (
-            Symbol(r"\hat E", "entities that were predicted: sentence, kind, first word, end"),
-            Symbol("E", "entities that are there"),
+        label="eq-metrics-entity",
+        symbols=(
+            Symbol(r"\hat E", "predicted entities: sentence, kind, first word, end"),
+            Symbol("E", "true entities"),
         ),
-        _tags,
-        _entity_hand,
-        _entity_ours,
-        _entity_torch,
-        library="a regular expression",
+        draw=_tags,
+        by_hand=_entity_by_hand,
+        companion=_entity_companion,
+        library=_entity_by_pattern,
+        library_name="a regular expression",
     ),
     Equation(
-        "eq-metrics-clipped",
-        (
+        label="eq-metrics-clipped",
+        symbols=(
             Symbol("p_n", "clipped precision of $n$-grams, runs of $n$ tokens"),
-            Symbol("C", "a candidate: a text that was written"),
+            Symbol("C", "a candidate: generated text"),
             Symbol("h", "an $n$-gram"),
-            Symbol(r"\#_C(h), \#_R(h)", "how often it stands in the candidate, and in its reference"),
+            Symbol(r"\#_C(h), \#_R(h)", "count in the candidate, and in its reference"),
         ),
-        _translations,
-        _clipped_hand,
-        _clipped_ours,
-        _clipped_torch,
-        library="sacrebleu",
+        draw=_translations,
+        by_hand=_clipped_by_hand,
+        companion=_clipped_companion,
+        library=_clipped_sacrebleu,
+        library_name="sacrebleu",
     ),
     Equation(
-        "eq-metrics-brevity",
-        (
+        label="eq-metrics-brevity",
+        symbols=(
             Symbol(r"\mathrm{BP}", "brevity penalty"),
-            Symbol("c", "tokens in all candidates"),
-            Symbol("r", "tokens in all references"),
+            Symbol("c", "number of tokens in all candidates"),
+            Symbol("r", "number of tokens in all references"),
         ),
-        _translations,
-        _brevity_hand,
-        _brevity_ours,
-        _brevity_torch,
-        library="sacrebleu",
+        draw=_translations,
+        by_hand=_brevity_by_hand,
+        companion=_brevity_companion,
+        library=_brevity_sacrebleu,
+        library_name="sacrebleu",
     ),
     Equation(
-        "eq-metrics-rouge",
-        (
-            Symbol("M_n", "clipped matches: $n$-grams that both texts have, each as often as in both"),
-            Symbol("c_n, r_n", "$n$-grams in the candidate, and in the reference"),
+        label="eq-metrics-rouge",
+        symbols=(
+            Symbol("M_n", "clipped matches: $n$-grams of both texts, each as often as in both"),
+            Symbol("c_n, r_n", "number of $n$-grams in the candidate, and in the reference"),
         ),
-        _two_texts,
-        _rouge_hand,
-        _rouge_ours,
-        _rouge_torch,
+        draw=_two_texts,
+        by_hand=_rouge_by_hand,
+        companion=_rouge_companion,
+        library=_rouge_torch,
     ),
     Equation(
-        "eq-metrics-rouge-l",
-        (
-            Symbol(r"\ell_{ij}", r"longest subsequence that $a_1 \dots a_i$ and $b_1 \dots b_j$ share; its length"),
+        label="eq-metrics-rouge-l",
+        symbols=(
+            Symbol(r"\ell_{ij}", r"length of the longest common subsequence of $a_1 \dots a_i$ and $b_1 \dots b_j$"),
             Symbol("a_i, b_j", "token $i$ of the candidate, token $j$ of the reference"),
-            Symbol("c, r", "tokens of the candidate, and of the reference"),
+            Symbol("c, r", "number of tokens of the candidate, and of the reference"),
         ),
-        _two_texts,
-        _rouge_l_hand,
-        _rouge_l_ours,
-        _rouge_l_torch,
-        library="a list of all subsequences",
+        draw=_two_texts,
+        by_hand=_rouge_l_by_hand,
+        companion=_rouge_l_companion,
+        library=_rouge_l_by_list,
+        library_name="a list of all subsequences",
     ),
     Equation(
-        "eq-metrics-ece",
-        (
-            Symbol("n", "predictions"),
-            Symbol("B", "bins of equal width"),
+        label="eq-metrics-ece",
+        symbols=(
+            Symbol("n", "number of predictions"),
+            Symbol("B", "number of bins of equal width"),
             Symbol("c_i", "confidence of prediction $i$: the largest of its probabilities"),
             Symbol("z_i", "1 if prediction $i$ is right, else 0"),
         ),
-        _sure,
-        _ece_hand,
-        _ece_ours,
-        _ece_torch,
+        draw=_sure,
+        by_hand=_ece_by_hand,
+        companion=_ece_companion,
+        library=_ece_torch,
     ),
     Equation(
-        "eq-metrics-interval",
-        (
+        label="eq-metrics-interval",
+        symbols=(
             Symbol(r"\bar a", "mean of the five scores"),
-            Symbol("s", "their standard deviation, with $n - 1$ in the denominator"),
-            Symbol("n", "seeds; here five"),
-            Symbol("t", "between $-t$ and $t$ lie 95 % of Student's distribution with 4 degrees of freedom"),
+            Symbol("s", "sample standard deviation, with $n - 1$ in the denominator"),
+            Symbol("n", "number of seeds; here five"),
+            Symbol("t", "quantile: 95 % of Student's distribution with 4 degrees of freedom lie between $-t$ and $t$"),
         ),
-        lambda g: {"a": normal(g, 5)},
-        _interval_hand,
-        _interval_ours,
-        _interval_torch,
-        library="numerical integration",
+        draw=lambda g: {"a": normal(g, 5)},
+        by_hand=_interval_by_hand,
+        companion=_interval_companion,
+        library=_interval_by_integration,
+        library_name="numerical integration",
     ),
 )

@@ -1,4 +1,4 @@
-"""The equations of ``book/algorithms/modern_decoder.ipynb`` about positions, norms, and the whole model."""
+"""Equations of ``book/algorithms/modern_decoder.ipynb``."""
 
 import math
 from typing import Any
@@ -20,8 +20,8 @@ from companion.nn.positions import rotary, rotary_frequencies, rotate
 HEAD = Symbol("d_h", "width of a head, even")
 
 
-def _rope_hand(x: Tensor, m: int, base: float) -> Tensor:
-    """Turn the pairs of one vector (d_h,) by hand, for position m."""
+def _rope_by_hand(x: Tensor, m: int, base: float) -> Tensor:
+    """Rotate the pairs of one vector (d_h,) by hand, for position m."""
     half = len(x) // 2
     result = torch.zeros(len(x))
     for i in range(half):
@@ -32,7 +32,7 @@ def _rope_hand(x: Tensor, m: int, base: float) -> Tensor:
     return result
 
 
-def _rope_ours(x: Tensor, m: int, base: float) -> Tensor:
+def _rope_companion(x: Tensor, m: int, base: float) -> Tensor:
     frequencies = rotary_frequencies(len(x), base).double()  # these bases have angles that single precision holds
     return rotate(x[None, None, None], rotary(torch.tensor([[m]]), frequencies))[0, 0, 0]
 
@@ -44,19 +44,19 @@ def _rope_torch(x: Tensor, m: int, base: float) -> Tensor:
     return torch.cat([turned.real, turned.imag])
 
 
-def _distance_hand(q: Tensor, k: Tensor, m: int, n: int, base: float) -> tuple[Tensor, Tensor]:
+def _distance_by_hand(q: Tensor, k: Tensor, m: int, n: int, base: float) -> tuple[Tensor, Tensor]:
     half = len(q) // 2
     turn = {}
-    for place in (m, n, n - m):  # R_m as a matrix
-        turn[place] = torch.zeros(len(q), len(q))
+    for position in (m, n, n - m):  # R_m as a matrix
+        turn[position] = torch.zeros(len(q), len(q))
         for i in range(half):
-            angle = place * base ** (-2 * i / len(q))
-            turn[place][i, i] = turn[place][i + half, i + half] = math.cos(angle)
-            turn[place][i, i + half], turn[place][i + half, i] = -math.sin(angle), math.sin(angle)
+            angle = position * base ** (-2 * i / len(q))
+            turn[position][i, i] = turn[position][i + half, i + half] = math.cos(angle)
+            turn[position][i, i + half], turn[position][i + half, i] = -math.sin(angle), math.sin(angle)
     return q @ turn[m].T @ turn[n] @ k, q @ turn[n - m] @ k
 
 
-def _distance_ours(q: Tensor, k: Tensor, m: int, n: int, base: float) -> tuple[Tensor, Tensor]:
+def _distance_companion(q: Tensor, k: Tensor, m: int, n: int, base: float) -> tuple[Tensor, Tensor]:
     frequencies = rotary_frequencies(len(q), base).double()
     both = rotate(torch.stack([q, k])[None, None], rotary(torch.tensor([[m, n]]), frequencies))[0, 0]
     far = rotate(k[None, None, None], rotary(torch.tensor([[n - m]]), frequencies))[0, 0, 0]
@@ -75,12 +75,12 @@ def _positions(g: Generator) -> dict[str, Any]:
     return {"q": normal(g, 8), "k": normal(g, 8), "m": whole(g, 0, 30), "n": whole(g, 0, 30), "base": base}
 
 
-def _rms_hand(x: Tensor, norm: RMSNorm) -> Tensor:
+def _rms_by_hand(x: Tensor, norm: RMSNorm) -> Tensor:
     mean_square = sum(float(x_i) ** 2 for x_i in x) / len(x)
     return x / math.sqrt(mean_square + norm.eps) * norm.weight
 
 
-def _rms_ours(x: Tensor, norm: RMSNorm) -> Tensor:
+def _rms_companion(x: Tensor, norm: RMSNorm) -> Tensor:
     result: Tensor = norm(x)
     return result
 
@@ -89,33 +89,35 @@ def _rms_torch(x: Tensor, norm: RMSNorm) -> Tensor:
     return F.rms_norm(x, (len(x),), norm.weight, norm.eps)
 
 
-def _attention_hand(x: Tensor, layer: Any, base: float) -> Tensor:
+def _attention_by_hand(x: Tensor, layer: Any, base: float) -> Tensor:
     heads = []
     for head in range(layer.n_heads):
-        group = head // (layer.n_heads // layer.n_kv_heads)  # whose keys and values it reads
+        group = head // (layer.n_heads // layer.n_kv_heads)  # its key/value head
         d_h = layer.query.weight.size(0) // layer.n_heads
         own, read = slice(head * d_h, (head + 1) * d_h), slice(group * d_h, (group + 1) * d_h)
         q, k = x @ layer.query.weight[own].T, x @ layer.key.weight[read].T
-        q, k = (torch.stack([_rope_hand(row, m, base) for m, row in enumerate(rows)]) for rows in (q, k))
+        q, k = (torch.stack([_rope_by_hand(row, m, base) for m, row in enumerate(rows)]) for rows in (q, k))
         scores = q @ k.T / math.sqrt(d_h)
         for i in range(len(x)):
             scores[i, i + 1 :] = -math.inf
         heads.append(by_hand.softmax(scores) @ (x @ layer.value.weight[read].T))
-    return torch.cat(heads, dim=-1) @ layer.output.weight.T
+    output: Tensor = torch.cat(heads, dim=-1) @ layer.output.weight.T
+    return output
 
 
-def _forward_hand(x: Tensor, model: Any, base: float) -> Tensor:
+def _forward_by_hand(x: Tensor, model: Any, base: float) -> Tensor:
     h = torch.stack([model.token_embedding.weight[token] for token in x])
     for block in model.blocks:
-        u = h + _attention_hand(by_hand.rms_norm(h, block.attention_norm), block.attention, base)
+        u = h + _attention_by_hand(by_hand.rms_norm(h, block.attention_norm), block.attention, base)
         read, layer = by_hand.rms_norm(u, block.feed_forward_norm), block.feed_forward
         gate = read @ layer.gate.weight.T
         silu = gate / (1 + torch.exp(-gate))
         h = u + (silu * (read @ layer.expand.weight.T)) @ layer.contract.weight.T
-    return by_hand.rms_norm(h, model.final_norm) @ model.unembedding.weight.T
+    logits: Tensor = by_hand.rms_norm(h, model.final_norm) @ model.unembedding.weight.T
+    return logits
 
 
-def _forward_ours(x: Tensor, model: Any, base: float) -> Tensor:
+def _forward_companion(x: Tensor, model: Any, base: float) -> Tensor:
     frequencies = rotary_frequencies(model.config.d_head, base).double()
     rotation = rotary(torch.arange(len(x))[None], frequencies)
     h = model.token_embedding(x[None])
@@ -147,18 +149,27 @@ def _forward_torch(x: Tensor, model: Any, base: float) -> Tensor:
 
 def _decoder(g: Generator) -> dict[str, Any]:
     base = 2.0 ** (4 * whole(g, 1, 4))
-    sizes = {"vocab_size": 7, "context_length": 8, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "d_model": 16}
-    config = ModernConfig(**sizes, d_ff=8, rope_base=base, tied=False)  # type: ignore[arg-type]
+    config = ModernConfig(
+        vocab_size=7,
+        context_length=8,
+        n_layers=2,
+        n_heads=4,
+        n_kv_heads=2,
+        d_model=16,
+        d_ff=8,
+        rope_base=base,
+        tied=False,
+    )
     return {"x": tokens(g, 7, 6), "model": randomised(ModernDecoder(config), g), "base": base}
 
 
-def _swiglu_hand(x: Tensor, layer: SwiGLU) -> Tensor:
+def _swiglu_by_hand(x: Tensor, layer: SwiGLU) -> Tensor:
     gate, wide = x @ layer.gate.weight.T, x @ layer.expand.weight.T
     opened = [float(z) / (1 + math.exp(-float(z))) * float(w) for z, w in zip(gate, wide, strict=True)]
     return torch.tensor(opened) @ layer.contract.weight.T
 
 
-def _swiglu_ours(x: Tensor, layer: SwiGLU) -> Tensor:
+def _swiglu_companion(x: Tensor, layer: SwiGLU) -> Tensor:
     output: Tensor = layer(x)
     return output
 
@@ -168,12 +179,12 @@ def _swiglu_torch(x: Tensor, layer: SwiGLU) -> Tensor:
     return F.linear(gated, layer.contract.weight)
 
 
-def _cache_hand(ids: Tensor, model: ModernDecoder) -> int:
+def _cache_by_hand(ids: Tensor, model: ModernDecoder) -> int:
     config, n = model.config, len(ids)
     return 2 * config.n_layers * config.n_kv_heads * config.d_head * n
 
 
-def _cache_ours(ids: Tensor, model: ModernDecoder) -> int:
+def _cache_companion(ids: Tensor, model: ModernDecoder) -> int:
     cache = model.new_cache()
     model(ids[None], cache=cache)
     return sum(part.numel() for layer in cache for part in layer.filled())
@@ -189,26 +200,33 @@ def _cache_torch(ids: Tensor, model: ModernDecoder) -> int:
 
 def _reader(g: Generator) -> dict[str, Any]:
     kv, heads = whole(g, 1, 3), whole(g, 1, 2)
-    sizes = {"vocab_size": 7, "context_length": 16, "n_layers": whole(g, 1, 3), "n_heads": kv * heads}
-    config = ModernConfig(**sizes, n_kv_heads=kv, d_model=8, d_head=2 * whole(g, 1, 3), d_ff=8)  # type: ignore[arg-type]
+    config = ModernConfig(
+        vocab_size=7,
+        context_length=16,
+        n_layers=whole(g, 1, 3),
+        n_heads=kv * heads,
+        n_kv_heads=kv,
+        d_model=8,
+        d_head=2 * whole(g, 1, 3),
+        d_ff=8,
+    )
     return {"ids": tokens(g, 7, whole(g, 1, 12)), "model": randomised(ModernDecoder(config), g)}
 
 
-def _experts_hand(x: Tensor, layer: Any) -> Tensor:
+def _experts_by_hand(x: Tensor, layer: Any) -> Tensor:
     k, scores = layer.experts_per_token, [float(x @ w) for w in layer.router.weight]  # one column of W_r an expert
     best = sorted(range(len(scores)), key=lambda e: -scores[e])[:k]
     total = sum(math.exp(scores[e]) for e in best)
     y = torch.zeros(len(x))
     for e in best:
         gate = x @ layer.experts[e].gate.weight.T
-        swiglu = (gate / (1 + torch.exp(-gate)) * (x @ layer.experts[e].expand.weight.T)) @ layer.experts[
-            e
-        ].contract.weight.T
+        inner = gate / (1 + torch.exp(-gate)) * (x @ layer.experts[e].expand.weight.T)
+        swiglu = inner @ layer.experts[e].contract.weight.T
         y = y + math.exp(scores[e]) / total * swiglu
     return y
 
 
-def _experts_ours(x: Tensor, layer: Any) -> Tensor:
+def _experts_companion(x: Tensor, layer: Any) -> Tensor:
     output: Tensor = layer(x[None, None])
     return output[0, 0]
 
@@ -216,16 +234,16 @@ def _experts_ours(x: Tensor, layer: Any) -> Tensor:
 def _experts_torch(x: Tensor, layer: Any) -> Tensor:
     scores = F.linear(x, layer.router.weight)
     worst = scores.topk(len(scores) - layer.experts_per_token, largest=False).indices
-    shares = F.softmax(scores.index_fill(0, worst, -math.inf), dim=0)  # of all experts, 0 for most
+    weights = F.softmax(scores.index_fill(0, worst, -math.inf), dim=0)  # of all experts, 0 for most
     gate, expand, contract = (
         torch.stack([getattr(expert, name).weight for expert in layer.experts])
         for name in ("gate", "expand", "contract")
     )
     inner = F.silu(torch.einsum("efd,d->ef", gate, x)) * torch.einsum("efd,d->ef", expand, x)
-    return torch.einsum("e,ef,edf->d", shares, inner, contract)
+    return torch.einsum("e,ef,edf->d", weights, inner, contract)
 
 
-def _balance_hand(ids: Tensor, lam: float, z: Tensor, scores: list[Tensor], model: Any) -> float:
+def _balance_by_hand(ids: Tensor, lam: float, z: Tensor, scores: list[Tensor], model: Any) -> float:
     causal = 0.0
     for t in range(len(z)):
         causal -= math.log(math.exp(z[t, ids[t + 1]]) / sum(math.exp(s) for s in z[t])) / len(z)
@@ -239,7 +257,7 @@ def _balance_hand(ids: Tensor, lam: float, z: Tensor, scores: list[Tensor], mode
     return causal + lam * len(f) * sum(f_e * p_e for f_e, p_e in zip(f, p, strict=True))
 
 
-def _balance_ours(ids: Tensor, lam: float, z: Tensor, scores: list[Tensor], model: Any) -> Tensor:
+def _balance_companion(ids: Tensor, lam: float, z: Tensor, scores: list[Tensor], model: Any) -> Tensor:
     return causal_loss_with_load_balancing(model, ids[None], weight=lam)
 
 
@@ -252,8 +270,18 @@ def _balance_torch(ids: Tensor, lam: float, z: Tensor, scores: list[Tensor], mod
 
 
 def _routed(g: Generator) -> dict[str, Any]:
-    sizes = {"vocab_size": 7, "context_length": 8, "n_layers": 2, "n_heads": 2, "d_model": 8, "d_ff": 4, "n_experts": 4}
-    model = randomised(ModernDecoder(ModernConfig(**sizes, family="mixtral", tied=False)), g)  # type: ignore[arg-type]
+    config = ModernConfig(
+        vocab_size=7,
+        context_length=8,
+        n_layers=2,
+        n_heads=2,
+        d_model=8,
+        d_ff=4,
+        n_experts=4,
+        family="mixtral",
+        tied=False,
+    )
+    model = randomised(ModernDecoder(config), g)
     ids = tokens(g, 7, 6)
     with record_routing(model) as scores:
         z = model(ids[None, :-1])[0]
@@ -262,110 +290,118 @@ def _routed(g: Generator) -> dict[str, Any]:
 
 EQUATIONS = (
     Equation(
-        "eq-modern_decoder-rope",
-        (
-            Symbol("a, b", "a pair: dimensions $i$ and $i + d_h/2$ of a query or a key"),
+        label="eq-modern_decoder-rope",
+        symbols=(
+            Symbol("a, b", "a pair: components $i$ and $i + d_h/2$ of a query or a key"),
             Symbol("m", "position, counted from 0"),
-            Symbol(r"\theta_i", "angle by which pair $i$ turns from one position to the next"),
-            Symbol(r"\beta", "base: how slow the slowest pair is"),
+            Symbol(r"\theta_i", "frequency: angle by which pair $i$ is rotated from one position to the next"),
+            Symbol(r"\beta", "base of the frequencies: how slow the slowest pair is"),
             HEAD,
         ),
-        lambda g: {"x": normal(g, 8), "m": whole(g, 0, 30), "base": 2.0 ** (4 * whole(g, 1, 4))},
-        _rope_hand,
-        _rope_ours,
-        _rope_torch,
+        draw=lambda g: {"x": normal(g, 8), "m": whole(g, 0, 30), "base": 2.0 ** (4 * whole(g, 1, 4))},
+        by_hand=_rope_by_hand,
+        companion=_rope_companion,
+        library=_rope_torch,
     ),
     Equation(
-        "eq-modern_decoder-distance",
-        (
-            Symbol("R_m", "the whole turn at position $m$", r"d_h \times d_h"),
+        label="eq-modern_decoder-distance",
+        symbols=(
+            Symbol("R_m", "rotation matrix of position $m$", r"d_h \times d_h"),
             Symbol("q, k", "a query at position $m$ and a key at position $n$", "d_h"),
         ),
-        _positions,
-        _distance_hand,
-        _distance_ours,
-        _distance_torch,
+        draw=_positions,
+        by_hand=_distance_by_hand,
+        companion=_distance_companion,
+        library=_distance_torch,
     ),
     Equation(
-        "eq-modern_decoder-rms",
-        (
+        label="eq-modern_decoder-rms",
+        symbols=(
             Symbol("x", "vector of one position", "d"),
-            Symbol(r"\varepsilon", "small number that keeps the root from zero"),
-            Symbol("g", "scale of each number; learned", "d"),
+            Symbol(r"\varepsilon", "small constant that keeps the root from zero"),
+            Symbol("g", "scale of each component; learned", "d"),
         ),
-        lambda g: {"x": normal(g, 6), "norm": randomised(RMSNorm(6), g)},
-        _rms_hand,
-        _rms_ours,
-        _rms_torch,
+        draw=lambda g: {"x": normal(g, 6), "norm": randomised(RMSNorm(6), g)},
+        by_hand=_rms_by_hand,
+        companion=_rms_companion,
+        library=_rms_torch,
     ),
     Equation(
-        "eq-modern_decoder-forward",
-        (
+        label="eq-modern_decoder-forward",
+        symbols=(
             Symbol(
                 r"h^{\ell}", r"residual stream after block $\ell$ of $L$; $h^{\ell}_t$ at position $t$", r"n \times d"
             ),
             Symbol("E", "token embedding; $E_x$ is the row of token $x$", r"V \times d"),
-            Symbol(r"u^{\ell}", "the stream between attention and the feed-forward network", r"n \times d"),
-            Symbol("R", "the turn of queries and keys, anew in every layer"),
+            Symbol(r"u^{\ell}", "residual stream between attention and the feed-forward network", r"n \times d"),
+            Symbol("R", "rotation of queries and keys, in every layer"),
             Symbol("z", "logits", r"n \times V"),
-            Symbol("U", "output matrix, which may be $E$ itself", r"V \times d"),
+            Symbol("U", "unembedding matrix, which may be $E$ itself", r"V \times d"),
         ),
-        _decoder,
-        _forward_hand,
-        _forward_ours,
-        _forward_torch,
+        draw=_decoder,
+        by_hand=_forward_by_hand,
+        companion=_forward_companion,
+        library=_forward_torch,
     ),
     Equation(
-        "eq-modern_decoder-swiglu",
-        (
+        label="eq-modern_decoder-swiglu",
+        symbols=(
             Symbol("x", "vector of one position", "d"),
-            Symbol(r"W_{\text{gate}}, W_{\text{expand}}", "matrices that widen", r"d \times d_{\mathrm{ff}}"),
-            Symbol(r"W_{\text{contract}}", "matrix that narrows again", r"d_{\mathrm{ff}} \times d"),
-            Symbol(r"\mathrm{SiLU}", r"$z\,\sigma(z)$, of each number by itself"),
+            Symbol(
+                r"W_{\text{gate}}, W_{\text{expand}}",
+                "weight matrices of the first layer, which widen",
+                r"d \times d_{\mathrm{ff}}",
+            ),
+            Symbol(
+                r"W_{\text{contract}}",
+                "weight matrix of the second layer, which narrows again",
+                r"d_{\mathrm{ff}} \times d",
+            ),
+            Symbol(r"\mathrm{SiLU}", r"activation $z\,\sigma(z)$, elementwise"),
         ),
-        lambda g: {"x": normal(g, 4), "layer": randomised(SwiGLU(4, 8), g)},
-        _swiglu_hand,
-        _swiglu_ours,
-        _swiglu_torch,
+        draw=lambda g: {"x": normal(g, 4), "layer": randomised(SwiGLU(4, 8), g)},
+        by_hand=_swiglu_by_hand,
+        companion=_swiglu_companion,
+        library=_swiglu_torch,
     ),
     Equation(
-        "eq-modern_decoder-cache",
-        (
-            Symbol("L", "layers"),
-            Symbol("n_{kv}", "key/value heads, `n_kv_heads`"),
+        label="eq-modern_decoder-cache",
+        symbols=(
+            Symbol("L", "number of layers (blocks)"),
+            Symbol("n_{kv}", "number of key/value heads, `n_kv_heads`"),
             Symbol("d_h", "width of a head, `d_head`"),
-            Symbol("n", "tokens in the text"),
+            Symbol("n", "number of tokens in the text"),
         ),
-        _reader,
-        _cache_hand,
-        _cache_ours,
-        _cache_torch,
+        draw=_reader,
+        by_hand=_cache_by_hand,
+        companion=_cache_companion,
+        library=_cache_torch,
     ),
     Equation(
-        "eq-modern_decoder-experts",
-        (
-            Symbol("x, y", "vector of a token, before and after", "d"),
-            Symbol("W_r", "router: its scores for the $N$ experts", r"d \times N"),
-            Symbol(r"\mathrm{top}_k", "the $k$ largest scores, and the experts that have them"),
-            Symbol("g_e", "share of expert $e$; the shares of a token sum to 1"),
+        label="eq-modern_decoder-experts",
+        symbols=(
+            Symbol("x, y", "input and output at a token", "d"),
+            Symbol("W_r", "router: weight matrix of its scores for the $N$ experts", r"d \times N"),
+            Symbol(r"\mathrm{top}_k", "the $k$ largest scores, and their experts"),
+            Symbol("g_e", "gate: weight of expert $e$; the weights of a token sum to 1"),
         ),
-        lambda g: {"x": normal(g, 4), "layer": randomised(MixtureOfExperts(4, 6, 5, 2), g)},
-        _experts_hand,
-        _experts_ours,
-        _experts_torch,
+        draw=lambda g: {"x": normal(g, 4), "layer": randomised(MixtureOfExperts(4, 6, 5, 2), g)},
+        by_hand=_experts_by_hand,
+        companion=_experts_companion,
+        library=_experts_torch,
     ),
     Equation(
-        "eq-modern_decoder-balance",
-        (
+        label="eq-modern_decoder-balance",
+        symbols=(
             Symbol(r"\mathcal{L}_{\text{causal}}", "loss of the language model, in nats"),
-            Symbol(r"\lambda", "weight of the balance"),
-            Symbol("N", "experts"),
-            Symbol("f_e", "choices of expert $e$ a token"),
-            Symbol("P_e", "its mean probability over the tokens"),
+            Symbol(r"\lambda", "weight of the load-balancing loss"),
+            Symbol("N", "number of experts"),
+            Symbol("f_e", "load of expert $e$: fraction of tokens that are routed to it"),
+            Symbol("P_e", "mean router probability of expert $e$ over the tokens"),
         ),
-        _routed,
-        _balance_hand,
-        _balance_ours,
-        _balance_torch,
+        draw=_routed,
+        by_hand=_balance_by_hand,
+        companion=_balance_companion,
+        library=_balance_torch,
     ),
 )

@@ -4,14 +4,11 @@ import torch
 from torch import Tensor
 
 from companion.lessons.exercise_check import Exercise, Mistake
+from companion.lessons.random_inputs import seeded
 from companion.nn.masks import causal_mask, window_mask
 from companion.nn.mixture_of_experts import routed
 from companion.nn.norms import RMSNorm
 from companion.nn.positions import rotary, rotary_frequencies, rotate
-
-
-def _normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def _turned(x: Tensor, position: int, base: float) -> Tensor:
@@ -39,9 +36,9 @@ TURN = Exercise(
     reference=_turned,
     cases=lambda: [
         (torch.tensor([1.0, 0.0]), 1, 100.0),
-        (_normal(4), 3, 100.0),
-        (_normal(8, seed=1), 50, 10_000.0),
-        (_normal(6, seed=2), 0, 10_000.0),
+        (seeded(4), 3, 100.0),
+        (seeded(8, seed=1), 50, 10_000.0),
+        (seeded(6, seed=2), 0, 10_000.0),
     ],
     mistakes=(
         Mistake(
@@ -69,7 +66,8 @@ TURN = Exercise(
 def _rms(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     norm = RMSNorm(x.size(-1), eps)
     norm.weight.data = weight
-    return norm(x).detach()
+    normed: Tensor = norm(x)
+    return normed.detach()
 
 
 RMS = Exercise(
@@ -78,8 +76,8 @@ RMS = Exercise(
     reference=_rms,
     cases=lambda: [
         (torch.tensor([3.0, 4.0]), torch.ones(2), 0.5),
-        (2 + _normal(3, 5), _normal(5, seed=1), 1e-6),
-        (0.01 * _normal(2, 2, 4), torch.ones(4), 1e-3),
+        (2 + seeded(3, 5), seeded(5, seed=1), 1e-6),
+        (0.01 * seeded(2, 2, 4), torch.ones(4), 1e-3),
     ],
     mistakes=(
         Mistake(
@@ -115,7 +113,7 @@ GROUPS = Exercise(
         "the first n_heads / n_kv_heads heads share the first keys, and so on."
     ),
     reference=_grouped,
-    cases=lambda: [(_normal(2, 3, 4), 4), (_normal(3, 2, 2, seed=1), 6), (_normal(2, 2, 2, seed=2), 6)],
+    cases=lambda: [(seeded(2, 3, 4), 4), (seeded(3, 2, 2, seed=1), 6), (seeded(2, 2, 2, seed=2), 6)],
     mistakes=(
         Mistake(
             lambda keys, n_heads: keys.repeat(n_heads // len(keys), 1, 1),
@@ -219,15 +217,15 @@ def _equal(logits: Tensor, k: int) -> Tensor:
 ROUTE = Exercise(
     name="router-shares",
     task=(
-        "From a router's logits (tokens, experts) and k, return each expert's share (tokens, experts): 0 for all but "
+        "From a router's logits (tokens, experts) and k, return each expert's weight (tokens, experts): 0 for all but "
         "the k with the highest logits, and rows that sum to 1."
     ),
     reference=_shares,
     cases=lambda: [
         (torch.tensor([[1.0, 2.0, 0.0], [0.0, -1.0, 3.0]]), 2),
-        (_normal(4, 6), 2),
-        (_normal(3, 4, seed=1), 1),
-        (_normal(2, 3, seed=2), 3),
+        (seeded(4, 6), 2),
+        (seeded(3, 4, seed=1), 1),
+        (seeded(2, 3, seed=2), 3),
     ],
     mistakes=(
         Mistake(
@@ -236,11 +234,11 @@ ROUTE = Exercise(
         ),
         Mistake(
             lambda logits, k: logits.softmax(-1),
-            "All your experts compute. Only the k best may have a share.",
+            "All your experts compute. Only the k best may have a weight.",
         ),
         Mistake(
             _equal,
-            "Your k experts count alike. The shares come from a softmax over their logits.",
+            "Your k experts count alike. The weights come from a softmax over their logits.",
         ),
     ),
 )

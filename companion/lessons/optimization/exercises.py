@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from companion.lessons.exercise_check import Exercise, Mistake
+from companion.lessons.random_inputs import seeded
 from companion.training.optimizers import Adam
 from companion.training.schedules import multipliers
 
@@ -18,7 +19,8 @@ def _generator() -> torch.Generator:
 
 
 def _norm(gradients: list[Tensor]) -> Tensor:
-    return torch.cat([g.flatten() for g in gradients]).norm()
+    length: Tensor = torch.linalg.vector_norm(torch.cat([g.flatten() for g in gradients]))
+    return length
 
 
 def _two_distributions() -> list[tuple[Tensor, Tensor]]:
@@ -133,7 +135,7 @@ ADAM_STEPS = Exercise(
     ),
     reference=_adam,
     cases=lambda: [
-        (torch.ones(d), torch.randn(steps, d, generator=_generator()), lr, betas, eps)
+        (torch.ones(d), seeded(steps, d), lr, betas, eps)
         for d, steps, lr, betas, eps in (
             (2, 1, 0.1, (0.9, 0.999), 1e-8),
             (3, 4, 0.1, (0.9, 0.999), 1e-8),
@@ -161,8 +163,7 @@ DECOUPLED_DECAY = Exercise(
     ),
     reference=_decoupled,
     cases=lambda: [
-        (torch.randn(d, generator=_generator()), torch.randn(d, generator=_generator()) + 1, lr, decay)
-        for d, lr, decay in ((2, 0.1, 0.5), (3, 0.5, 0.1), (5, 0.3, 0.9))
+        (seeded(d), seeded(d) + 1, lr, decay) for d, lr, decay in ((2, 0.1, 0.5), (3, 0.5, 0.1), (5, 0.3, 0.9))
     ],
     mistakes=(
         Mistake(
@@ -193,7 +194,7 @@ CLIP = Exercise(
     ),
     reference=_clipped,
     cases=lambda: [
-        ([size * torch.randn(shape, generator=_generator()) for shape in ((2, 3), (4,))], largest)
+        ([size * seeded(*shape) for shape in ((2, 3), (4,))], largest)
         for size, largest in ((5.0, 1.0), (0.01, 1.0), (1.0, 2.5))
     ],
     mistakes=(
@@ -220,9 +221,9 @@ def _share(step: int, steps: int, warmup: int) -> float:
 WARMUP_COSINE = Exercise(
     name="warmup-cosine",
     task=(
-        "From a step, counted from 1, the number of steps and how many of them are warm-up, return the share of the "
-        "peak learning rate: a straight line up to 1 at the end of the warm-up, then half a cosine down to 0 at the "
-        "last step."
+        "From a step, counted from 1, the number of steps and how many of them are warm-up, return the multiplier of "
+        "the peak learning rate: a straight line up to 1 at the end of the warm-up, then half a cosine down to 0 at "
+        "the last step."
     ),
     reference=_share,
     cases=lambda: [(1, 20, 4), (4, 20, 4), (5, 20, 4), (12, 20, 4), (17, 20, 4), (20, 20, 4)],

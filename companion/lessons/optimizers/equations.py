@@ -1,4 +1,4 @@
-"""The equations of ``book/formulas/optimizers.ipynb`` about steps: momentum, Adam, decay, Muon, schedules."""
+"""Equations of ``book/formulas/optimizers.ipynb``."""
 
 import math
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from companion.training.schedules import multipliers
 
 GRADIENT = Symbol("g_s", r"gradient at step $s$; of the size of $\theta$")
 RATE = Symbol(r"\eta", "learning rate")
-WEIGHTS = Symbol(r"\theta_t", "all weights after step $t$")
+WEIGHTS = Symbol(r"\theta_t", "parameters after step $t$")
 
 
 def _run(make: Callable[[list[Tensor]], Any], theta: Tensor, gradients: Tensor) -> tuple[Tensor, Any]:
@@ -31,14 +31,14 @@ def _run(make: Callable[[list[Tensor]], Any], theta: Tensor, gradients: Tensor) 
     return weight.detach(), optimizer.state[weight]
 
 
-def _unrolled_hand(theta: Tensor, gradients: Tensor, eta: float, mu: float) -> Tensor:
+def _unrolled_by_hand(theta: Tensor, gradients: Tensor, eta: float, mu: float) -> Tensor:
     t = len(gradients)
     for s in range(1, t + 1):
         theta = theta - eta * (1 - mu ** (t - s + 1)) / (1 - mu) * gradients[s - 1]
     return theta
 
 
-def _unrolled_ours(theta: Tensor, gradients: Tensor, eta: float, mu: float) -> Tensor:
+def _unrolled_companion(theta: Tensor, gradients: Tensor, eta: float, mu: float) -> Tensor:
     return _run(lambda weights: SGD(weights, lr=eta, momentum=mu), theta, gradients)[0]
 
 
@@ -46,7 +46,7 @@ def _unrolled_torch(theta: Tensor, gradients: Tensor, eta: float, mu: float) -> 
     return _run(lambda weights: torch.optim.SGD(weights, lr=eta, momentum=mu), theta, gradients)[0]
 
 
-def _correction_hand(gradients: Tensor, beta: float) -> Tensor:
+def _correction_by_hand(gradients: Tensor, beta: float) -> Tensor:
     t = len(gradients)
     mean = torch.zeros_like(gradients[0])
     for s in range(1, t + 1):
@@ -54,7 +54,7 @@ def _correction_hand(gradients: Tensor, beta: float) -> Tensor:
     return mean
 
 
-def _correction_ours(gradients: Tensor, beta: float) -> Tensor:
+def _correction_companion(gradients: Tensor, beta: float) -> Tensor:
     _, state = _run(lambda w: Adam(w, lr=0.1, betas=(beta, 0.9)), torch.zeros(gradients.size(1)), gradients)
     mean: Tensor = state["m"] / (1 - beta ** state["t"])
     return mean
@@ -67,14 +67,14 @@ def _correction_torch(gradients: Tensor, beta: float) -> Tensor:
     return mean
 
 
-def _first_hand(theta: Tensor, g: Tensor, eta: float, lam: float, eps: float) -> tuple[Tensor, Tensor]:
+def _first_by_hand(theta: Tensor, g: Tensor, eta: float, lam: float, eps: float) -> tuple[Tensor, Tensor]:
     pulled = g + lam * theta
     penalty = theta - eta * pulled / (abs(pulled) + eps)
     decoupled = (1 - eta * lam) * theta - eta * g / (abs(g) + eps)
     return penalty, decoupled
 
 
-def _first_ours(theta: Tensor, g: Tensor, eta: float, lam: float, eps: float) -> tuple[Tensor, Tensor]:
+def _first_companion(theta: Tensor, g: Tensor, eta: float, lam: float, eps: float) -> tuple[Tensor, Tensor]:
     penalty, _ = _run(lambda w: Adam(w, lr=eta, weight_decay=lam, eps=eps), theta, g[None])
     decoupled, _ = _run(lambda w: AdamW(w, lr=eta, weight_decay=lam, eps=eps), theta, g[None])
     return penalty, decoupled
@@ -86,7 +86,7 @@ def _first_torch(theta: Tensor, g: Tensor, eta: float, lam: float, eps: float) -
     return penalty, decoupled
 
 
-def _schulz_hand(m: Tensor) -> Tensor:
+def _schulz_by_hand(m: Tensor) -> Tensor:
     (p, q), (u, v) = m.tolist()
     square, area = p**2 + q**2 + u**2 + v**2, abs(p * v - q * u)  # s_1^2 + s_2^2, and s_1 s_2
     total, gap = math.sqrt(square + 2 * area), math.sqrt(square - 2 * area)  # s_1 + s_2, and s_1 - s_2
@@ -99,19 +99,21 @@ def _schulz_hand(m: Tensor) -> Tensor:
     return torch.tensor(sorted(ends))
 
 
-def _schulz_ours(m: Tensor) -> Tensor:
-    return torch.linalg.svdvals(orthogonalised(m, steps=5, dtype=torch.float64)).flip(0)
+def _schulz_companion(m: Tensor) -> Tensor:
+    values: Tensor = torch.linalg.svdvals(orthogonalised(m, steps=5, dtype=torch.float64))
+    return values.flip(0)
 
 
 def _schulz_torch(m: Tensor) -> Tensor:
     left, sigma, right = torch.linalg.svd(m)
-    s = sigma / torch.linalg.matrix_norm(m)
+    s: Tensor = sigma / torch.linalg.matrix_norm(m)
     for _ in range(5):
         s = s * (3.4445 + s.square() * (-4.7750 + 2.0315 * s.square()))
-    return torch.linalg.svdvals(left @ s.diag() @ right).flip(0)
+    values: Tensor = torch.linalg.svdvals(left @ s.diag() @ right)
+    return values.flip(0)
 
 
-def _schedule_hand(steps: int, warmup: int) -> tuple[Tensor, Tensor]:
+def _schedule_by_hand(steps: int, warmup: int) -> tuple[Tensor, Tensor]:
     straight, cosine = [], []
     for t in range(1, steps + 1):
         if t <= warmup:
@@ -124,7 +126,7 @@ def _schedule_hand(steps: int, warmup: int) -> tuple[Tensor, Tensor]:
     return torch.tensor(straight), torch.tensor(cosine)
 
 
-def _schedule_ours(steps: int, warmup: int) -> tuple[Tensor, ...]:
+def _schedule_companion(steps: int, warmup: int) -> tuple[Tensor, ...]:
     return tuple(torch.tensor(multipliers(name, steps, warmup)) for name in ("linear", "cosine"))
 
 
@@ -143,12 +145,12 @@ def _schedule_torch(steps: int, warmup: int) -> tuple[Tensor, ...]:
     return tuple(curves)
 
 
-NARROW = Symbol("A", "narrowing matrix of the adapter; learned", r"r \times n")
-WIDE = Symbol("B", "widening matrix of the adapter; learned, zero at first", r"m \times r")
+NARROW = Symbol("A", "down-projection of the adapter; learned", r"r \times n")
+WIDE = Symbol("B", "up-projection of the adapter; learned, zero at first", r"m \times r")
 RANK = Symbol("r", "rank of the adapter")
 SCALE = Symbol(r"\alpha", r"the adapter's product is scaled by $\alpha / r$")
-LEAD = Symbol("h", "how much the chosen answer has gained on the other, against the reference")
-PRICE = Symbol(r"\beta", "price of moving away from the reference")
+LEAD = Symbol("h", "difference of log-ratios: what the chosen answer has gained on the rejected, against the reference")
+PRICE = Symbol(r"\beta", "strength of the KL penalty: price of moving away from the reference")
 
 
 def _adapted(g: Generator) -> dict[str, Any]:
@@ -156,7 +158,7 @@ def _adapted(g: Generator) -> dict[str, Any]:
     return {"x": normal(g, 5, 4), "y": normal(g, 5, 3), "layer": randomised(layer, g)}
 
 
-def _lora_hand(x: Tensor, y: Tensor, layer: Any) -> Tensor:
+def _lora_by_hand(x: Tensor, y: Tensor, layer: Any) -> Tensor:
     a, b, r = layer.lora_a, layer.lora_b, len(layer.lora_a)
     rows = []
     for x_i in x:
@@ -167,7 +169,7 @@ def _lora_hand(x: Tensor, y: Tensor, layer: Any) -> Tensor:
     return torch.tensor(rows)
 
 
-def _lora_ours(x: Tensor, y: Tensor, layer: Any) -> Tensor:
+def _lora_companion(x: Tensor, y: Tensor, layer: Any) -> Tensor:
     model = nn.Sequential(layer)
     merge(model)
     merged: Tensor = model(x)
@@ -180,7 +182,7 @@ def _lora_torch(x: Tensor, y: Tensor, layer: Any) -> Tensor:
     return F.linear(x, torch.addmm(layer.weight, layer.lora_b, layer.lora_a, alpha=scale))
 
 
-def _pull_hand(x: Tensor, y: Tensor, layer: Any) -> tuple[Tensor, Tensor]:
+def _pull_by_hand(x: Tensor, y: Tensor, layer: Any) -> tuple[Tensor, Tensor]:
     a, b, scale = layer.lora_a, layer.lora_b, layer.alpha / len(layer.lora_a)
     w = layer.weight + scale * b @ a
     g = torch.zeros(3, 4)  # of the loss, half the summed squares, with respect to the merged matrix
@@ -190,7 +192,7 @@ def _pull_hand(x: Tensor, y: Tensor, layer: Any) -> tuple[Tensor, Tensor]:
     return scale * b.T @ g, scale * g @ a.T
 
 
-def _pull_ours(x: Tensor, y: Tensor, layer: Any) -> tuple[Tensor, ...]:
+def _pull_companion(x: Tensor, y: Tensor, layer: Any) -> tuple[Tensor, ...]:
     layer.lora_a.requires_grad_(True)
     layer.lora_b.requires_grad_(True)
     loss = 0.5 * (layer(x) - y).square().sum()
@@ -211,7 +213,7 @@ def _pairs(g: Generator) -> dict[str, Any]:
     return {"z": normal(g, 3, 4), "z_ref": normal(g, 3, 4), "beta": between(g, 0.1, 2.0)}
 
 
-def _dpo_hand(z: Tensor, z_ref: Tensor, beta: float) -> float:
+def _dpo_by_hand(z: Tensor, z_ref: Tensor, beta: float) -> float:
     total = 0.0
     for ours, theirs in zip(z, z_ref, strict=True):
         pi = ours.exp() / ours.exp().sum()
@@ -221,7 +223,7 @@ def _dpo_hand(z: Tensor, z_ref: Tensor, beta: float) -> float:
     return -total / len(z)
 
 
-def _dpo_ours(z: Tensor, z_ref: Tensor, beta: float) -> Tensor:
+def _dpo_companion(z: Tensor, z_ref: Tensor, beta: float) -> Tensor:
     pi, ref = z.log_softmax(-1), z_ref.log_softmax(-1)
     return dpo_loss(pi[:, 0], pi[:, 1], ref[:, 0], ref[:, 1], beta)
 
@@ -231,7 +233,7 @@ def _dpo_torch(z: Tensor, z_ref: Tensor, beta: float) -> Tensor:
     return F.binary_cross_entropy_with_logits(beta * lead, torch.ones(len(z)))
 
 
-def _dpo_gradient_hand(z: Tensor, z_ref: Tensor, beta: float) -> Tensor:
+def _dpo_gradient_by_hand(z: Tensor, z_ref: Tensor, beta: float) -> Tensor:
     gradient = torch.zeros_like(z)
     for i in range(len(z)):
         h = float(z[i, 0] - z[i, 1]) - float(z_ref[i, 0] - z_ref[i, 1])
@@ -241,7 +243,7 @@ def _dpo_gradient_hand(z: Tensor, z_ref: Tensor, beta: float) -> Tensor:
     return gradient
 
 
-def _dpo_gradient_ours(z: Tensor, z_ref: Tensor, beta: float) -> Tensor:
+def _dpo_gradient_companion(z: Tensor, z_ref: Tensor, beta: float) -> Tensor:
     z = z.clone().requires_grad_()
     pi, ref = z.log_softmax(-1), z_ref.log_softmax(-1)
     return torch.autograd.grad(dpo_loss(pi[:, 0], pi[:, 1], ref[:, 0], ref[:, 1], beta), z)[0]
@@ -258,94 +260,99 @@ def _dpo_gradient_torch(z: Tensor, z_ref: Tensor, beta: float) -> Tensor:
 
 EQUATIONS = (
     Equation(
-        "eq-optimizers-unrolled",
-        (WEIGHTS, RATE, Symbol(r"\mu", "momentum: what is left of the velocity at the next step"), GRADIENT),
-        lambda g: {
+        label="eq-optimizers-unrolled",
+        symbols=(
+            WEIGHTS,
+            RATE,
+            Symbol(r"\mu", "momentum coefficient: factor of the velocity from step to step"),
+            GRADIENT,
+        ),
+        draw=lambda g: {
             "theta": normal(g, 4),
             "gradients": normal(g, whole(g, 1, 6), 4),
             "eta": between(g, 0.01, 0.5),
             "mu": between(g, 0.1, 0.95),
         },
-        _unrolled_hand,
-        _unrolled_ours,
-        _unrolled_torch,
+        by_hand=_unrolled_by_hand,
+        companion=_unrolled_companion,
+        library=_unrolled_torch,
     ),
     Equation(
-        "eq-optimizers-correction",
-        (
-            Symbol(r"\hat m_t", r"corrected mean of the gradients so far; of the size of $\theta$"),
-            Symbol(r"\beta", "what is left of the mean at the next step"),
+        label="eq-optimizers-correction",
+        symbols=(
+            Symbol(r"\hat m_t", r"bias-corrected moving average of the gradients; of the size of $\theta$"),
+            Symbol(r"\beta", "decay rate of the average"),
             GRADIENT,
         ),
-        lambda g: {"gradients": normal(g, whole(g, 2, 6), 4), "beta": between(g, 0.5, 0.99)},
-        _correction_hand,
-        _correction_ours,
-        _correction_torch,
+        draw=lambda g: {"gradients": normal(g, whole(g, 2, 6), 4), "beta": between(g, 0.5, 0.99)},
+        by_hand=_correction_by_hand,
+        companion=_correction_companion,
+        library=_correction_torch,
     ),
     Equation(
-        "eq-optimizers-first",
-        (
-            Symbol(r"\theta_0, \theta_1", "a weight before and after its first step"),
+        label="eq-optimizers-first",
+        symbols=(
+            Symbol(r"\theta_0, \theta_1", "a parameter before and after its first step"),
             Symbol("g", "its gradient"),
             RATE,
             Symbol(r"\lambda", "weight decay"),
-            Symbol(r"\varepsilon", "small number that keeps the division from zero"),
+            Symbol(r"\varepsilon", "small constant that keeps the division from zero"),
         ),
-        lambda g: {
+        draw=lambda g: {
             "theta": normal(g, 5),
             "g": normal(g, 5),
             "eta": between(g, 0.01, 0.5),
             "lam": between(g, 0.1, 1.0),
             "eps": 0.1,
         },
-        _first_hand,
-        _first_ours,
-        _first_torch,
+        by_hand=_first_by_hand,
+        companion=_first_companion,
+        library=_first_torch,
     ),
     Equation(
-        "eq-optimizers-schulz",
-        (
-            Symbol("s_k", "a singular value after $k$ rounds"),
-            Symbol(r"\sigma", "singular value of the matrix, before"),
-            Symbol("M", "the matrix that is made orthogonal", r"m \times n"),
-            Symbol("a, b, c", "three chosen numbers: $3.4445$, $-4.7750$, $2.0315$"),
+        label="eq-optimizers-schulz",
+        symbols=(
+            Symbol("s_k", "a singular value after $k$ iterations"),
+            Symbol(r"\sigma", "singular value of the original matrix"),
+            Symbol("M", "matrix that is orthogonalised", r"m \times n"),
+            Symbol("a, b, c", "coefficients of the iteration: $3.4445$, $-4.7750$, $2.0315$"),
         ),
-        lambda g: {"m": normal(g, 2, 2)},
-        _schulz_hand,
-        _schulz_ours,
-        _schulz_torch,
+        draw=lambda g: {"m": normal(g, 2, 2)},
+        by_hand=_schulz_by_hand,
+        companion=_schulz_companion,
+        library=_schulz_torch,
     ),
     Equation(
-        "eq-optimizers-schedule",
-        (
-            Symbol(r"\rho_t", "share of the peak rate at step $t$, counted from 1"),
-            Symbol("W", "steps of warm-up"),
-            Symbol("T", "steps of the whole run"),
-            Symbol("u", "share of the way from the end of the warm-up to the last step"),
+        label="eq-optimizers-schedule",
+        symbols=(
+            Symbol(r"\rho_t", "multiplier of the peak learning rate at step $t$, counted from 1"),
+            Symbol("W", "number of warm-up steps"),
+            Symbol("T", "number of steps of the run"),
+            Symbol("u", "progress from the end of the warm-up to the last step, 0 to 1"),
         ),
-        lambda g: {"steps": whole(g, 10, 30), "warmup": whole(g, 1, 8)},
-        _schedule_hand,
-        _schedule_ours,
-        _schedule_torch,
+        draw=lambda g: {"steps": whole(g, 10, 30), "warmup": whole(g, 1, 8)},
+        by_hand=_schedule_by_hand,
+        companion=_schedule_companion,
+        library=_schedule_torch,
     ),
     Equation(
-        "eq-optimizers-lora",
-        (
-            Symbol("x, y", "vector that goes in, and that comes out", r"n,\; m"),
+        label="eq-optimizers-lora",
+        symbols=(
+            Symbol("x, y", "input and output vector", r"n,\; m"),
             Symbol("W", "the frozen matrix", r"m \times n"),
             WIDE,
             NARROW,
             RANK,
             SCALE,
         ),
-        _adapted,
-        _lora_hand,
-        _lora_ours,
-        _lora_torch,
+        draw=_adapted,
+        by_hand=_lora_by_hand,
+        companion=_lora_companion,
+        library=_lora_torch,
     ),
     Equation(
-        "eq-optimizers-lora-gradient",
-        (
+        label="eq-optimizers-lora-gradient",
+        symbols=(
             Symbol(r"\mathcal{L}", "loss"),
             Symbol("G", "gradient of the loss with respect to the merged matrix", r"m \times n"),
             WIDE,
@@ -353,30 +360,32 @@ EQUATIONS = (
             RANK,
             SCALE,
         ),
-        _adapted,
-        _pull_hand,
-        _pull_ours,
-        _pull_torch,
+        draw=_adapted,
+        by_hand=_pull_by_hand,
+        companion=_pull_companion,
+        library=_pull_torch,
     ),
     Equation(
-        "eq-optimizers-dpo",
-        (
+        label="eq-optimizers-dpo",
+        symbols=(
             Symbol(r"\mathcal{L}", "loss, in nats, a mean over pairs of answers"),
-            Symbol(r"\pi_\theta, \pi_{\mathrm{ref}}", "probability of a whole answer: of the policy, of the reference"),
-            Symbol("y_w, y_l", "answer that was chosen (won), and rejected (lost)"),
-            Symbol("x", "the question"),
+            Symbol(
+                r"\pi_\theta, \pi_{\mathrm{ref}}", "probability of a whole answer under the policy, under the reference"
+            ),
+            Symbol("y_w, y_l", "chosen answer (won) and rejected answer (lost)"),
+            Symbol("x", "prompt: the question"),
             Symbol(r"\sigma", r"logistic function, $1 / (1 + e^{-h})$ of a number $h$"),
             PRICE,
             LEAD,
         ),
-        _pairs,
-        _dpo_hand,
-        _dpo_ours,
-        _dpo_torch,
+        draw=_pairs,
+        by_hand=_dpo_by_hand,
+        companion=_dpo_companion,
+        library=_dpo_torch,
     ),
     Equation(
-        "eq-optimizers-dpo-gradient",
-        (
+        label="eq-optimizers-dpo-gradient",
+        symbols=(
             Symbol(r"\nabla_\theta \mathcal{L}", r"gradient of the loss of one pair; of the size of $\theta$"),
             Symbol(r"\sigma(-\beta h)", "how wrong the policy still is about the pair, between 0 and 1"),
             Symbol(r"\pi_\theta", "the policy's probability of a whole answer"),
@@ -384,9 +393,9 @@ EQUATIONS = (
             PRICE,
             LEAD,
         ),
-        _pairs,
-        _dpo_gradient_hand,
-        _dpo_gradient_ours,
-        _dpo_gradient_torch,
+        draw=_pairs,
+        by_hand=_dpo_gradient_by_hand,
+        companion=_dpo_gradient_companion,
+        library=_dpo_gradient_torch,
     ),
 )

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from companion.lessons.exercise_check import Exercise, Mistake
+from companion.lessons.random_inputs import seeded
 from companion.losses.preference import dpo_loss
 from companion.training.optimizers import SGD
 
@@ -41,8 +42,8 @@ MOVED = Exercise(
     reference=_moved,
     cases=lambda: [
         (torch.ones(3, 1), 0.1, 0.5),
-        (torch.randn(4, 2, generator=_generator()), 0.2, 0.9),
-        (torch.randn(6, 3, generator=_generator()), 0.05, 0.7),
+        (seeded(4, 2), 0.2, 0.9),
+        (seeded(6, 3), 0.05, 0.7),
     ],
     mistakes=(
         Mistake(
@@ -73,8 +74,8 @@ CORRECTED = Exercise(
     reference=_mean,
     cases=lambda: [
         (torch.tensor([[2.0], [1.0]]), 0.5),
-        (torch.randn(3, 2, generator=_generator()), 0.9),
-        (torch.randn(5, 4, generator=_generator()), 0.8),
+        (seeded(3, 2), 0.9),
+        (seeded(5, 4), 0.8),
     ],
     mistakes=(
         Mistake(
@@ -118,8 +119,8 @@ FACTOR = Exercise(
     reference=_factor,
     cases=lambda: [
         (torch.tensor([[2.0, 2.0], [-1.0, 1.0]]),),
-        (torch.randn(3, 3, generator=_generator()),),
-        (torch.randn(4, 4, generator=_generator()),),
+        (seeded(3, 3),),
+        (seeded(4, 4),),
     ],
     mistakes=(
         Mistake(

@@ -1,4 +1,4 @@
-"""The equations of ``book/formulas/positions_norms_activations.ipynb`` about positions."""
+"""Equations of ``book/formulas/positions_norms_activations.ipynb``."""
 
 import math
 from typing import Any
@@ -7,18 +7,20 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from companion.lessons import by_torch
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import between, normal, randomised, whole
 from companion.nn.attention import MultiHeadAttention
 from companion.nn.feed_forward import ACTIVATIONS, FeedForward, SwiGLU
 from companion.nn.norms import RMSNorm
 from companion.nn.positions import rotary, rotary_frequencies, rotate, sinusoidal_positions
+from companion.training.flops import parameters_in_products
 
-SPEED = Symbol(r"\omega_i", r"angle a position of pair $i$: $10000^{-2i/d}$, $i = 0, \dots, d/2 - 1$")
-STEPS = Symbol("k", "how many positions further on")
+SPEED = Symbol(r"\omega_i", r"frequency of pair $i$, angle per position: $10000^{-2i/d}$, $i = 0, \dots, d/2 - 1$")
+STEPS = Symbol("k", "offset: number of positions further on")
 
 
-def _shift_hand(p: int, k: int, d: int) -> Tensor:
+def _shift_by_hand(p: int, k: int, d: int) -> Tensor:
     result = torch.zeros(d)
     for i in range(d // 2):
         omega = 10000 ** (-2 * i / d)
@@ -28,7 +30,7 @@ def _shift_hand(p: int, k: int, d: int) -> Tensor:
     return result
 
 
-def _shift_ours(p: int, k: int, d: int) -> Tensor:
+def _shift_companion(p: int, k: int, d: int) -> Tensor:
     return sinusoidal_positions(p + k + 1, d)[p + k]
 
 
@@ -38,11 +40,11 @@ def _shift_torch(p: int, k: int, d: int) -> Tensor:
     return torch.stack([hand.imag, hand.real], dim=1).flatten()
 
 
-def _dot_hand(p: int, k: int, d: int) -> float:
+def _dot_by_hand(p: int, k: int, d: int) -> float:
     return sum(math.cos(k * 10000 ** (-2 * i / d)) for i in range(d // 2))
 
 
-def _dot_ours(p: int, k: int, d: int) -> Tensor:
+def _dot_companion(p: int, k: int, d: int) -> Tensor:
     table = sinusoidal_positions(p + k + 1, d)
     return table[p] @ table[p + k]
 
@@ -53,7 +55,7 @@ def _dot_torch(p: int, k: int, d: int) -> Tensor:
     return torch.vdot(one, other).real
 
 
-def _added_hand(e: Tensor, p: Tensor, layer: MultiHeadAttention) -> Tensor:
+def _added_by_hand(e: Tensor, p: Tensor, layer: MultiHeadAttention) -> Tensor:
     w = layer.query.weight.T @ layer.key.weight  # W^Q W^K transposed, (d, d)
     s = torch.zeros(len(e), len(e))
     for i in range(len(e)):
@@ -63,18 +65,12 @@ def _added_hand(e: Tensor, p: Tensor, layer: MultiHeadAttention) -> Tensor:
     return s
 
 
-def _added_ours(e: Tensor, p: Tensor, layer: MultiHeadAttention) -> Tensor:
-    query, key = layer.query(e + p), layer.key(e + p)
-    scores: Tensor = query @ key.T / math.sqrt(query.size(1))
-    return scores
-
-
 def _added_torch(e: Tensor, p: Tensor, layer: MultiHeadAttention) -> Tensor:
     query, key = (F.linear(e, part.weight) + F.linear(p, part.weight) for part in (layer.query, layer.key))
     return torch.baddbmm(torch.zeros(1), query[None], key.T[None], alpha=query.size(1) ** -0.5)[0]
 
 
-def _rotary_hand(q: Tensor, k: Tensor, m: int, n: int, base: float) -> float:
+def _rotary_by_hand(q: Tensor, k: Tensor, m: int, n: int, base: float) -> float:
     half, score = len(q) // 2, 0.0
     for i in range(half):
         theta = base ** (-2 * i / len(q))
@@ -84,7 +80,7 @@ def _rotary_hand(q: Tensor, k: Tensor, m: int, n: int, base: float) -> float:
     return score
 
 
-def _rotary_ours(q: Tensor, k: Tensor, m: int, n: int, base: float) -> Tensor:
+def _rotary_companion(q: Tensor, k: Tensor, m: int, n: int, base: float) -> Tensor:
     frequencies = rotary_frequencies(len(q), base).double()  # these bases have angles that single precision holds
     turned = rotate(torch.stack([q, k])[None, None], rotary(torch.tensor([[m, n]]), frequencies))[0, 0]
     return turned[0] @ turned[1]
@@ -106,23 +102,24 @@ def _places(g: Generator) -> dict[str, int]:
 
 
 VECTOR = Symbol("x", "vector of one position", "d")
-NORMED = Symbol(r"\hat{x}", "the vector after the norm, before scale and shift", "d")
+NORMED = Symbol(r"\hat{x}", "normalised vector, before scale and shift", "d")
 LOSS = Symbol(r"\mathcal{L}", "loss: any number computed from the output")
-PULL = Symbol("u", "gradient of the loss with respect to the output $y$, times the learned scale", "d")
-MEAN = Symbol(r"\langle \cdot \rangle", "mean of the $d$ numbers of a vector")
+GRADIENT = Symbol("u", "gradient of the loss with respect to the output $y$, times the learned scale", "d")
+MEAN = Symbol(r"\langle \cdot \rangle", "mean of the $d$ components of a vector")
 NUMBER = Symbol("z", "one number")
-NORMAL = Symbol(r"\Phi", "distribution function of the standard normal")
+NORMAL = Symbol(r"\Phi", "cumulative distribution function of the standard normal")
 
 
-def _unmoved_hand(x: Tensor, alpha: float, c: float) -> tuple[Tensor, Tensor]:
+def _unmoved_by_hand(x: Tensor, alpha: float, c: float) -> tuple[Tensor, Tensor]:
     mu = sum(float(x_i) for x_i in x) / len(x)
     sigma = math.sqrt(sum((float(x_i) - mu) ** 2 for x_i in x) / len(x))
     r = math.sqrt(sum(float(x_i) ** 2 for x_i in x) / len(x))
     return (x - mu) / sigma, x / r
 
 
-def _unmoved_ours(x: Tensor, alpha: float, c: float) -> tuple[Tensor, Tensor]:
-    return nn.LayerNorm(len(x), eps=0.0)(alpha * x + c), RMSNorm(len(x), eps=0.0)(alpha * x)
+def _unmoved_companion(x: Tensor, alpha: float, c: float) -> tuple[Tensor, Tensor]:
+    layer_norm = nn.LayerNorm(len(x), eps=0.0)  # companion's models take PyTorch's
+    return layer_norm(alpha * x + c), RMSNorm(len(x), eps=0.0)(alpha * x)
 
 
 def _unmoved_torch(x: Tensor, alpha: float, c: float) -> tuple[Tensor, Tensor]:
@@ -131,7 +128,7 @@ def _unmoved_torch(x: Tensor, alpha: float, c: float) -> tuple[Tensor, Tensor]:
     return F.normalize(alpha * centred, dim=0) * size, F.normalize(alpha * x, dim=0) * size
 
 
-def _layer_hand(x: Tensor, g: Tensor, layer: nn.LayerNorm) -> Tensor:
+def _layer_by_hand(x: Tensor, g: Tensor, layer: nn.LayerNorm) -> Tensor:
     d = len(x)
     mu = sum(float(x_i) for x_i in x) / d
     sigma = math.sqrt(sum((float(x_i) - mu) ** 2 for x_i in x) / d + layer.eps)
@@ -140,18 +137,11 @@ def _layer_hand(x: Tensor, g: Tensor, layer: nn.LayerNorm) -> Tensor:
     return (u - sum(float(u_i) for u_i in u) / d - hat * along) / sigma
 
 
-def _layer_ours(x: Tensor, g: Tensor, layer: nn.LayerNorm) -> Tensor:
-    x = x.clone().requires_grad_()
-    return torch.autograd.grad(layer(x), x, g)[0]  # companion takes PyTorch's layer
-
-
 def _layer_torch(x: Tensor, g: Tensor, layer: nn.LayerNorm) -> Tensor:
-    back = torch.func.vjp(lambda z: F.group_norm(z[None], 1, layer.weight, layer.bias, layer.eps)[0], x)[1]
-    result: Tensor = back(g)[0]
-    return result
+    return by_torch.pullback(layer, x, g)
 
 
-def _rms_hand(x: Tensor, g: Tensor, layer: RMSNorm) -> Tensor:
+def _rms_by_hand(x: Tensor, g: Tensor, layer: RMSNorm) -> Tensor:
     d = len(x)
     r = math.sqrt(sum(float(x_i) ** 2 for x_i in x) / d + layer.eps)
     hat, u = x / r, layer.weight * g
@@ -159,25 +149,22 @@ def _rms_hand(x: Tensor, g: Tensor, layer: RMSNorm) -> Tensor:
     return (u - hat * along) / r
 
 
-def _rms_ours(x: Tensor, g: Tensor, layer: RMSNorm) -> Tensor:
-    x = x.clone().requires_grad_()
-    return torch.autograd.grad(layer(x), x, g)[0]
+def _rms_companion(x: Tensor, g: Tensor, layer: RMSNorm) -> Tensor:
+    return by_torch.pullback(layer, x, g)
 
 
 def _rms_torch(x: Tensor, g: Tensor, layer: RMSNorm) -> Tensor:
-    back = torch.func.vjp(lambda z: F.rms_norm(z, (len(x),), layer.weight, layer.eps), x)[1]
-    result: Tensor = back(g)[0]
-    return result
+    return by_torch.pullback(lambda z: F.rms_norm(z, (len(x),), layer.weight, layer.eps), x, g)
 
 
-def _gelu_hand(z: Tensor) -> tuple[Tensor, Tensor]:
+def _gelu_by_hand(z: Tensor) -> tuple[Tensor, Tensor]:
     exact = [float(x) / 2 * (1 + math.erf(float(x) / math.sqrt(2))) for x in z]
     root = math.sqrt(2 / math.pi)
     by_tanh = [float(x) / 2 * (1 + math.tanh(root * (float(x) + 0.044715 * float(x) ** 3))) for x in z]
     return torch.tensor(exact), torch.tensor(by_tanh)
 
 
-def _gelu_ours(z: Tensor) -> tuple[Tensor, Tensor]:
+def _gelu_companion(z: Tensor) -> tuple[Tensor, Tensor]:
     return ACTIVATIONS["gelu"](z), ACTIVATIONS["gelu_new"](z)
 
 
@@ -186,7 +173,7 @@ def _gelu_torch(z: Tensor) -> tuple[Tensor, Tensor]:
     return z * torch.special.ndtr(z), z * torch.sigmoid(curve)
 
 
-def _slopes_hand(z: Tensor) -> tuple[Tensor, ...]:
+def _slopes_by_hand(z: Tensor) -> tuple[Tensor, ...]:
     numbers = [float(x) for x in z]
     density = [math.exp(-(x**2) / 2) / math.sqrt(2 * math.pi) for x in numbers]
     phi = [(1 + math.erf(x / math.sqrt(2))) / 2 for x in numbers]
@@ -197,22 +184,6 @@ def _slopes_hand(z: Tensor) -> tuple[Tensor, ...]:
     return torch.tensor(relu), torch.tensor(gelu), torch.tensor(silu)
 
 
-def _silu(z: Tensor) -> Tensor:
-    """SiLU as companion has it, inside SwiGLU: a gate of z, and 1 to pass through it."""
-    layer = SwiGLU(2, 1).requires_grad_(False)
-    layer.gate.weight.copy_(torch.tensor([[1.0, 0.0]]))
-    layer.expand.weight.copy_(torch.tensor([[0.0, 1.0]]))
-    layer.contract.weight.copy_(torch.tensor([[1.0], [0.0]]))
-    result: Tensor = layer(torch.stack([z, torch.ones_like(z)], dim=-1))[..., 0]
-    return result
-
-
-def _slopes_ours(z: Tensor) -> tuple[Tensor, ...]:
-    z = z.clone().requires_grad_()
-    curves = (ACTIVATIONS["relu"], ACTIVATIONS["gelu"], _silu)
-    return tuple(torch.autograd.grad(curve(z).sum(), z)[0] for curve in curves)
-
-
 def _slopes_torch(z: Tensor) -> tuple[Tensor, ...]:
     relu = torch.func.jvp(F.relu, (z,), (torch.ones_like(z),))[1]
     gelu = torch.func.jvp(lambda x: x * torch.special.ndtr(x), (z,), (torch.ones_like(z),))[1]
@@ -220,25 +191,21 @@ def _slopes_torch(z: Tensor) -> tuple[Tensor, ...]:
     return relu, gelu, silu
 
 
-def _size_hand(d: int, d_ff: int) -> tuple[int, int]:
+def _size_by_hand(d: int, d_ff: int) -> tuple[int, int]:
     gated = 2 * d_ff // 3
     return 2 * d * d_ff, 3 * d * gated
 
 
-def _size_ours(d: int, d_ff: int) -> tuple[int, int]:
+def _size_companion(d: int, d_ff: int) -> tuple[int, int]:
     plain, gated = FeedForward(d, d_ff, "gelu"), SwiGLU(d, 2 * d_ff // 3)
-    return (
-        sum(p.numel() for p in plain.parameters() if p.dim() == 2),  # without the biases
-        sum(p.numel() for p in gated.parameters()),
-    )
+    return parameters_in_products(plain), parameters_in_products(gated)
 
 
 def _size_torch(d: int, d_ff: int) -> tuple[int, int]:
     narrow = d_ff - d_ff // 3
     plain = [nn.Linear(d, d_ff), nn.Linear(d_ff, d)]
     gated = [nn.Linear(d, narrow), nn.Linear(d, narrow), nn.Linear(narrow, d)]
-    sizes = (sum(layer.weight.numel() for layer in layers) for layers in (plain, gated))
-    return tuple(sizes)  # type: ignore[return-value]
+    return sum(layer.weight.numel() for layer in plain), sum(layer.weight.numel() for layer in gated)
 
 
 def _with_gradient(layer: Any, g: Generator) -> dict[str, Any]:
@@ -247,109 +214,111 @@ def _with_gradient(layer: Any, g: Generator) -> dict[str, Any]:
 
 EQUATIONS = (
     Equation(
-        "eq-positions-shift",
-        (Symbol("P_p", "vector of position $p$, counted from 0", "d"), STEPS, SPEED),
-        _places,
-        _shift_hand,
-        _shift_ours,
-        _shift_torch,
+        label="eq-positions-shift",
+        symbols=(Symbol("P_p", "position encoding of position $p$, counted from 0", "d"), STEPS, SPEED),
+        draw=_places,
+        by_hand=_shift_by_hand,
+        companion=_shift_companion,
+        library=_shift_torch,
     ),
     Equation(
-        "eq-positions-dot",
-        (Symbol("P_p", "vector of position $p$, counted from 0", "d"), STEPS, SPEED),
-        _places,
-        _dot_hand,
-        _dot_ours,
-        _dot_torch,
+        label="eq-positions-dot",
+        symbols=(Symbol("P_p", "position encoding of position $p$, counted from 0", "d"), STEPS, SPEED),
+        draw=_places,
+        by_hand=_dot_by_hand,
+        companion=_dot_companion,
+        library=_dot_torch,
     ),
     Equation(
-        "eq-positions-added",
-        (
-            Symbol("s_{ij}", "score of query $i$ for key $j$"),
-            Symbol("e_i", "vector of the token at position $i$", "d"),
-            Symbol("p_i", "vector of position $i$, learned or fixed", "d"),
+        label="eq-positions-added",
+        symbols=(
+            Symbol("s_{ij}", "attention score of query $i$ for key $j$"),
+            Symbol("e_i", "embedding of the token at position $i$", "d"),
+            Symbol("p_i", "position embedding or encoding of position $i$, learned or fixed", "d"),
             Symbol("W", r"$W^Q (W^K)^{\top}$, of one head", r"d \times d"),
-            Symbol("d_k", "length of a query and of a key"),
+            Symbol("d_k", "dimension of queries and keys"),
         ),
-        lambda g: {
+        draw=lambda g: {
             "e": normal(g, 4, 6),
             "p": normal(g, 4, 6),
             "layer": randomised(MultiHeadAttention(6, 1, d_head=3, bias=False), g),
         },
-        _added_hand,
-        _added_ours,
-        _added_torch,
+        by_hand=_added_by_hand,
+        library=_added_torch,
     ),
     Equation(
-        "eq-positions-rotary",
-        (
-            Symbol("q, k", "a query at position $m$ and a key at position $n$, before they are turned", "d_h"),
+        label="eq-positions-rotary",
+        symbols=(
+            Symbol("q, k", "a query at position $m$ and a key at position $n$, before they are rotated", "d_h"),
             Symbol(r"\lvert q_i \rvert, \lvert k_i \rvert", "lengths of their pairs $i$"),
             Symbol(r"\varphi_i", "angle of the query's pair $i$ minus that of the key's"),
-            Symbol(r"\theta_i", r"angle a position of pair $i$: $\beta^{-2i/d_h}$"),
-            Symbol("R_m", "the whole turn at position $m$", r"d_h \times d_h"),
+            Symbol(r"\theta_i", r"frequency of pair $i$, angle per position: $\beta^{-2i/d_h}$"),
+            Symbol("R_m", "rotation matrix of position $m$", r"d_h \times d_h"),
         ),
-        _turns,
-        _rotary_hand,
-        _rotary_ours,
-        _rotary_torch,
+        draw=_turns,
+        by_hand=_rotary_by_hand,
+        companion=_rotary_companion,
+        library=_rotary_torch,
     ),
     Equation(
-        "eq-positions-unmoved",
-        (
+        label="eq-positions-unmoved",
+        symbols=(
             VECTOR,
             Symbol(r"\alpha", "a number above 0"),
             Symbol("c", "a number that is added to each component"),
             Symbol(r"\mathrm{LN}, \mathrm{RMSNorm}", r"the norms, here with $\varepsilon = 0$, scale 1 and shift 0"),
         ),
-        lambda g: {"x": normal(g, 6), "alpha": between(g, 0.5, 3), "c": between(g, -2, 2)},
-        _unmoved_hand,
-        _unmoved_ours,
-        _unmoved_torch,
+        draw=lambda g: {"x": normal(g, 6), "alpha": between(g, 0.5, 3), "c": between(g, -2, 2)},
+        by_hand=_unmoved_by_hand,
+        companion=_unmoved_companion,
+        library=_unmoved_torch,
     ),
     Equation(
-        "eq-positions-layer_norm",
-        (LOSS, VECTOR, NORMED, PULL, MEAN, Symbol(r"\sigma", r"root of the variance plus $\varepsilon$")),
-        lambda g: _with_gradient(nn.LayerNorm(6), g),
-        _layer_hand,
-        _layer_ours,
-        _layer_torch,
+        label="eq-positions-layer_norm",
+        symbols=(LOSS, VECTOR, NORMED, GRADIENT, MEAN, Symbol(r"\sigma", r"root of the variance plus $\varepsilon$")),
+        draw=lambda g: _with_gradient(nn.LayerNorm(6), g),
+        by_hand=_layer_by_hand,
+        library=_layer_torch,
     ),
     Equation(
-        "eq-positions-rms_norm",
-        (LOSS, VECTOR, NORMED, PULL, MEAN, Symbol("r", r"root of the mean square plus $\varepsilon$")),
-        lambda g: _with_gradient(RMSNorm(6), g),
-        _rms_hand,
-        _rms_ours,
-        _rms_torch,
+        label="eq-positions-rms_norm",
+        symbols=(LOSS, VECTOR, NORMED, GRADIENT, MEAN, Symbol("r", r"root of the mean square plus $\varepsilon$")),
+        draw=lambda g: _with_gradient(RMSNorm(6), g),
+        by_hand=_rms_by_hand,
+        companion=_rms_companion,
+        library=_rms_torch,
     ),
     Equation(
-        "eq-positions-gelu",
-        (NUMBER, NORMAL, Symbol(r"\mathrm{erf}", "error function")),
-        lambda g: {"z": 2 * normal(g, 8)},
-        _gelu_hand,
-        _gelu_ours,
-        _gelu_torch,
+        label="eq-positions-gelu",
+        symbols=(NUMBER, NORMAL, Symbol(r"\mathrm{erf}", "error function")),
+        draw=lambda g: {"z": 2 * normal(g, 8)},
+        by_hand=_gelu_by_hand,
+        companion=_gelu_companion,
+        library=_gelu_torch,
     ),
     Equation(
-        "eq-positions-slopes",
-        (NUMBER, NORMAL, Symbol(r"\phi", "density of the standard normal"), Symbol(r"\sigma", r"$1 / (1 + e^{-z})$")),
-        lambda g: {"z": 2 * normal(g, 8)},
-        _slopes_hand,
-        _slopes_ours,
-        _slopes_torch,
+        label="eq-positions-slopes",
+        symbols=(
+            NUMBER,
+            NORMAL,
+            Symbol(r"\phi", "density of the standard normal"),
+            Symbol(r"\sigma", r"logistic function, $1 / (1 + e^{-z})$"),
+        ),
+        draw=lambda g: {"z": 2 * normal(g, 8)},
+        by_hand=_slopes_by_hand,
+        library=_slopes_torch,
     ),
     Equation(
-        "eq-positions-size",
-        (
-            Symbol("N", "weights of a plain and of a gated network, without biases"),
-            Symbol("d", "width of the stream, `d_model`"),
+        label="eq-positions-size",
+        symbols=(
+            Symbol("N", "number of weights of a plain and of a gated network, without biases"),
+            Symbol("d", "width of the residual stream, `d_model`"),
             Symbol(r"d_{\mathrm{ff}}", "width inside the plain network"),
             Symbol(r"d'_{\mathrm{ff}}", "width inside the gated network"),
         ),
-        lambda g: {"d": whole(g, 1, 20), "d_ff": 3 * whole(g, 1, 20)},
-        _size_hand,
-        _size_ours,
-        _size_torch,
+        draw=lambda g: {"d": whole(g, 1, 20), "d_ff": 3 * whole(g, 1, 20)},
+        by_hand=_size_by_hand,
+        companion=_size_companion,
+        library=_size_torch,
     ),
 )

@@ -8,11 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from companion.lessons.exercise_check import Exercise, Mistake
+from companion.lessons.random_inputs import seeded
 from companion.nn.positions import rotary, rotary_frequencies, rotate
-
-
-def _normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def _turn(k: int, d: int, speed: Callable[[int], float] | None = None) -> Tensor:
@@ -76,8 +73,8 @@ ROTARY_SCORE = Exercise(
     reference=_score,
     cases=lambda: [
         (torch.tensor([1.0, 0.0]), torch.tensor([1.0, 0.0]), 2, 5, 100.0),
-        (_normal(4), _normal(4, seed=1), 3, 1, 100.0),
-        (_normal(8), _normal(8, seed=1), 40, 7, 10_000.0),
+        (seeded(4), seeded(4, seed=1), 3, 1, 100.0),
+        (seeded(8), seeded(8, seed=1), 40, 7, 10_000.0),
     ],
     mistakes=(
         Mistake(lambda q, k, m, n, base: q @ k, "Your score is the same wherever the two stand: nothing was turned."),
@@ -126,7 +123,7 @@ LAYER_NORM_GRADIENT = Exercise(
     ),
     reference=_norm_gradient,
     cases=lambda: [
-        (3 * _normal(*shape) + 1, _normal(shape[-1], seed=1), _normal(*shape, seed=2), 1e-5)
+        (3 * seeded(*shape) + 1, seeded(shape[-1], seed=1), seeded(*shape, seed=2), 1e-5)
         for shape in ((4,), (3, 6), (2, 3, 5))
     ],
     mistakes=(
@@ -155,7 +152,8 @@ LAYER_NORM_GRADIENT = Exercise(
 
 
 def _gelu_slope(z: Tensor) -> Tensor:
-    return torch.special.ndtr(z) + z * _density(z)
+    gate: Tensor = torch.special.ndtr(z)
+    return gate + z * _density(z)
 
 
 def _density(z: Tensor) -> Tensor:
@@ -163,7 +161,7 @@ def _density(z: Tensor) -> Tensor:
 
 
 def _tanh_slope(z: Tensor) -> Tensor:
-    slope = torch.func.jvp(lambda x: F.gelu(x, approximate="tanh"), (z,), (torch.ones_like(z),))[1]
+    slope: Tensor = torch.func.jvp(lambda x: F.gelu(x, approximate="tanh"), (z,), (torch.ones_like(z),))[1]
     return slope
 
 
@@ -171,10 +169,10 @@ GELU_SLOPE = Exercise(
     name="gelu-slope",
     task="From z (n,), return the derivative of the exact GELU at each of its numbers (n,), without autograd.",
     reference=_gelu_slope,
-    cases=lambda: [(torch.tensor([0.0, 1.0, -1.0]),), (3 * _normal(6),)],
+    cases=lambda: [(torch.tensor([0.0, 1.0, -1.0]),), (3 * seeded(6),)],
     mistakes=(
         Mistake(
-            lambda z: torch.special.ndtr(z),
+            torch.special.ndtr,
             "That is the first half of the product rule: the gate stands still. The gate moves with z too.",
         ),
         Mistake(

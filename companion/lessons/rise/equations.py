@@ -1,6 +1,7 @@
-"""The equations of ``book/background/rise.ipynb``."""
+"""Equations of ``book/background/rise.ipynb``."""
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -20,12 +21,12 @@ from companion.training.flops import (
     training_flops,
 )
 
-COST = Symbol("C", "operations of training, additions and multiplications")
-PARAMETERS = Symbol("N", "parameters that a token meets in matrix products")
-TOKENS = Symbol("D", "tokens that training reads, repetitions counted")
+COST = Symbol("C", "training FLOPs: additions and multiplications")
+PARAMETERS = Symbol("N", "active parameters: those that a token meets in matrix products")
+TOKENS = Symbol("D", "training tokens, repetitions counted")
 
 
-def _counted(run: Any) -> float:
+def _counted(run: Callable[[], Any]) -> float:
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         run()
     return float(counter.get_total_flops())
@@ -35,7 +36,7 @@ def _draw_matrices(generator: Generator) -> dict[str, Any]:
     return {"sizes": [whole(generator, 1, 7) for _ in range(4)], "d": whole(generator, 1, 9)}
 
 
-def _flops_hand(sizes: list[int], d: int) -> float:
+def _flops_by_hand(sizes: list[int], d: int) -> float:
     total = 0
     for _token in range(d):
         for rows, columns in pairwise(sizes):
@@ -46,7 +47,7 @@ def _flops_hand(sizes: list[int], d: int) -> float:
     return float(total)
 
 
-def _flops_ours(sizes: list[int], d: int) -> float:
+def _flops_companion(sizes: list[int], d: int) -> float:
     return training_flops(sum(a * b for a, b in pairwise(sizes)), d)
 
 
@@ -62,7 +63,7 @@ def _draw_gpt(generator: Generator) -> dict[str, Any]:
     return {"model": GPT(config), "ids": tokens(generator, 7, 1, whole(generator, 1, 9))}
 
 
-def _forward_hand(model: GPT, ids: Tensor) -> float:
+def _forward_by_hand(model: GPT, ids: Tensor) -> float:
     c, n = model.config, ids.size(1)
     total = 0
     for _layer in range(c.n_layers):
@@ -73,25 +74,28 @@ def _forward_hand(model: GPT, ids: Tensor) -> float:
     return float(total + 2 * c.d_model * c.vocab_size)  # the logits
 
 
-def _forward_ours(model: GPT, ids: Tensor) -> float:
+def _forward_companion(model: GPT, ids: Tensor) -> float:
     c = model.config
     return float(forward_flops(parameters_in_products(model), c.n_layers, ids.size(1), c.d_model))
 
 
 def _forward_torch(model: GPT, ids: Tensor) -> float:
-    return _counted(lambda: model(ids)) / ids.size(1)
+    c = model.config
+    blocks = [nn.TransformerEncoderLayer(c.d_model, c.n_heads, 4 * c.d_model) for _ in range(c.n_layers)]
+    layers = nn.Sequential(*blocks, nn.Linear(c.d_model, c.vocab_size, bias=False))
+    return _counted(lambda: layers(torch.ones(ids.size(1), 1, c.d_model))) / ids.size(1)
 
 
 def _draw_budget(generator: Generator) -> dict[str, float]:
     return {"c": math.exp(between(generator, 1, 9)), "r": between(generator, 0.5, 40)}
 
 
-def _split_hand(c: float, r: float) -> tuple[float, float]:
+def _split_by_hand(c: float, r: float) -> tuple[float, float]:
     n = (c / (6 * r)) ** 0.5
     return n, r * n
 
 
-def _split_ours(c: float, r: float) -> tuple[float, float]:
+def _split_companion(c: float, r: float) -> tuple[float, float]:
     return best_split(c, r)
 
 
@@ -109,7 +113,7 @@ def _draw_series(generator: Generator) -> dict[str, list[float]]:
     return {"when": when, "amounts": [math.exp(t + between(generator, -1, 1)) for t in when]}
 
 
-def _doubling_hand(when: list[float], amounts: list[float]) -> float:
+def _doubling_by_hand(when: list[float], amounts: list[float]) -> float:
     n = len(when)
     logs = [math.log(amount) for amount in amounts]
     middle, height = sum(when) / n, sum(logs) / n
@@ -117,14 +121,14 @@ def _doubling_hand(when: list[float], amounts: list[float]) -> float:
     return math.log(2) * sum((t - middle) ** 2 for t in when) / above
 
 
-def _doubling_ours(when: list[float], amounts: list[float]) -> float:
+def _doubling_companion(when: list[float], amounts: list[float]) -> float:
     return doubling_time(when, amounts)
 
 
 def _doubling_torch(when: list[float], amounts: list[float]) -> Tensor:
     design = torch.stack([torch.ones(len(when)), torch.tensor(when)], 1)
-    line = torch.linalg.lstsq(design, torch.tensor(amounts)[:, None].log()).solution[:, 0]
-    return math.log(2) / line[1]
+    line: Tensor = torch.linalg.lstsq(design, torch.tensor(amounts)[:, None].log()).solution[:, 0]
+    return line[1].reciprocal() * math.log(2)
 
 
 EQUATIONS = (
@@ -132,50 +136,50 @@ EQUATIONS = (
         label="eq-rise-flops",
         symbols=(COST, PARAMETERS, TOKENS),
         draw=_draw_matrices,
-        hand=_flops_hand,
-        ours=_flops_ours,
-        torch=_flops_torch,
+        by_hand=_flops_by_hand,
+        companion=_flops_companion,
+        library=_flops_torch,
     ),
     Equation(
         label="eq-rise-forward",
         symbols=(
-            Symbol("c", "operations of one token's way forward"),
+            Symbol("c", "FLOPs of the forward pass, per token"),
             PARAMETERS,
-            Symbol(r"n_{\text{layers}}", "blocks"),
-            Symbol("n", "tokens of the text that attention looks over"),
+            Symbol(r"n_{\text{layers}}", "number of layers (blocks)"),
+            Symbol("n", "context length: tokens that attention looks over"),
             Symbol("d", "width of the residual stream"),
         ),
         draw=_draw_gpt,
-        hand=_forward_hand,
-        ours=_forward_ours,
-        torch=_forward_torch,
+        by_hand=_forward_by_hand,
+        companion=_forward_companion,
+        library=_forward_torch,
     ),
     Equation(
         label="eq-rise-split",
         symbols=(
-            Symbol(r"N^\star", "parameters that the budget is best spent on"),
+            Symbol(r"N^\star", "compute-optimal number of parameters"),
             COST,
-            Symbol("r", "tokens a parameter; about 20 in Chinchilla's runs"),
-            Symbol(r"D^\star", "tokens that the budget is best spent on"),
+            Symbol("r", "tokens per parameter; about 20 in Chinchilla's runs"),
+            Symbol(r"D^\star", "compute-optimal number of tokens"),
         ),
         draw=_draw_budget,
-        hand=_split_hand,
-        ours=_split_ours,
-        torch=_split_torch,
+        by_hand=_split_by_hand,
+        companion=_split_companion,
+        library=_split_torch,
     ),
     Equation(
         label="eq-rise-doubling",
         symbols=(
-            Symbol("t_2", "time in which the amount doubles, in years"),
-            Symbol("b", "slope of the straight line through the logarithms"),
+            Symbol("t_2", "doubling time, in years"),
+            Symbol("b", "slope of the least-squares line through the logarithms"),
             Symbol("t_i", "date of model $i$, in years"),
             Symbol(r"\bar t", "mean of the dates"),
-            Symbol("C_i", "operations of training of model $i$"),
-            Symbol("m", "models"),
+            Symbol("C_i", "training FLOPs of model $i$"),
+            Symbol("m", "number of models"),
         ),
         draw=_draw_series,
-        hand=_doubling_hand,
-        ours=_doubling_ours,
-        torch=_doubling_torch,
+        by_hand=_doubling_by_hand,
+        companion=_doubling_companion,
+        library=_doubling_torch,
     ),
 )

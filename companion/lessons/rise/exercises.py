@@ -6,11 +6,11 @@ from collections.abc import Callable
 from companion.lessons.exercise_check import Exercise, Mistake
 from companion.training.flops import best_split, doubling_time, training_flops
 
-TRAINING_COST = Exercise(
-    name="training-cost",
+TRAINING_FLOPS = Exercise(
+    name="training-flops",
     task=(
         "From `parameters`, the `active` parameters of a mixture of experts (None for a dense model) and `tokens`, "
-        "return the operations of training by the rule of thumb."
+        "return the training FLOPs by the rule of thumb."
     ),
     reference=lambda parameters, active, tokens: training_flops(active or parameters, tokens),
     cases=lambda: [(175e9, None, 300e9), (671e9, 37e9, 14.8e12), (2e6, None, 4e6)],
@@ -46,7 +46,7 @@ def _split(flops: float, ratio: float) -> tuple[float, float]:
 SPLIT = Exercise(
     name="best-split",
     task=(
-        "From a budget of `flops` and `ratio`, the tokens a parameter that are best, return two numbers: the "
+        "From a budget of `flops` and `ratio`, the best number of tokens per parameter, return two numbers: the "
         "parameters, and the tokens to train them on."
     ),
     reference=_split,
@@ -66,7 +66,7 @@ SPLIT = Exercise(
         ),
         Mistake(
             lambda flops, ratio: (math.sqrt(flops / 6), math.sqrt(flops / 6)),
-            "You give a token to each parameter. There should be `ratio` tokens to each.",
+            "You give a token to each parameter. There should be `ratio` tokens per parameter.",
         ),
     ),
 )
@@ -136,14 +136,14 @@ ATTENTION_SHARE = Exercise(
     name="attention-share",
     task=(
         "From the `parameters` in matrix products, `n_layers`, the `length` of the text and `d_model`, return which "
-        "share of a token's forward operations scores and weighted sums take."
+        "fraction of a token's forward FLOPs scores and weighted sums take."
     ),
     reference=_attention_share,
     cases=lambda: [(1_935_360, 6, 256, 144), (199_872, 4, 144, 64), (174e9, 96, 2048, 12_288)],
     mistakes=(
         Mistake(
             lambda parameters, n_layers, length, d_model: 4 * n_layers * length * d_model / (2 * parameters),
-            "You divide by the rest. A share is of the whole, the attention's own operations included.",
+            "You divide by the rest. A fraction is of the whole, the attention's own operations included.",
         ),
         Mistake(
             lambda parameters, n_layers, length, d_model: _attention_share(parameters, 1, length, d_model),
@@ -169,7 +169,7 @@ CHIP_DAYS = Exercise(
     name="chip-days",
     task=(
         "From the `flops` of a training run, the number of `chips`, the `peak` operations a second of one chip and the "
-        "`share` of its peak that is really used, return how many days the run takes."
+        "utilization `share`, the fraction of its peak that is really used, return how many days the run takes."
     ),
     reference=_days,
     cases=lambda: [(3.14e23, 10_000, 1.25e14, 0.3), (1e21, 8, 3e14, 0.5), (5e13, 1, 2e10, 0.8)],
@@ -195,7 +195,7 @@ CHIP_DAYS = Exercise(
 
 
 EXERCISES = (
-    TRAINING_COST,
+    TRAINING_FLOPS,
     ATTENTION_SHARE,
     SPLIT,
     DOUBLING,

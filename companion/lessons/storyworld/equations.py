@@ -1,4 +1,4 @@
-"""The equations of ``book/concepts/storyworld.ipynb``."""
+"""Equations of ``book/concepts/storyworld.ipynb``."""
 
 import math
 from functools import cache
@@ -8,8 +8,9 @@ import torch
 from torch import Generator, Tensor
 from torch.distributions import Categorical, kl_divergence
 
+from companion.lessons import by_torch
 from companion.lessons.equation_check import Equation, Symbol
-from companion.lessons.random_inputs import shares, tokens, whole
+from companion.lessons.random_inputs import distribution, tokens, whole
 from companion.lessons.tiny_worlds import Table, texts
 from companion.metrics.language_model import excess_nll, story_cross_entropy, token_nll
 from companion.storyworld import World
@@ -32,9 +33,9 @@ def _given_genre(story: Story) -> tuple[list[str], Tensor]:
     for event in story.events:
         outcomes, chances = story.world.process.outcomes(state)
         said, left = [say(outcome, "en") for outcome in outcomes], list(range(len(outcomes)))
-        for place, word in enumerate(say(event, "en")):
+        for position, word in enumerate(say(event, "en")):
             before = chances[left].sum(0)
-            left = [k for k in left if said[k][place] == word]
+            left = [k for k in left if said[k][position] == word]
             words.append(word)
             rows.append(torch.from_numpy(chances[left].sum(0) / before))
         state.apply(event)
@@ -46,7 +47,7 @@ def _told(g: Generator) -> dict[str, Any]:
     return {"words": words, "chances": chances}
 
 
-def _mixture_hand(words: list[str], chances: Tensor) -> tuple[Tensor, Tensor]:
+def _mixture_by_hand(words: list[str], chances: Tensor) -> tuple[Tensor, Tensor]:
     genres = chances.size(1)
     belief, told = [1 / genres] * genres, []  # p(g | nothing read)
     for t in range(len(words)):
@@ -56,7 +57,7 @@ def _mixture_hand(words: list[str], chances: Tensor) -> tuple[Tensor, Tensor]:
     return torch.tensor(told), torch.tensor(belief)
 
 
-def _mixture_ours(words: list[str], chances: Tensor) -> tuple[Tensor, Tensor]:
+def _mixture_companion(words: list[str], chances: Tensor) -> tuple[Tensor, Tensor]:
     reader = _world().reader()
     told = [math.exp(reader.read(word)) for word in words]
     return torch.tensor(told), torch.from_numpy(reader.genres)
@@ -70,10 +71,10 @@ def _mixture_torch(words: list[str], chances: Tensor) -> tuple[Tensor, Tensor]:
 
 def _two_processes(g: Generator) -> dict[str, Any]:
     times = tokens(g, 4, 8) + 1  # how often each text of three tokens comes, so that p is known exactly
-    return {"times": times, "p": (times / times.sum()).view(2, 2, 2), "q": shares(g, 8).view(2, 2, 2)}
+    return {"times": times, "p": (times / times.sum()).view(2, 2, 2), "q": distribution(g, 8).view(2, 2, 2)}
 
 
-def _floor_hand(times: Tensor, p: Tensor, q: Tensor) -> tuple[float, float, float]:
+def _floor_by_hand(times: Tensor, p: Tensor, q: Tensor) -> tuple[float, float, float]:
     loss = entropy = gap = 0.0
     for x in texts(2, 3):
         for t in range(3):  # a mean over the stories of p, and over their tokens
@@ -84,7 +85,7 @@ def _floor_hand(times: Tensor, p: Tensor, q: Tensor) -> tuple[float, float, floa
     return loss, entropy + gap, gap
 
 
-def _floor_ours(times: Tensor, p: Tensor, q: Tensor) -> tuple[float, float, float]:
+def _floor_companion(times: Tensor, p: Tensor, q: Tensor) -> tuple[float, float, float]:
     told = torch.tensor(texts(2, 3)).repeat_interleave(times, 0)
     rows = torch.cat([torch.zeros(len(told), 1).long(), told], dim=1)
     exact = (-token_nll(Table(p), rows)).tolist()
@@ -94,37 +95,38 @@ def _floor_ours(times: Tensor, p: Tensor, q: Tensor) -> tuple[float, float, floa
 
 def _floor_torch(times: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     of_p, of_q = Categorical(p.flatten()), Categorical(q.flatten())
-    loss, gap = -(of_p.probs * of_q.log_prob(torch.arange(8))).sum() / 3, kl_divergence(of_p, of_q) / 3
-    return loss, of_p.entropy() / 3 + gap, gap
+    loss = -(of_p.probs * by_torch.log_prob(of_q.logits, torch.arange(8))).sum() / 3
+    gap = kl_divergence(of_p, of_q) / 3
+    return loss, by_torch.entropy(of_p.probs) / 3 + gap, gap
 
 
 EQUATIONS = (
     Equation(
-        "eq-story-mixture",
-        (
+        label="eq-story-mixture",
+        symbols=(
             TOKEN,
             BEFORE,
             Symbol("g", "a genre, one of four"),
-            Symbol("p(g \\mid x_{<t})", "what the reader believes before token $t$"),
-            Symbol("p(g \\mid x_{\\le t})", "what the reader believes after it"),
+            Symbol("p(g \\mid x_{<t})", "prior: probability of genre $g$ before token $t$"),
+            Symbol("p(g \\mid x_{\\le t})", "posterior: probability of genre $g$ after it"),
         ),
-        _told,
-        _mixture_hand,
-        _mixture_ours,
-        _mixture_torch,
+        draw=_told,
+        by_hand=_mixture_by_hand,
+        companion=_mixture_companion,
+        library=_mixture_torch,
     ),
     Equation(
-        "eq-story-floor",
-        (
-            Symbol(r"\mathbb{E}_p", "mean over the stories that the process tells, and over their tokens"),
+        label="eq-story-floor",
+        symbols=(
+            Symbol(r"\mathbb{E}_p", "expectation over the stories of the process, and mean over their tokens"),
             Symbol("p", "probability under the true process"),
             Symbol("q", "probability under the model"),
             TOKEN,
             BEFORE,
         ),
-        _two_processes,
-        _floor_hand,
-        _floor_ours,
-        _floor_torch,
+        draw=_two_processes,
+        by_hand=_floor_by_hand,
+        companion=_floor_companion,
+        library=_floor_torch,
     ),
 )

@@ -32,7 +32,7 @@ FLOOR = Exercise(
         ),
         Mistake(
             lambda log_probs: sum(map(sum, log_probs)) / sum(map(len, log_probs)),
-            "Nearly: surprise is never negative, and a log-probability is never positive.",
+            "Nearly: surprisal is never negative, and a log-probability is never positive.",
         ),
         Mistake(
             lambda log_probs: -sum(map(sum, log_probs)) / len(log_probs),
@@ -46,7 +46,7 @@ FLOOR = Exercise(
             lambda log_probs: (
                 -math.log(sum(math.exp(p) for s in log_probs for p in s) / sum(len(s) for s in log_probs))
             ),
-            "You average probabilities and take the logarithm last. Surprise is averaged, not probability.",
+            "You average probabilities and take the logarithm last. Surprisal is averaged, not probability.",
         ),
     ),
 )
@@ -77,7 +77,7 @@ POSTERIOR = Exercise(
         ),
         Mistake(
             lambda prior, likelihood: (prior + likelihood) / (prior + likelihood).sum(),
-            "You add belief and evidence. A genre under which the sentence is impossible would keep its share.",
+            "You add belief and evidence. A genre under which the sentence is impossible would keep its probability.",
         ),
         Mistake(
             lambda prior, likelihood: (prior * likelihood).softmax(-1),
@@ -174,7 +174,7 @@ TOKEN = Exercise(
 )
 
 
-def _gap(model_nats: Tensor, exact_nats: Tensor) -> Tensor:
+def _excess(model_nats: Tensor, exact_nats: Tensor) -> Tensor:
     return (model_nats - exact_nats).nanmean()
 
 
@@ -184,10 +184,13 @@ def _nats(seed: int) -> tuple[Tensor, Tensor]:
     return exact + 0.1 * torch.rand(3, 5, generator=torch.Generator().manual_seed(seed + 1)), exact
 
 
-GAP = Exercise(
-    name="story-gap",
-    task="From a model's and the exact surprisal, both (stories, length) with NaN at padding, return the gap.",
-    reference=_gap,
+EXCESS = Exercise(
+    name="excess-nll",
+    task=(
+        "From the NLL of each token under a model and under the true process, both (stories, length) with NaN at "
+        "padding, return the model's mean excess NLL."
+    ),
+    reference=_excess,
     cases=lambda: [_nats(6), _nats(8)],
     mistakes=(
         Mistake(
@@ -196,7 +199,7 @@ GAP = Exercise(
         ),
         Mistake(
             lambda model_nats, exact_nats: (exact_nats - model_nats).nanmean(),
-            "The sign: a model that is worse than the truth should have a gap above zero.",
+            "The sign: a model that is worse than the truth should have an excess above zero.",
         ),
         Mistake(
             lambda model_nats, exact_nats: (model_nats - exact_nats).nanmean(1).mean(),
@@ -204,11 +207,11 @@ GAP = Exercise(
         ),
         Mistake(
             lambda model_nats, exact_nats: model_nats.nanmean() / exact_nats.nanmean(),
-            "That is a ratio. The gap is a difference, in nats a token.",
+            "That is a ratio. The excess is a difference, in nats per token.",
         ),
         Mistake(
             lambda model_nats, exact_nats: (model_nats - exact_nats).nan_to_num().mean(),
-            "You count padding as tokens with a gap of zero, which makes the model look better than it is.",
+            "You count padding as tokens with an excess of zero, which makes the model look better than it is.",
         ),
     ),
 )
@@ -219,5 +222,5 @@ EXERCISES = (
     POSTERIOR,
     MIXTURE,
     TOKEN,
-    GAP,
+    EXCESS,
 )

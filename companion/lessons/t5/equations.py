@@ -1,4 +1,4 @@
-"""The equations of ``book/algorithms/t5.ipynb``."""
+"""Equations of ``book/algorithms/t5.ipynb``."""
 
 import math
 from collections import Counter
@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from companion.lessons import by_hand
+from companion.lessons import by_hand, by_torch
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import normal, randomised, tokens, whole
 from companion.losses.spans import Seq2Seq, sequence_loss, teacher_forcing
@@ -25,11 +25,13 @@ CONFIG = T5Config(vocab_size=7, n_layers=1, n_heads=2, d_model=4, n_buckets=8, m
 def _text(g: Generator) -> dict[str, Any]:
     model, x, y = randomised(T5(CONFIG), g), tokens(g, 7, 5), tokens(g, 7, 4)
     batch = teacher_forcing(x[None], torch.ones(1, 5, dtype=torch.bool), y[None], CONFIG.start_id)
-    z = torch.stack([model(x[None], batch.decoder_inputs[:, : t + 1])[0, -1] for t in range(4)])  # seen: x and y_<t
+    z = torch.stack(
+        [model(x[None], batch.decoder_inputs[:, : t + 1])[0, -1] for t in range(4)]
+    )  # row t: from x and y_<t
     return {"y": y, "z": z, "batch": batch, "model": model}
 
 
-def _loss_hand(y: Tensor, z: Tensor, batch: Seq2Seq, model: Any) -> float:
+def _loss_by_hand(y: Tensor, z: Tensor, batch: Seq2Seq, model: Any) -> float:
     m, vocab_size = z.shape
     total = 0.0
     for t in range(m):
@@ -37,21 +39,21 @@ def _loss_hand(y: Tensor, z: Tensor, batch: Seq2Seq, model: Any) -> float:
     return -total / m
 
 
-def _loss_ours(y: Tensor, z: Tensor, batch: Seq2Seq, model: Any) -> Tensor:
-    return sequence_loss(model, batch)  # all places in one pass
+def _loss_companion(y: Tensor, z: Tensor, batch: Seq2Seq, model: Any) -> Tensor:
+    return sequence_loss(model, batch)  # all positions in one pass
 
 
 def _loss_torch(y: Tensor, z: Tensor, batch: Seq2Seq, model: Any) -> Tensor:
-    return -torch.distributions.Categorical(logits=z).log_prob(y).mean()
+    return -by_torch.log_prob(z, y).mean()
 
 
-def _rmsnorm_hand(x: Tensor, norm: RMSNorm) -> Tensor:
+def _rmsnorm_by_hand(x: Tensor, norm: RMSNorm) -> Tensor:
     d = len(x)
     root = math.sqrt(sum(float(x[i]) ** 2 for i in range(d)) / d + norm.eps)
     return torch.stack([x[i] / root * norm.weight[i] for i in range(d)])
 
 
-def _rmsnorm_ours(x: Tensor, norm: RMSNorm) -> Tensor:
+def _rmsnorm_companion(x: Tensor, norm: RMSNorm) -> Tensor:
     result: Tensor = norm(x)
     return result
 
@@ -60,7 +62,7 @@ def _rmsnorm_torch(x: Tensor, norm: RMSNorm) -> Tensor:
     return F.rms_norm(x, (len(x),), norm.weight, norm.eps)
 
 
-def _scores_hand(q: Tensor, k: Tensor, buckets: Tensor, bias: RelativeBias) -> Tensor:
+def _scores_by_hand(q: Tensor, k: Tensor, buckets: Tensor, bias: RelativeBias) -> Tensor:
     heads, n, _ = q.shape
     s = torch.zeros(heads, n, n)
     for h in range(heads):
@@ -70,16 +72,16 @@ def _scores_hand(q: Tensor, k: Tensor, buckets: Tensor, bias: RelativeBias) -> T
     return by_hand.softmax(s)
 
 
-def _scores_ours(q: Tensor, k: Tensor, buckets: Tensor, bias: RelativeBias) -> Tensor:
-    _, weights = scaled_dot_product_attention(q, k, k, bias=bias(q.size(1), k.size(1)), scale=1.0)
+def _scores_companion(q: Tensor, k: Tensor, buckets: Tensor, bias: RelativeBias) -> Tensor:
+    _output, weights = scaled_dot_product_attention(q, k, k, bias=bias(q.size(1), k.size(1)), scale=1.0)
     return weights
 
 
 def _scores_torch(q: Tensor, k: Tensor, buckets: Tensor, bias: RelativeBias) -> Tensor:
     n = q.size(1)
-    place = torch.arange(n)
-    added = F.embedding(buckets[place - place[:, None] + n - 1], bias.table.weight).permute(2, 0, 1)
-    everyone = torch.eye(n).expand(len(q), -1, -1)  # each value is its token's number
+    position = torch.arange(n)
+    added = F.embedding(buckets[position - position[:, None] + n - 1], bias.table.weight).permute(2, 0, 1)
+    everyone = torch.eye(n).expand(len(q), -1, -1)  # values that make the output the weights
     return F.scaled_dot_product_attention(q, k, everyone, attn_mask=added, scale=1.0)
 
 
@@ -89,13 +91,13 @@ def _biased(g: Generator) -> dict[str, Any]:
     return {"q": normal(g, 2, 5, 3), "k": normal(g, 2, 5, 3), "buckets": buckets, "bias": bias}
 
 
-def _bucket_hand(delta: int, e: int, b: int, delta_max: int) -> int:
+def _bucket_by_hand(delta: int, e: int, b: int, delta_max: int) -> int:
     if delta < e:
         return delta
     return min(b - 1, e + math.floor((b - e) * math.log(delta / e) / math.log(delta_max / e)))
 
 
-def _bucket_ours(delta: int, e: int, b: int, delta_max: int) -> Tensor:
+def _bucket_companion(delta: int, e: int, b: int, delta_max: int) -> Tensor:
     return relative_bucket(torch.tensor(-delta), both_ways=False, n_buckets=b, max_distance=delta_max)
 
 
@@ -110,43 +112,43 @@ def _distance(g: Generator) -> dict[str, int]:
     return {"delta": whole(g, 0, 150), "e": b // 2, "b": b, "delta_max": 128}
 
 
-def _geglu_hand(x: Tensor, gated: Any, plain: Any) -> tuple[Tensor, Tensor]:
+def _geglu_by_hand(x: Tensor, gated: Any, plain: Any) -> tuple[Tensor, Tensor]:
     w_1, v, w_2 = gated.expand.weight.T, gated.gate.weight.T, gated.contract.weight.T
     wide = x @ plain.expand.weight.T
     return (by_hand.gelu(x @ w_1) * (x @ v)) @ w_2, (wide * (wide > 0)) @ plain.contract.weight.T
 
 
-def _geglu_ours(x: Tensor, gated: Any, plain: Any) -> tuple[Tensor, Tensor]:
+def _geglu_companion(x: Tensor, gated: Any, plain: Any) -> tuple[Tensor, Tensor]:
     return gated(x), plain(x)
 
 
 def _geglu_torch(x: Tensor, gated: Any, plain: Any) -> tuple[Tensor, Tensor]:
     gate, wide = F.linear(x, gated.gate.weight), F.linear(x, gated.expand.weight)
-    open_ones = F.gelu(wide, approximate="tanh").mul(gate)
-    return F.linear(open_ones, gated.contract.weight), F.linear(
+    inner = F.gelu(wide, approximate="tanh").mul(gate)
+    return F.linear(inner, gated.contract.weight), F.linear(
         F.linear(x, plain.expand.weight).relu(), plain.contract.weight
     )
 
 
-def _bleu_hand(candidates: list[list[str]], references: list[list[str]]) -> float:
+def _bleu_by_hand(candidates: list[list[str]], references: list[list[str]]) -> float:
     mean_log = 0.0
     for n in (1, 2, 3, 4):
-        found = asked = 0
+        found = total = 0
         for written, wanted in zip(candidates, references, strict=True):
             grams = Counter(tuple(written[i : i + n]) for i in range(len(written) - n + 1))
             there = Counter(tuple(wanted[i : i + n]) for i in range(len(wanted) - n + 1))
             found += sum(min(times, there[gram]) for gram, times in grams.items())
-            asked += sum(grams.values())
-        mean_log += math.log(found / asked) / 4
+            total += sum(grams.values())
+        mean_log += math.log(found / total) / 4
     c, r = sum(map(len, candidates)), sum(map(len, references))
     return 100 * min(1, math.exp(1 - r / c)) * math.exp(mean_log)
 
 
-def _bleu_ours(candidates: list[list[str]], references: list[list[str]]) -> float:
+def _bleu_companion(candidates: list[list[str]], references: list[list[str]]) -> float:
     return bleu(candidates, references).score
 
 
-def _bleu_torch(candidates: list[list[str]], references: list[list[str]]) -> float:
+def _bleu_sacrebleu(candidates: list[list[str]], references: list[list[str]]) -> float:
     written, wanted = ([" ".join(text) for text in side] for side in (candidates, references))
     return sacrebleu.corpus_bleu(written, [wanted], tokenize="none", smooth_method="none", force=True).score
 
@@ -161,84 +163,87 @@ def _translations(g: Generator) -> dict[str, Any]:
 
 EQUATIONS = (
     Equation(
-        "eq-t5-loss",
-        (
+        label="eq-t5-loss",
+        symbols=(
             Symbol(r"\mathcal{L}(\theta)", "loss, in nats"),
-            Symbol("m", "tokens of the text to be written, its end included"),
+            Symbol("m", "number of target tokens, the end included"),
             Symbol(r"p_\theta", r"the model's probability; $\theta$ are its parameters"),
-            Symbol("y_t", "token $t$ of it, counted from 1"),
-            Symbol("y_{<t}", "the tokens before it"),
-            Symbol("x", "the text that is read"),
+            Symbol("y_t", "target token $t$, counted from 1"),
+            Symbol("y_{<t}", "target tokens before it"),
+            Symbol("x", "source: the text that is read"),
         ),
-        _text,
-        _loss_hand,
-        _loss_ours,
-        _loss_torch,
+        draw=_text,
+        by_hand=_loss_by_hand,
+        companion=_loss_companion,
+        library=_loss_torch,
     ),
     Equation(
-        "eq-t5-rmsnorm",
-        (
+        label="eq-t5-rmsnorm",
+        symbols=(
             Symbol("x", "vector of one position", "d"),
-            Symbol("w", "scale of each number; learned", "d"),
-            Symbol(r"\epsilon", "small number that keeps the root from zero"),
+            Symbol("w", "scale of each component; learned", "d"),
+            Symbol(r"\epsilon", "small constant that keeps the root from zero"),
         ),
-        lambda g: {"x": normal(g, 6), "norm": randomised(RMSNorm(6), g)},
-        _rmsnorm_hand,
-        _rmsnorm_ours,
-        _rmsnorm_torch,
+        draw=lambda g: {"x": normal(g, 6), "norm": randomised(RMSNorm(6), g)},
+        by_hand=_rmsnorm_by_hand,
+        companion=_rmsnorm_companion,
+        library=_rmsnorm_torch,
     ),
     Equation(
-        "eq-t5-scores",
-        (
-            Symbol("s_{ij}", "score of query $i$ for key $j$ (checked after the softmax along the row)"),
+        label="eq-t5-scores",
+        symbols=(
+            Symbol("s_{ij}", "attention score of query $i$ for key $j$ (checked after the softmax along the row)"),
             Symbol("q_i, k_j", "query of $i$ and key of $j$, of head $h$", "d_k"),
-            Symbol("b^{(h)}", "a number for each bucket of distances, of head $h$; learned", "32"),
+            Symbol("b^{(h)}", "relative position bias of head $h$, one number per bucket of distances; learned", "32"),
         ),
-        _biased,
-        _scores_hand,
-        _scores_ours,
-        _scores_torch,
+        draw=_biased,
+        by_hand=_scores_by_hand,
+        companion=_scores_companion,
+        library=_scores_torch,
     ),
     Equation(
-        "eq-t5-bucket",
-        (
+        label="eq-t5-bucket",
+        symbols=(
             Symbol(r"\delta", "distance between query and key in one direction, not negative"),
-            Symbol("B", "buckets of that direction"),
-            Symbol("e", "those of them that hold a single distance: half"),
-            Symbol(r"\delta_{\max}", "distance from which on all share the last bucket"),
+            Symbol("B", "number of buckets of that direction"),
+            Symbol("e", "number of buckets with a single distance: half of them"),
+            Symbol(r"\delta_{\max}", "distance from which on all fall into the last bucket"),
         ),
-        _distance,
-        _bucket_hand,
-        _bucket_ours,
-        _bucket_torch,
+        draw=_distance,
+        by_hand=_bucket_by_hand,
+        companion=_bucket_companion,
+        library=_bucket_torch,
     ),
     Equation(
-        "eq-t5-geglu",
-        (
-            Symbol("x", "the vectors of the positions, each by itself", r"n \times d"),
-            Symbol("W_1, V", "matrices that widen", r"d \times d_{\mathrm{ff}}"),
-            Symbol("W_2", "matrix that narrows again", r"d_{\mathrm{ff}} \times d"),
+        label="eq-t5-geglu",
+        symbols=(
+            Symbol("x", "input, one row per position", r"n \times d"),
+            Symbol("W_1, V", "weight matrices of the first layer, which widen", r"d \times d_{\mathrm{ff}}"),
+            Symbol("W_2", "weight matrix of the second layer, which narrows again", r"d_{\mathrm{ff}} \times d"),
         ),
-        lambda g: {
+        draw=lambda g: {
             "x": normal(g, 3, 4),
             "gated": randomised(FeedForward(T5Config(vocab_size=7, n_layers=1, n_heads=2, d_model=4, gated=True)), g),
             "plain": randomised(FeedForward(CONFIG), g),
         },
-        _geglu_hand,
-        _geglu_ours,
-        _geglu_torch,
+        by_hand=_geglu_by_hand,
+        companion=_geglu_companion,
+        library=_geglu_torch,
     ),
     Equation(
-        "eq-t5-bleu",
-        (
-            Symbol("c", "tokens in all candidates"),
-            Symbol("r", "tokens in all references"),
-            Symbol("p_n", "share of the candidates' $n$-grams that their references have, each as often as there"),
+        label="eq-t5-bleu",
+        symbols=(
+            Symbol("c", "number of tokens in all candidates"),
+            Symbol("r", "number of tokens in all references"),
+            Symbol(
+                "p_n",
+                "clipped precision: fraction of the candidates' $n$-grams that their references have as often",
+            ),
         ),
-        _translations,
-        _bleu_hand,
-        _bleu_ours,
-        _bleu_torch,
-        library="sacrebleu",
+        draw=_translations,
+        by_hand=_bleu_by_hand,
+        companion=_bleu_companion,
+        library=_bleu_sacrebleu,
+        library_name="sacrebleu",
     ),
 )

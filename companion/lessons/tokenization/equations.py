@@ -1,4 +1,4 @@
-"""The equations of ``book/concepts/tokenization.ipynb`` about BPE, WordPiece, and what a vocabulary costs."""
+"""Equations of ``book/concepts/tokenization.ipynb``."""
 
 import math
 from collections import Counter
@@ -13,14 +13,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from companion.data.subwords import INSIDE, learn_bpe, learn_wordpiece, pair_counts
 from companion.data.unigram import em_step, forward, segmentations
 from companion.lessons.equation_check import Equation, Symbol
-from companion.lessons.random_inputs import between, cuts, normal, pieces, shares, tokens, whole, word
+from companion.lessons.random_inputs import between, cuts, distribution, normal, pieces, tokens, whole, word
 from companion.losses.cross_entropy import cross_entropy
 from companion.metrics.language_model import bits_per_character
 from companion.models.gpt import GPT, GPTConfig
+from companion.training.flops import forward_flops, parameters_in_products
 
 LETTERS = "abc"
-PAIR_COUNT = Symbol("n_{ab}", "how often $b$ follows $a$ in the text")
-PIECE_COUNT = Symbol("n_a", "how often the piece $a$ occurs")
+PAIR_COUNT = Symbol("n_{ab}", "count of the pair: $b$ right after $a$")
+PIECE_COUNT = Symbol("n_a", "count of the piece $a$")
 
 
 def _spelled(w: str) -> list[str]:
@@ -41,18 +42,18 @@ def _words(g: Generator) -> dict[str, Any]:
             return {"words": words}
 
 
-def _bpe_hand(words: dict[str, int]) -> tuple[Tensor, Tensor]:
+def _bpe_by_hand(words: dict[str, int]) -> tuple[Tensor, Tensor]:
     n = torch.zeros(3, 3)
     for i, a in enumerate(LETTERS):
         for j, b in enumerate(LETTERS):
             for w, n_w in words.items():
-                k_w = sum(w[place] == a and w[place + 1] == b for place in range(len(w) - 1))
+                k_w = sum(w[t] == a and w[t + 1] == b for t in range(len(w) - 1))
                 n[i, j] += n_w * k_w
     best = max(((i, j) for i in range(3) for j in range(3)), key=lambda pair: float(n[pair]))
     return n, torch.tensor(best)
 
 
-def _bpe_ours(words: dict[str, int]) -> tuple[Tensor, Tensor]:
+def _bpe_companion(words: dict[str, int]) -> tuple[Tensor, Tensor]:
     counts = pair_counts({w: list(w) for w in words}, words)
     (best,) = learn_bpe(words, merges=1)
     table = torch.tensor([[float(counts[a, b]) for b in LETTERS] for a in LETTERS])
@@ -67,15 +68,9 @@ def _bpe_torch(words: dict[str, int]) -> tuple[Tensor, Tensor]:
     return table, torch.stack(torch.unravel_index(table.argmax(), table.shape))
 
 
-def _gain_hand(n_ab: int, n_a: int, n_b: int, total: int) -> tuple[float, float]:
+def _gain_by_hand(n_ab: int, n_a: int, n_b: int, total: int) -> tuple[float, float]:
     p_ab, p_a, p_b = n_ab / total, n_a / total, n_b / total
     return math.log(p_ab) - math.log(p_a) - math.log(p_b), math.log(n_ab * total / (n_a * n_b))
-
-
-def _gain_ours(n_ab: int, n_a: int, n_b: int, total: int) -> tuple[float, float]:
-    apart = forward("ab", {"a": math.log(n_a / total), "b": math.log(n_b / total)})[-1]
-    gain = forward("ab", {"ab": math.log(n_ab / total)})[-1] - apart
-    return gain, gain
 
 
 def _gain_torch(n_ab: int, n_a: int, n_b: int, total: int) -> tuple[Tensor, Tensor]:
@@ -85,7 +80,7 @@ def _gain_torch(n_ab: int, n_a: int, n_b: int, total: int) -> tuple[Tensor, Tens
     return gain, gain
 
 
-def _wordpiece_hand(words: dict[str, int]) -> tuple[float, Tensor]:
+def _wordpiece_by_hand(words: dict[str, int]) -> tuple[float, Tensor]:
     pairs, pieces = Counter[tuple[str, str]](), Counter[str]()
     for w, n_w in words.items():
         spelled = [w[0], *("##" + letter for letter in w[1:])]
@@ -98,7 +93,7 @@ def _wordpiece_hand(words: dict[str, int]) -> tuple[float, Tensor]:
     return score[a, b], torch.tensor([ord(character) for character in a + b[2:]])
 
 
-def _wordpiece_ours(words: dict[str, int]) -> tuple[float, Tensor]:
+def _wordpiece_companion(words: dict[str, int]) -> tuple[float, Tensor]:
     spelled = {w: _spelled(w) for w in words}
     letters = {piece for pieces in spelled.values() for piece in pieces}
     joined = learn_wordpiece(words, vocab_size=len(letters) + 1)[-1]
@@ -115,18 +110,17 @@ def _wordpiece_torch(words: dict[str, int]) -> tuple[Tensor, Tensor]:
         pairs += n_w * one_hot[:-1].T @ one_hot[1:]
         single += n_w * one_hot.sum(0)
     scores = torch.nan_to_num(pairs / torch.outer(single, single))  # 0 / 0 where a piece never occurs
-    a, b = (pieces[int(place)] for place in torch.unravel_index(scores.argmax(), scores.shape))
+    a, b = (pieces[int(number)] for number in torch.unravel_index(scores.argmax(), scores.shape))
     return scores.max(), torch.tensor([ord(character) for character in a + b.removeprefix(INSIDE)])
 
 
-def _cost_hand(r: float, v: int, layers: int, d: int) -> float:
+def _cost_by_hand(r: float, v: int, layers: int, d: int) -> float:
     return r * 2 * (12 * layers * d**2 + v * d)
 
 
-def _cost_ours(r: float, v: int, layers: int, d: int) -> float:
+def _cost_companion(r: float, v: int, layers: int, d: int) -> float:
     model = GPT(GPTConfig(vocab_size=v, context_length=2, n_layers=layers, n_heads=1, d_model=d))
-    in_blocks = sum(p.numel() for p in model.blocks.parameters() if p.dim() == 2)
-    return r * 2 * (in_blocks + model.unembedding.weight.numel())  # each weight multiplies and adds once
+    return r * forward_flops(parameters_in_products(model), layers, 0, d)  # no attention: a text of length 0
 
 
 def _cost_torch(r: float, v: int, layers: int, d: int) -> float:
@@ -134,10 +128,10 @@ def _cost_torch(r: float, v: int, layers: int, d: int) -> float:
     with FlopCounterMode(display=False) as counter:
         for part in [*parts, nn.Linear(d, v, bias=False)]:
             part(torch.zeros(1, part.in_features))
-    return r * counter.get_total_flops()
+    return r * float(counter.get_total_flops())
 
 
-def _bits_hand(x: Tensor, z: Tensor, characters: int) -> tuple[float, float]:
+def _bits_by_hand(x: Tensor, z: Tensor, characters: int) -> tuple[float, float]:
     bits = nats = 0.0
     for t in range(len(x)):
         p = math.exp(z[t, x[t]]) / sum(math.exp(z_w) for z_w in z[t])
@@ -146,13 +140,14 @@ def _bits_hand(x: Tensor, z: Tensor, characters: int) -> tuple[float, float]:
     return bits / characters, nats / math.log(2) * len(x) / characters
 
 
-def _bits_ours(x: Tensor, z: Tensor, characters: int) -> tuple[float, float]:
+def _bits_companion(x: Tensor, z: Tensor, characters: int) -> tuple[float, float]:
     bits = bits_per_character(cross_entropy(z, x).item(), len(x), characters)
     return bits, bits
 
 
 def _bits_torch(x: Tensor, z: Tensor, characters: int) -> tuple[Tensor, Tensor]:
-    bits = -torch.distributions.Categorical(logits=z).probs.gather(1, x[:, None]).log2().sum() / characters
+    chances: Tensor = torch.distributions.Categorical(logits=z).probs
+    bits = -chances.gather(1, x[:, None]).log2().sum() / characters
     return bits, bits
 
 
@@ -164,13 +159,13 @@ def _gain_inputs(g: Generator) -> dict[str, int]:
 
 PIECE = Symbol("p(x)", "probability of the piece $x$")
 WORD = Symbol("w_{i:j}", "characters of $w$ after the $i$-th up to the $j$-th")
-ALPHA = Symbol(r"\alpha_j", "probability of all ways to produce the first $j$ characters of $w$")
+ALPHA = Symbol(r"\alpha_j", "forward probability: of all segmentations of the first $j$ characters of $w$")
 
 
 def _vocabulary(g: Generator, words: list[str]) -> dict[str, float]:
     """All letters and some longer substrings, each with a probability."""
     known = [piece for piece in pieces(words) if len(piece) == 1 or whole(g, 0, 2)]
-    return dict(zip(known, shares(g, len(known)).tolist(), strict=True))
+    return dict(zip(known, distribution(g, len(known)).tolist(), strict=True))
 
 
 def _one_word(g: Generator) -> dict[str, Any]:
@@ -178,7 +173,7 @@ def _one_word(g: Generator) -> dict[str, Any]:
     return {"w": w, "p": _vocabulary(g, [w])}
 
 
-def _unigram_hand(w: str, p: dict[str, float]) -> float:
+def _unigram_by_hand(w: str, p: dict[str, float]) -> float:
     total = 0.0
     for cut_here in product([False, True], repeat=len(w) - 1):  # every way to cut between two characters, or not
         breaks = tuple(i for i, cut in enumerate(cut_here, start=1) if cut)
@@ -189,7 +184,7 @@ def _unigram_hand(w: str, p: dict[str, float]) -> float:
     return total
 
 
-def _unigram_ours(w: str, p: dict[str, float]) -> float:
+def _unigram_companion(w: str, p: dict[str, float]) -> float:
     return sum(math.prod(p[x] for x in way) for way in segmentations(w, p))
 
 
@@ -198,21 +193,22 @@ def _unigram_torch(w: str, p: dict[str, float]) -> Tensor:
 
 
 def _all_ways(w: str, p: dict[str, Tensor]) -> Tensor:
-    """Sum over walks from place 0 to each place: a row of ``(I - T)^-1``, T the steps from place to place."""
+    """Sum over walks from position 0 to each position: a row of ``(I - T)^-1``, T the steps between positions."""
     n = len(w)
     steps = [[p.get(w[i:j], torch.zeros(())) if i < j else torch.zeros(()) for j in range(n + 1)] for i in range(n + 1)]
     matrix = torch.eye(n + 1) - torch.stack([torch.stack(row) for row in steps])
-    return torch.linalg.solve(matrix.T, torch.eye(n + 1)[0])
+    walks: Tensor = torch.linalg.solve(matrix.T, torch.eye(n + 1)[0])
+    return walks
 
 
-def _forward_hand(w: str, p: dict[str, float]) -> Tensor:
+def _forward_by_hand(w: str, p: dict[str, float]) -> Tensor:
     alpha = [1.0]
     for j in range(1, len(w) + 1):
         alpha.append(sum(alpha[i] * p.get(w[i:j], 0.0) for i in range(j)))
     return torch.tensor(alpha)  # the last is p(w)
 
 
-def _forward_ours(w: str, p: dict[str, float]) -> Tensor:
+def _forward_companion(w: str, p: dict[str, float]) -> Tensor:
     return torch.tensor(forward(w, {piece: math.log(value) for piece, value in p.items()})).exp()
 
 
@@ -220,7 +216,7 @@ def _forward_torch(w: str, p: dict[str, float]) -> Tensor:
     return _all_ways(w, {piece: torch.tensor(value) for piece, value in p.items()})
 
 
-def _em_hand(words: dict[str, int], p: dict[str, float]) -> Tensor:
+def _em_by_hand(words: dict[str, int], p: dict[str, float]) -> Tensor:
     c = dict.fromkeys(p, 0.0)
     for w, n_w in words.items():
         n = len(w)
@@ -236,7 +232,7 @@ def _em_hand(words: dict[str, int], p: dict[str, float]) -> Tensor:
     return torch.tensor([c[x] / sum(c.values()) for x in p])
 
 
-def _em_ours(words: dict[str, int], p: dict[str, float]) -> Tensor:
+def _em_companion(words: dict[str, int], p: dict[str, float]) -> Tensor:
     better, _ = em_step(words, {piece: math.log(value) for piece, value in p.items()})
     return torch.tensor([better[x] for x in p]).exp()
 
@@ -256,101 +252,105 @@ def _text(g: Generator) -> dict[str, Any]:
 
 EQUATIONS = (
     Equation(
-        "eq-tokenization-bpe",
-        (
-            Symbol("a, b", "pieces that stand side by side"),
+        label="eq-tokenization-bpe",
+        symbols=(
+            Symbol("a, b", "adjacent pieces"),
             PAIR_COUNT,
-            Symbol("n_w", "how often the word $w$ occurs"),
-            Symbol("k_w(ab)", "places in $w$ where $b$ follows $a$"),
+            Symbol("n_w", "count of the word $w$"),
+            Symbol("k_w(ab)", "occurrences of the pair in $w$"),
         ),
-        _words,
-        _bpe_hand,
-        _bpe_ours,
-        _bpe_torch,
+        draw=_words,
+        by_hand=_bpe_by_hand,
+        companion=_bpe_companion,
+        library=_bpe_torch,
     ),
     Equation(
-        "eq-tokenization-gain",
-        (
-            Symbol("p(a)", "probability that a piece is $a$, its share $n_a / N$"),
+        label="eq-tokenization-gain",
+        symbols=(
+            Symbol("p(a)", "probability of the piece $a$: its relative frequency $n_a / N$"),
             PAIR_COUNT,
             PIECE_COUNT,
-            Symbol("N", "pieces in the text"),
+            Symbol("N", "number of pieces in the text"),
         ),
-        _gain_inputs,
-        _gain_hand,
-        _gain_ours,
-        _gain_torch,
+        draw=_gain_inputs,
+        by_hand=_gain_by_hand,
+        library=_gain_torch,
     ),
     Equation(
-        "eq-tokenization-wordpiece",
-        (PAIR_COUNT, PIECE_COUNT),
-        _words,
-        _wordpiece_hand,
-        _wordpiece_ours,
-        _wordpiece_torch,
+        label="eq-tokenization-wordpiece",
+        symbols=(PAIR_COUNT, PIECE_COUNT),
+        draw=_words,
+        by_hand=_wordpiece_by_hand,
+        companion=_wordpiece_companion,
+        library=_wordpiece_torch,
     ),
     Equation(
-        "eq-tokenization-cost",
-        (
-            Symbol("C(V)", "operations a character"),
-            Symbol("V", "tokens in the vocabulary"),
-            Symbol("r(V)", "tokens a character"),
-            Symbol("L", "blocks of the model"),
-            Symbol("d", "width of the model"),
+        label="eq-tokenization-cost",
+        symbols=(
+            Symbol("C(V)", "FLOPs per character"),
+            Symbol("V", "vocabulary size"),
+            Symbol("r(V)", "tokens per character"),
+            Symbol("L", "number of layers (blocks)"),
+            Symbol("d", "width of the model, `d_model`"),
         ),
-        lambda g: {"r": between(g, 0.1, 1.0), "v": whole(g, 1, 60), "layers": whole(g, 1, 3), "d": 2 * whole(g, 1, 8)},
-        _cost_hand,
-        _cost_ours,
-        _cost_torch,
+        draw=lambda g: {
+            "r": between(g, 0.1, 1.0),
+            "v": whole(g, 1, 60),
+            "layers": whole(g, 1, 3),
+            "d": 2 * whole(g, 1, 8),
+        },
+        by_hand=_cost_by_hand,
+        companion=_cost_companion,
+        library=_cost_torch,
     ),
     Equation(
-        "eq-tokenization-bits",
-        (
-            Symbol("C", "characters of the text"),
-            Symbol("T", "tokens of the text"),
+        label="eq-tokenization-bits",
+        symbols=(
+            Symbol("C", "number of characters of the text"),
+            Symbol("T", "number of tokens of the text"),
             Symbol("x_t", "token $t$, counted from 1"),
             Symbol("x_{<t}", "all tokens before it"),
-            Symbol(r"\mathcal{L}", "mean loss of a token, in nats"),
+            Symbol(r"\mathcal{L}", "cross-entropy loss: mean over tokens, in nats"),
         ),
-        lambda g: {"x": tokens(g, 5, 6), "z": normal(g, 6, 5), "characters": whole(g, 6, 30)},
-        _bits_hand,
-        _bits_ours,
-        _bits_torch,
+        draw=lambda g: {"x": tokens(g, 5, 6), "z": normal(g, 6, 5), "characters": whole(g, 6, 30)},
+        by_hand=_bits_by_hand,
+        companion=_bits_companion,
+        library=_bits_torch,
     ),
     Equation(
-        "eq-tokenization-unigram",
-        (
+        label="eq-tokenization-unigram",
+        symbols=(
             Symbol("w", "a word"),
-            Symbol("S(w)", "all ways to cut $w$ into pieces of the vocabulary"),
-            Symbol("x_1, \\dots, x_k", "the pieces of such a way"),
+            Symbol("S(w)", "segmentations of $w$ into pieces of the vocabulary"),
+            Symbol("x_1, \\dots, x_k", "pieces of a segmentation"),
             PIECE,
         ),
-        _one_word,
-        _unigram_hand,
-        _unigram_ours,
-        _unigram_torch,
+        draw=_one_word,
+        by_hand=_unigram_by_hand,
+        companion=_unigram_companion,
+        library=_unigram_torch,
     ),
     Equation(
-        "eq-tokenization-forward",
-        (ALPHA, WORD, Symbol("p(x), p(w_{i:j})", PIECE.meaning), Symbol("|w|", "characters of $w$")),
-        _one_word,
-        _forward_hand,
-        _forward_ours,
-        _forward_torch,
+        label="eq-tokenization-forward",
+        symbols=(ALPHA, WORD, Symbol("p(x), p(w_{i:j})", PIECE.meaning), Symbol("|w|", "number of characters of $w$")),
+        draw=_one_word,
+        by_hand=_forward_by_hand,
+        companion=_forward_companion,
+        library=_forward_torch,
     ),
     Equation(
-        "eq-tokenization-em",
-        (
+        label="eq-tokenization-em",
+        symbols=(
             Symbol("c(x)", "expected count of the piece $x$"),
-            Symbol("n_w", "how often the word $w$ occurs"),
+            Symbol("n_w", "count of the word $w$"),
             WORD,
             ALPHA,
-            Symbol(r"\beta_j", "probability of all ways to go on from place $j$ to the end"),
+            Symbol(r"\beta_j", "backward probability: of all segmentations of what follows character $j$"),
             PIECE,
         ),
-        _text,
-        _em_hand,
-        _em_ours,
-        _em_torch,
+        draw=_text,
+        by_hand=_em_by_hand,
+        companion=_em_companion,
+        library=_em_torch,
     ),
 )

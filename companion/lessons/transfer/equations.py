@@ -1,4 +1,4 @@
-"""The equations of ``book/concepts/transfer.ipynb``: what is trained, how sure a mean is, what error is gone."""
+"""Equations of ``book/concepts/transfer.ipynb``."""
 
 import math
 from typing import Any
@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 
 from companion.data.labelled import Labelled
 from companion.finetuning.heads import SequenceClassifier
+from companion.lessons import by_torch
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import between, normal, randomised, tokens
 from companion.losses.classification import classification_loss
@@ -27,7 +28,7 @@ def _task(g: Generator) -> dict[str, Any]:
     return {"x": x, "y": tokens(g, 3, 4), "h": h, "model": model}
 
 
-def _loss_hand(x: Tensor, y: Tensor, h: Tensor, model: Any) -> float:
+def _loss_by_hand(x: Tensor, y: Tensor, h: Tensor, model: Any) -> float:
     w, b = model.classifier.weight, model.classifier.bias
     total = 0.0
     for h_i, label in zip(h, y, strict=True):
@@ -36,17 +37,17 @@ def _loss_hand(x: Tensor, y: Tensor, h: Tensor, model: Any) -> float:
     return -total / len(x)
 
 
-def _loss_ours(x: Tensor, y: Tensor, h: Tensor, model: Any) -> Tensor:
+def _loss_companion(x: Tensor, y: Tensor, h: Tensor, model: Any) -> Tensor:
     mask = torch.ones_like(x, dtype=torch.bool)
     return classification_loss(model, Labelled(x, torch.zeros_like(x), mask, y))
 
 
 def _loss_torch(x: Tensor, y: Tensor, h: Tensor, model: Any) -> Tensor:
     logits = F.linear(h, model.classifier.weight, model.classifier.bias)
-    return -torch.distributions.Categorical(logits=logits).log_prob(y).mean()
+    return -by_torch.log_prob(logits, y).mean()
 
 
-def _interval_hand(a: Tensor) -> tuple[float, float]:
+def _interval_by_hand(a: Tensor) -> tuple[float, float]:
     mean = float(sum(a)) / SEEDS
     s = math.sqrt(sum((float(one) - mean) ** 2 for one in a) / (SEEDS - 1))
     sine = 2 * math.sin(math.asin(0.95) / 3)  # with 4 degrees of freedom the quantile solves 3 x - x^3 = 1.9
@@ -54,75 +55,84 @@ def _interval_hand(a: Tensor) -> tuple[float, float]:
     return mean - t * s / math.sqrt(SEEDS), mean + t * s / math.sqrt(SEEDS)
 
 
-def _interval_ours(a: Tensor) -> tuple[float, float]:
+def _interval_companion(a: Tensor) -> tuple[float, float]:
     found = interval(a.tolist())
     return found.low, found.high
 
 
-def _interval_torch(a: Tensor) -> tuple[Tensor, Tensor]:
+def _density(x: Tensor) -> Tensor:
     student = torch.distributions.StudentT(torch.tensor(float(SEEDS - 1)))
-    places, weights = map(torch.as_tensor, np.polynomial.legendre.leggauss(60))
+    log_density: Tensor = student.log_prob(x)  # type: ignore[no-untyped-call]  # torch lacks the type
+    return log_density.exp()
+
+
+def _interval_torch(a: Tensor) -> tuple[Tensor, Tensor]:
+    nodes, weights = map(torch.as_tensor, np.polynomial.legendre.leggauss(60))
     t = torch.tensor(2.0)
     for _ in range(20):  # Newton: the integral of the density from -t to t is to be 0.95
-        inside = t * (weights * student.log_prob(t * places).exp()).sum()
-        t = t - (inside - 0.95) / (2 * student.log_prob(t).exp())
+        inside = t * (weights * _density(t * nodes)).sum()
+        t = t - (inside - 0.95) / (2 * _density(t))
     half = t * a.std() / SEEDS**0.5
     return a.mean() - half, a.mean() + half
 
 
-def _cut_hand(f: float, f_0: float) -> float:
+def _reduction_by_hand(f: float, f_0: float) -> float:
     return 1 - (1 - f) / (1 - f_0)
 
 
-def _cut_ours(f: float, f_0: float) -> float:
+def _reduction_companion(f: float, f_0: float) -> float:
     return relative_error_reduction(f, f_0)
 
 
-def _cut_torch(f: float, f_0: float) -> Tensor:
-    return torch.tensor(f - f_0) / torch.tensor(1 - f_0)  # the gain, as a share of what was missing
+def _reduction_torch(f: float, f_0: float) -> Tensor:
+    return torch.tensor(f - f_0) / torch.tensor(1 - f_0)  # the gain, as a fraction of the error
 
 
 EQUATIONS = (
     Equation(
-        "eq-transfer-loss",
-        (
+        label="eq-transfer-loss",
+        symbols=(
             Symbol(r"\mathcal{L}(\theta, W, b)", "loss on the labelled texts, in nats"),
-            Symbol("n", "labelled texts"),
+            Symbol("n", "number of labelled texts"),
             Symbol("x_i, y_i", "a text and its label"),
             Symbol(r"\theta", "parameters of the body"),
-            Symbol("h(x_i)", "the body's last vector of the first token, `[CLS]`", "d"),
-            Symbol("W, b", "the new head, for $K$ labels", r"K \times d,\; K"),
+            Symbol("h(x_i)", "the body's last hidden state at the first token, `[CLS]`", "d"),
+            Symbol("W, b", "weight matrix and bias of the new head, for $K$ labels", r"K \times d,\; K"),
         ),
-        _task,
-        _loss_hand,
-        _loss_ours,
-        _loss_torch,
+        draw=_task,
+        by_hand=_loss_by_hand,
+        companion=_loss_companion,
+        library=_loss_torch,
     ),
     Equation(
-        "eq-transfer-interval",
-        (
+        label="eq-transfer-interval",
+        symbols=(
             Symbol(r"\bar{a}", "mean of the scores of all seeds"),
-            Symbol("S", "seeds; the check has five"),
-            Symbol("s", "standard deviation of the scores, with $S - 1$ in the denominator"),
+            Symbol("S", "number of seeds; the check has five"),
+            Symbol("s", "sample standard deviation of the scores, with $S - 1$ in the denominator"),
             Symbol(
-                "t_{S-1}", "between $-t$ and $t$ lie 95 % of Student's distribution with $S - 1$ degrees of freedom"
+                "t_{S-1}",
+                "quantile: 95 % of Student's distribution with $S - 1$ degrees of freedom lie between $-t$ and $t$",
             ),
         ),
-        lambda g: {"a": normal(g, SEEDS)},
-        _interval_hand,
-        _interval_ours,
-        _interval_torch,
+        draw=lambda g: {"a": normal(g, SEEDS)},
+        by_hand=_interval_by_hand,
+        companion=_interval_companion,
+        library=_interval_torch,
     ),
     Equation(
-        "eq-transfer-cut",
-        (
-            Symbol(r"\mathrm{cut}", "share of the baseline's error that is gone; below 0, it makes more errors"),
+        label="eq-transfer-error-reduction",
+        symbols=(
+            Symbol(
+                r"\mathrm{RER}",
+                "relative error reduction: fraction of the baseline's error that is gone; below 0, it grew",
+            ),
             Symbol("F", "score of the model, at most 1"),
             Symbol("F_0", "score of the baseline, below 1"),
         ),
-        lambda g: {"f": between(g, 0.0, 1.0), "f_0": between(g, 0.0, 0.9)},
-        _cut_hand,
-        _cut_ours,
-        _cut_torch,
+        draw=lambda g: {"f": between(g, 0.0, 1.0), "f_0": between(g, 0.0, 0.9)},
+        by_hand=_reduction_by_hand,
+        companion=_reduction_companion,
+        library=_reduction_torch,
     ),
 )

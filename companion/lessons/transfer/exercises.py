@@ -10,9 +10,9 @@ from torch import Tensor
 
 from companion.lessons.exercise_check import Exercise, Mistake
 
-CUT = Exercise(
-    name="error-cut",
-    task="From a model's `score` and its `baseline`'s, both at most 1, return the share of the baseline's error gone.",
+REDUCTION = Exercise(
+    name="relative-error-reduction",
+    task="From a model's `score` and its `baseline`'s, both at most 1, return the relative error reduction.",
     reference=lambda score, baseline: 1 - (1 - score) / (1 - baseline),
     cases=lambda: [(0.95, 0.8), (0.9, 0.5), (0.6, 0.7)],
     mistakes=(
@@ -26,7 +26,7 @@ CUT = Exercise(
         ),
         Mistake(
             lambda score, baseline: (1 - score) / (1 - baseline),
-            "That is the share of the error that is left. You are asked for the share that is gone.",
+            "That is the fraction of the error that is left. You are asked for the fraction that is gone.",
         ),
         Mistake(
             lambda score, baseline: 1 - (1 - baseline) / (1 - score),
@@ -253,6 +253,6 @@ EXERCISES = (
     FEATURES,
     FROZEN,
     INTERVAL,
-    CUT,
+    REDUCTION,
     NEEDED,
 )

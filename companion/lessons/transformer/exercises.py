@@ -1,6 +1,7 @@
 """Exercises of ``book/concepts/transformer.ipynb``."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from companion.data.batch import IGNORED, fill_ignored
 from companion.lessons.exercise_check import Exercise, Mistake
+from companion.lessons.random_inputs import seeded
 from companion.models.transformer import Transformer, TransformerConfig
 from companion.nn.positions import sinusoidal_positions
 
@@ -48,13 +50,9 @@ POSITIONS = Exercise(
 )
 
 
-def _normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
 def _norm_cases() -> list[tuple[Tensor, Tensor, Tensor, float]]:
     sizes = (((1, 4), 1e-5), ((3, 6), 1e-2), ((2, 5, 8), 0.5))
-    return [(3 * _normal(*s) + 1, _normal(s[-1], seed=1), _normal(s[-1], seed=2), eps) for s, eps in sizes]
+    return [(3 * seeded(*s) + 1, seeded(s[-1], seed=1), seeded(s[-1], seed=2), eps) for s, eps in sizes]
 
 
 def _norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float, **how: Any) -> Tensor:
@@ -114,7 +112,7 @@ SUBLAYER = Exercise(
         "GPT-2 when `pre` is true, as in the paper of 2017 when it is false."
     ),
     reference=_sublayer,
-    cases=lambda: [(2 * _normal(2, 3, 4) + 1, _bend, _even, pre) for pre in (False, True)],
+    cases=lambda: [(2 * seeded(2, 3, 4) + 1, _bend, _even, pre) for pre in (False, True)],
     mistakes=(
         Mistake(
             lambda x, sublayer, norm, pre: _sublayer(x, sublayer, norm, not pre),
@@ -212,6 +210,7 @@ VISIBLE = Exercise(
 )
 
 
+@cache  # the same sizes come in every check
 def _parameters(vocab_size: int, n_layers: int, d_model: int, d_ff: int) -> int:
     with torch.device("meta"):  # shapes without memory
         model = Transformer(TransformerConfig(vocab_size, 2, n_layers, 1, d_model, d_ff))

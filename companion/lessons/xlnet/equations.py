@@ -1,4 +1,4 @@
-"""The equations of ``book/algorithms/xlnet.ipynb``."""
+"""Equations of ``book/algorithms/xlnet.ipynb``."""
 
 import math
 from itertools import permutations
@@ -8,71 +8,77 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from companion.lessons import by_hand
+from companion.lessons import by_hand, by_torch
 from companion.lessons.equation_check import Equation, Symbol
-from companion.lessons.random_inputs import normal, randomised, shares, tokens
-from companion.lessons.tiny_worlds import Table, started
-from companion.losses import causal_loss
+from companion.lessons.random_inputs import distribution, normal, randomised, tokens
+from companion.lessons.tiny_worlds import any_order_model
 from companion.losses.permutation import Permuted, permutation_loss
 from companion.models.xlnet import XLNet, XLNetConfig
 from companion.nn.attention import scaled_dot_product_attention
+from companion.nn.capture import capture
 from companion.nn.masks import order_mask
 from companion.nn.two_stream_attention import Relations, TwoStreamAttention, relate
 
-TOLD = Symbol("z_t", "the place that is told $t$-th, counted from 1")
-BEFORE = Symbol("z_{<t}", "the places told before")
+PREDICTED = Symbol("z_t", "position that is predicted $t$-th, counted from 1")
+BEFORE = Symbol("z_{<t}", "positions that are predicted before")
 
 
-def _two_hand(words: Tensor, joint: Tensor) -> tuple[float, ...]:
+def _two_by_hand(words: Tensor, joint: Tensor) -> tuple[float, ...]:
     a, b = words.tolist()
     p_a, p_b, p_ab = float(joint[a].sum()), float(joint[:, b].sum()), float(joint[a, b])
     return p_a * (p_ab / p_a), p_ab, p_b * (p_ab / p_b)
 
 
-def _two_ours(words: Tensor, joint: Tensor) -> tuple[Tensor, ...]:
-    a_first = torch.exp(-2 * causal_loss(Table(joint), started(words)))
-    b_first = torch.exp(-2 * causal_loss(Table(joint.T), started(words.flip(0))))
+def _two_companion(words: Tensor, joint: Tensor) -> tuple[Tensor, ...]:
+    a_first, b_first = (_told_in_order(words, torch.tensor(z), joint) for z in ((0, 1), (1, 0)))
     return a_first, a_first, b_first
 
 
+def _told_in_order(x: Tensor, z: Tensor, joint: Tensor) -> Tensor:
+    """Probability of a text as a product in the order z: companion's loss is the mean of the negative logarithms."""
+    order = z.argsort()[None]
+    batch = Permuted(x[None], order, predict=z[None], targets=x[z][None], visible=order_mask(order))
+    return torch.exp(-len(x) * permutation_loss(any_order_model(joint, x), batch))
+
+
 def _two_torch(words: Tensor, joint: Tensor) -> tuple[Tensor, ...]:
-    both = torch.distributions.Categorical(joint.flatten()).log_prob(words @ torch.tensor([len(joint), 1])).exp()
+    both = by_torch.log_prob(joint.flatten().log(), words @ torch.tensor([len(joint), 1])).exp()
     return both, both, both
 
 
-def _chain_hand(x: Tensor, z: Tensor, joint: Tensor) -> float:
+def _chain_by_hand(x: Tensor, z: Tensor, joint: Tensor) -> float:
     product = 1.0
     for t in range(len(z)):
         masses = []
-        for told in (z[: t + 1], z[:t]):  # with the t-th word, and before it: sum over all that is not told
-            places = [int(x[i]) if i in told else slice(None) for i in range(len(x))]
-            masses.append(float(joint[tuple(places)].sum()))
+        for told in (z[: t + 1], z[:t]):  # with the t-th word, and before it: sum over all unknown words
+            index = tuple(int(x[i]) if i in told else slice(None) for i in range(len(x)))
+            masses.append(float(joint[index].sum()))
         product *= masses[0] / masses[1]
     return product
 
 
-def _chain_ours(x: Tensor, z: Tensor, joint: Tensor) -> Tensor:
-    return torch.exp(-len(x) * causal_loss(Table(joint.permute(*z.tolist())), started(x[z])))
+def _chain_companion(x: Tensor, z: Tensor, joint: Tensor) -> Tensor:
+    return _told_in_order(x, z, joint)
 
 
 def _chain_torch(x: Tensor, z: Tensor, joint: Tensor) -> Tensor:
     number = sum(int(token) * stride for token, stride in zip(x, joint.stride(), strict=True))
-    return torch.distributions.Categorical(joint.flatten()).log_prob(torch.tensor(number)).exp()
+    return by_torch.log_prob(joint.flatten().log(), torch.tensor(number)).exp()
 
 
 def _all_orders(g: Generator) -> dict[str, Any]:
-    """A text, and for each order z the logits at z_t of a model to which nothing but z_<t was shown."""
+    """A text, and for each order z the logits at z_t of a model that was shown the tokens at z_<t alone."""
     model = randomised(XLNet(XLNetConfig(vocab_size=6, n_layers=2, n_heads=2, d_model=4)), g)
     x, logits = tokens(g, 6, 3), {}
     for z in permutations(range(3)):
         rank = torch.tensor(z).argsort()
         for t in range(3):
-            shown = torch.where(rank < t, x, tokens(g, 6, 3))  # other words where nothing is told yet
+            shown = torch.where(rank < t, x, tokens(g, 6, 3))  # other words at unknown positions
             logits[z, t] = model(shown[None], order=rank[None], targets=torch.tensor([[z[t]]]))[0, 0]
     return {"x": x, "logits": logits, "model": model}
 
 
-def _objective_hand(x: Tensor, logits: dict[Any, Tensor], model: Any) -> float:
+def _objective_by_hand(x: Tensor, logits: dict[Any, Tensor], model: Any) -> float:
     total, orders = 0.0, list(permutations(range(len(x))))
     for z in orders:  # each as likely as any other
         for t in range(len(x)):
@@ -81,30 +87,30 @@ def _objective_hand(x: Tensor, logits: dict[Any, Tensor], model: Any) -> float:
     return -total
 
 
-def _objective_ours(x: Tensor, logits: dict[Any, Tensor], model: Any) -> Tensor:
+def _objective_companion(x: Tensor, logits: dict[Any, Tensor], model: Any) -> Tensor:
     z = torch.tensor(list(permutations(range(len(x)))))  # (orders, n)
     order, inputs = z.argsort(1), x.expand(len(z), -1)
     batch = Permuted(inputs, order, predict=z, targets=inputs.gather(1, z), visible=order_mask(order))
-    return len(x) * permutation_loss(model, batch)  # the package divides by the number of places
+    return len(x) * permutation_loss(model, batch)  # companion divides by the number of positions
 
 
 def _objective_torch(x: Tensor, logits: dict[Any, Tensor], model: Any) -> Tensor:
     answers = torch.stack([x[z[t]] for z, t in logits])
-    log_probs = torch.distributions.Categorical(logits=torch.stack(list(logits.values()))).log_prob(answers)
+    log_probs = by_torch.log_prob(torch.stack(list(logits.values())), answers)
     return -log_probs.view(-1, len(x)).sum(1).mean()
 
 
-def _streams_hand(g: Tensor, h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+def _streams_by_hand(g: Tensor, h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
     new_g, new_h = torch.zeros_like(g), torch.zeros_like(h)
     for t in range(len(z)):
         for old, new, seen in ((g, new_g, z[:t]), (h, new_h, z[: t + 1])):
-            if len(seen):  # the first place has nothing to read from
+            if len(seen):  # the first position has nothing to attend to
                 a = by_hand.softmax(h[seen] @ old[z[t]] / math.sqrt(h.size(1)))
                 new[z[t]] = sum((a[j] * h[seen[j]] for j in range(len(seen))), torch.zeros(h.size(1)))
     return new_g, new_h
 
 
-def _streams_ours(g: Tensor, h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+def _streams_companion(g: Tensor, h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
     rank = z.argsort()
     new_g, _ = scaled_dot_product_attention(g, h, h, order_mask(rank))
     new_h, _ = scaled_dot_product_attention(h, h, h, order_mask(rank, own=True))
@@ -113,9 +119,9 @@ def _streams_ours(g: Tensor, h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
 
 def _streams_torch(g: Tensor, h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
     lower = torch.ones(len(z), len(z), dtype=torch.bool).tril()
-    told = (h[z], h[z], h[z])  # written down in the order of telling, "before" is a triangle
-    new_h = F.scaled_dot_product_attention(*told, attn_mask=lower)[z.argsort()]
-    later = F.scaled_dot_product_attention(g[z][1:], *told[1:], attn_mask=lower[:-1])
+    ordered = (h[z], h[z], h[z])  # in the order of prediction, "before" is a triangle
+    new_h = F.scaled_dot_product_attention(*ordered, attn_mask=lower)[z.argsort()]
+    later = F.scaled_dot_product_attention(g[z][1:], *ordered[1:], attn_mask=lower[:-1])
     return torch.cat([torch.zeros(1, g.size(1)), later])[z.argsort()], new_h
 
 
@@ -125,7 +131,7 @@ def _relative(g: Generator) -> dict[str, Any]:
     return {"x": x[0], "relations": relations, "layer": randomised(TwoStreamAttention(6, 2), g)}
 
 
-def _score_hand(x: Tensor, relations: Relations, layer: Any) -> Tensor:
+def _score_by_hand(x: Tensor, relations: Relations, layer: Any) -> Tensor:
     n, d_k = len(x), x.size(1) // layer.n_heads
     s = torch.zeros(layer.n_heads, n, n)
     for head in range(layer.n_heads):
@@ -141,11 +147,10 @@ def _score_hand(x: Tensor, relations: Relations, layer: Any) -> Tensor:
     return by_hand.softmax(s)
 
 
-def _score_ours(x: Tensor, relations: Relations, layer: Any) -> Tensor:
-    seen: list[Tensor] = []
-    layer.content_attention.observers = [lambda weights: seen.append(weights) or weights]  # type: ignore[func-returns-value]
-    layer(x[None], relations)
-    return seen[0][0]
+def _score_companion(x: Tensor, relations: Relations, layer: Any) -> Tensor:
+    with capture(layer) as record:
+        layer(x[None], relations)
+    return record.attention[0][0]
 
 
 def _score_torch(x: Tensor, relations: Relations, layer: Any) -> Tensor:
@@ -162,71 +167,79 @@ def _score_torch(x: Tensor, relations: Relations, layer: Any) -> Tensor:
 
 EQUATIONS = (
     Equation(
-        "eq-xlnet-two",
-        (
+        label="eq-xlnet-two",
+        symbols=(
             Symbol("a, b", "words in the first and in the second gap"),
-            Symbol("p(a)", "probability of $a$, whatever $b$ is"),
-            Symbol("p(b \\mid a)", "probability of $b$ when $a$ is known"),
-            Symbol("p(a, b)", "probability of both"),
+            Symbol("p(a)", "marginal probability of $a$"),
+            Symbol("p(b \\mid a)", "conditional probability of $b$ given $a$"),
+            Symbol("p(a, b)", "joint probability"),
         ),
-        lambda g: {"words": tokens(g, 4, 2), "joint": shares(g, 16).view(4, 4)},
-        _two_hand,
-        _two_ours,
-        _two_torch,
+        draw=lambda g: {"words": tokens(g, 4, 2), "joint": distribution(g, 16).view(4, 4)},
+        by_hand=_two_by_hand,
+        companion=_two_companion,
+        library=_two_torch,
     ),
     Equation(
-        "eq-xlnet-chain",
-        (Symbol("x_i", "word at place $i$, 1 to $n$"), TOLD, Symbol("p", "probability of words at places")),
-        lambda g: {
+        label="eq-xlnet-chain",
+        symbols=(
+            Symbol("x_i", "word at position $i$, 1 to $n$"),
+            PREDICTED,
+            Symbol("p", "probability of words at positions"),
+        ),
+        draw=lambda g: {
             "x": tokens(g, 3, 4),
             "z": torch.randperm(4, generator=g),
-            "joint": shares(g, 3**4).view(3, 3, 3, 3),
+            "joint": distribution(g, 3**4).view(3, 3, 3, 3),
         },
-        _chain_hand,
-        _chain_ours,
-        _chain_torch,
+        by_hand=_chain_by_hand,
+        companion=_chain_companion,
+        library=_chain_torch,
     ),
     Equation(
-        "eq-xlnet-objective",
-        (
+        label="eq-xlnet-objective",
+        symbols=(
             Symbol(r"\mathcal{L}(\theta)", "loss of a text, in nats"),
-            Symbol(r"\mathbb{E}_z", "mean over all factorisation orders $z$"),
+            Symbol(r"\mathbb{E}_z", "expectation over the factorisation orders $z$"),
             Symbol(r"p_\theta", r"the model's probability; $\theta$ are its parameters"),
-            TOLD,
+            PREDICTED,
             BEFORE,
         ),
-        _all_orders,
-        _objective_hand,
-        _objective_ours,
-        _objective_torch,
+        draw=_all_orders,
+        by_hand=_objective_by_hand,
+        companion=_objective_companion,
+        library=_objective_torch,
     ),
     Equation(
-        "eq-xlnet-streams",
-        (
-            Symbol("g_i^{(m)}", "query stream at place $i$ after layer $m$: where and not what", "d"),
-            Symbol("h_i^{(m)}", "content stream at place $i$ after layer $m$: where and what", "d"),
-            Symbol(r"\mathrm{Att}(q; S)", "attention of the query $q$ over the contents at the places in $S$"),
-            TOLD,
+        label="eq-xlnet-streams",
+        symbols=(
+            Symbol(
+                "g_i^{(m)}", "query stream at position $i$ after layer $m$: knows the position and not the token", "d"
+            ),
+            Symbol("h_i^{(m)}", "content stream at position $i$ after layer $m$: knows position and token", "d"),
+            Symbol(r"\mathrm{Att}(q; S)", "attention of the query $q$ over the content stream at the positions in $S$"),
+            PREDICTED,
             BEFORE,
         ),
-        lambda g: {"g": normal(g, 5, 4), "h": normal(g, 5, 4), "z": torch.randperm(5, generator=g)},
-        _streams_hand,
-        _streams_ours,
-        _streams_torch,
+        draw=lambda g: {"g": normal(g, 5, 4), "h": normal(g, 5, 4), "z": torch.randperm(5, generator=g)},
+        by_hand=_streams_by_hand,
+        companion=_streams_companion,
+        library=_streams_torch,
     ),
     Equation(
-        "eq-xlnet-score",
-        (
-            Symbol("s_{ij}", "score of place $i$ for place $j$ (checked after the softmax along the row)"),
+        label="eq-xlnet-score",
+        symbols=(
+            Symbol(
+                "s_{ij}", "attention score of position $i$ for position $j$ (checked after the softmax along the row)"
+            ),
             Symbol("q_i, k_j", "query of $i$ and key of $j$, of a head", "d_k"),
-            Symbol("u, v, b", "what the head likes whoever asks; learned", "d_k"),
-            Symbol("W^R", "matrix that makes a key of a distance", r"d_k \times d"),
-            Symbol("r_{i-j}", "sines and cosines of the distance", "d"),
-            Symbol("e_{ij}", "one of two learned vectors: same segment, or another", "d_k"),
+            Symbol("u, v, b", "biases of the query, which do not depend on it; learned", "d_k"),
+            Symbol("W^R", "projection of distances to keys", r"d_k \times d"),
+            Symbol("r_{i-j}", "sinusoidal encoding of the distance", "d"),
+            Symbol("e_{ij}", "segment embedding: one of two learned vectors, same segment or another", "d_k"),
         ),
-        _relative,
-        _score_hand,
-        _score_ours,
-        _score_torch,
+        draw=_relative,
+        by_hand=_score_by_hand,
+        companion=_score_companion,
+        library=_score_torch,
     ),
 )

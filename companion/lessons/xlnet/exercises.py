@@ -5,24 +5,25 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from companion.lessons.exercise_check import Exercise, Mistake
+from companion.lessons.random_inputs import seeded
 from companion.nn.attention import scaled_dot_product_attention
 from companion.nn.masks import order_mask
 
 
 def _orders() -> list[Tensor]:
-    """Sequences of places that are not their own inverse."""
+    """Sequences of positions that are not their own inverse."""
     return [torch.tensor([2, 0, 1]), torch.tensor([3, 1, 4, 0, 2]), torch.tensor([1, 2, 3, 4, 5, 0])]
 
 
 ORDER_RANKS = Exercise(
     name="order-ranks",
-    task="From z (n,), the places in the order in which they are predicted, return the rank (n,) of each place.",
+    task="From z (n,), the positions in the order in which they are predicted, return the rank (n,) of each position.",
     reference=lambda z: z.argsort(),
     cases=lambda: [(z,) for z in _orders()],
     mistakes=(
         Mistake(
             lambda z: z,
-            "This is z itself: which place comes t-th. Asked for is the inverse: when does each place come?",
+            "This is z itself: which position comes t-th. Wanted is the inverse: when does each position come?",
         ),
         Mistake(
             lambda z: z.argsort() + 1,
@@ -34,7 +35,7 @@ ORDER_RANKS = Exercise(
         ),
         Mistake(
             lambda z: torch.arange(len(z)),
-            "These are the places from left to right. z does not matter to them.",
+            "These are the positions from left to right. z does not matter to them.",
         ),
     ),
 )
@@ -52,7 +53,7 @@ ORDER_MASKS = Exercise(
     mistakes=(
         Mistake(
             lambda rank: (order_mask(rank, own=True), order_mask(rank, own=True)),
-            "Your query stream sees its own place, where the answer stands.",
+            "Your query stream sees its own position, where the answer stands.",
         ),
         Mistake(
             lambda rank: (order_mask(rank), order_mask(rank)),
@@ -68,14 +69,10 @@ ORDER_MASKS = Exercise(
         ),
         Mistake(
             lambda rank: _masks(torch.arange(len(rank))),
-            "You compare places, so this is the mask from left to right. Compare ranks.",
+            "You compare positions, so this is the mask from left to right. Compare ranks.",
         ),
     ),
 )
-
-
-def _normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def _step(h: Tensor, g: Tensor, rank: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,11 +95,11 @@ TWO_STREAM_STEP = Exercise(
         "step of attention without weights: queries, keys and values are the vectors themselves."
     ),
     reference=_step,
-    cases=lambda: [(_normal(len(z), 4), _normal(len(z), 4, seed=1), z.argsort()) for z in _orders()],
+    cases=lambda: [(seeded(len(z), 4), seeded(len(z), 4, seed=1), z.argsort()) for z in _orders()],
     mistakes=(
         Mistake(
             lambda h, g, rank: _step_variant(h, g, rank, leaks=True),
-            "Your query stream reads the content of its own place. Its mask must leave that out.",
+            "Your query stream reads the content of its own position. Its mask must leave that out.",
         ),
         Mistake(
             lambda h, g, rank: _step_variant(h, g, rank, reads_itself=True),
@@ -137,14 +134,15 @@ RELATIVE_SHIFT = Exercise(
     name="relative-shift",
     task=(
         "From scores (n, 2n), whose row i holds the score of query i for the distances n, n - 1, …, 1 - n, return "
-        "(n, n): the score of query i for key j, which is i - j places before it."
+        "(n, n): the score of query i for key j, which is i - j positions before it."
     ),
     reference=_shift,
-    cases=lambda: [(_normal(n, 2 * n),) for n in (2, 3, 5)],
+    cases=lambda: [(seeded(n, 2 * n),) for n in (2, 3, 5)],
     mistakes=(
         Mistake(
             lambda scores: scores[:, : len(scores)],
-            "You take the same distances for each query. The key at j is one place further away from the next query.",
+            "You take the same distances for each query. The key at j is one position further away from the next "
+            "query.",
         ),
         Mistake(
             lambda scores: scores.gather(
@@ -160,7 +158,7 @@ RELATIVE_SHIFT = Exercise(
             lambda scores: scores.gather(
                 1, len(scores) - 1 - (torch.arange(len(scores))[:, None] - torch.arange(len(scores)))
             ),
-            "One off: the first column is the distance n, which no two places have.",
+            "One off: the first column is the distance n, which no two positions have.",
         ),
     ),
 )
@@ -180,7 +178,7 @@ def _partial_cases() -> list[tuple[Tensor, Tensor, Tensor, int]]:
     for n, k, seed in ((7, 3, 0), (12, 6, 1), (5, 2, 2)):
         generator = torch.Generator().manual_seed(seed)
         rank = torch.randperm(n, generator=generator)
-        cases.append((_normal(n, 9, seed=seed), torch.randint(9, (n,), generator=generator), rank, k))
+        cases.append((seeded(n, 9, seed=seed), torch.randint(9, (n,), generator=generator), rank, k))
     return cases
 
 
@@ -195,7 +193,7 @@ PARTIAL_PREDICTION = Exercise(
     mistakes=(
         Mistake(
             lambda logits, ids, rank, k: F.cross_entropy(logits, ids),
-            "You ask for every token. The first in the order would have to be guessed from next to nothing.",
+            "You predict every token. The first in the order would have to be guessed from next to nothing.",
         ),
         Mistake(
             lambda logits, ids, rank, k: _partial(logits, ids, torch.arange(len(ids)), k),
@@ -207,11 +205,11 @@ PARTIAL_PREDICTION = Exercise(
         ),
         Mistake(
             lambda logits, ids, rank, k: _partial(logits, ids, rank, k) * _last(rank, k).sum(),
-            "You add up. The mean does not depend on how many tokens are asked for.",
+            "You add up. The mean does not depend on how many tokens are predicted.",
         ),
         Mistake(
             lambda logits, ids, rank, k: _partial(logits, ids, rank, k) * _last(rank, k).sum() / len(ids),
-            "You divide by all tokens of the text. Divide by those that were asked for.",
+            "You divide by all tokens of the text. Divide by those that are predicted.",
         ),
         Mistake(
             lambda logits, ids, rank, k: (
@@ -219,7 +217,7 @@ PARTIAL_PREDICTION = Exercise(
                 if _last(rank, k).sum() > 1
                 else _partial(logits, ids, rank, k)
             ),
-            "You shift by one, as a GPT does. Here a place's logits are about the token of that very place.",
+            "You shift by one, as a GPT does. Here a position's logits are about the token of that very position.",
         ),
     ),
 )

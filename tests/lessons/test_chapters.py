@@ -1,0 +1,51 @@
+"""Each chapter of the contents has its folder of lessons, and what is asked for by name is found."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from companion.lessons import CHAPTERS, equation, exercise, names
+from companion.lessons.equation_check import Equation
+from companion.lessons.exercise_check import Exercise
+
+
+def chapters_of_the_book(root: Path) -> list[str]:
+    """The stems of the chapters, in the order of the contents; parts with numbers are chapters, the appendix is not."""
+    parts = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))["parts"]
+    return [Path(chapter["file"]).stem for part in parts if part.get("numbered") for chapter in part["chapters"]]
+
+
+def test_the_lessons_follow_the_contents(root: Path):
+    assert list(CHAPTERS) == chapters_of_the_book(root)
+
+
+def test_each_chapter_has_a_folder_with_both_catalogues_and_no_folder_is_left_over(root: Path):
+    found = sorted(path.relative_to(root / "companion" / "lessons") for path in root.glob("companion/lessons/*/*.py"))
+    files = ("__init__.py", "equations.py", "exercises.py")
+    assert found == sorted(Path(chapter) / file for chapter in CHAPTERS for file in files)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_chapter_has_equations_and_exercises_of_its_own(chapter: str):
+    equations = importlib.import_module(f"companion.lessons.{chapter}.equations").EQUATIONS
+    exercises = importlib.import_module(f"companion.lessons.{chapter}.exercises").EXERCISES
+    assert equations
+    assert exercises
+    assert all(isinstance(one, Equation) for one in equations)
+    assert all(isinstance(one, Exercise) for one in exercises)
+
+
+def test_no_two_exercises_have_one_name():
+    assert len(names()) == len(set(names()))
+
+
+def test_an_unknown_label_is_an_error_that_names_near_ones():
+    with pytest.raises(ValueError, match="'eq-attention-softmx'.*eq-attention-softmax"):
+        equation("eq-attention-softmx")
+
+
+def test_an_unknown_exercise_is_refused_with_those_there_are():
+    with pytest.raises(ValueError, match="there is no exercise 'nothing'; choose from .*shifted-loss"):
+        exercise("nothing")
