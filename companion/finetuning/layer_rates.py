@@ -1,7 +1,7 @@
 """Which layer learns when, and how fast: frozen features, layers thawed one after another, a rate for each layer.
 
-Each function here returns an ``lr_multiplier`` of :class:`companion.training.settings.Optimization`, (parameter, step) -> a
-factor of the learning rate, 0 = frozen. Chapter: ``book/algorithms/finetuning.ipynb``. Source: Howard & Ruder 2018,
+Each function here returns an ``lr_multiplier`` of :class:`companion.training.settings.Optimization`: (parameter, step)
+-> factor of the learning rate, 0 = frozen. Chapter: ``book/algorithms/finetuning.ipynb``. Source: Howard & Ruder 2018,
 "Universal Language Model Fine-tuning for Text Classification", sections 3.2 and 3.3.
 """
 
