@@ -1,8 +1,7 @@
 """Layer-wise learning rates: frozen features, gradual unfreezing, discriminative learning rates.
 
-Each function returns an ``lr_multiplier`` for :class:`companion.training.settings.Optimization`: (a parameter's name,
-step) -> the factor of its learning rate, 0 = frozen. Chapter: ``book/algorithms/finetuning.ipynb``.
-Source: Howard & Ruder 2018,
+Each function returns an ``lr_multiplier`` of :class:`companion.training.settings.Optimization`: (parameter, step)
+-> factor of the learning rate, 0 = frozen. Chapter: ``book/algorithms/finetuning.ipynb``. Source: Howard & Ruder 2018,
 "Universal Language Model Fine-tuning for Text Classification", sections 3.2 and 3.3.
 """
 

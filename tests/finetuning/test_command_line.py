@@ -10,7 +10,7 @@ from companion.metrics.classification import Report
 
 SST2 = PUBLIC_TASKS["sst2"]
 COUNTS = {"none": (3, 4, 3), "anger": (0, 1, 1)}  # right, predicted, true
-EVALUATION = Evaluation(sequence(), Report.of(COUNTS), parameters=1234, texts_per_second=56.0)
+EVALUATION = HeldOutResult(sequence(), Report.of(COUNTS), parameters=1234, texts_per_second=56.0)
 
 
 def parsed(*words):
