@@ -16,40 +16,47 @@ PORT ?= 8000
 # One worker a processor; the tests of a file share its fixtures, so they stay together.
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 CODE := companion tools tests benchmarks book
+# `node` is the machine's, or the one that `make assets` put into the environment where that was missing or old.
+WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
+BIOME := $(WITH_NODE) node_modules/.bin/biome
 
-.PHONY: help book test check serve format clean clean-book requirements repository environment assets lint types
+.PHONY: help book test check outputs serve format clean clean-book requirements repository environment assets lint types frontend spelling links
 
 help: ## what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 
-book: environment assets ## build the book into _build/html: packages, browser assets, notebooks, pages
+book: environment assets ## build the book into _build/html; OUTPUTS=<path or https address> of outputs.zip saves the runs
 	@$(BIN)/python tools/build_book.py
 
-test: environment assets lint types ## everything: lint, types, all notebooks, the book built twice, all tests
+test: environment assets lint types frontend ## everything: lint, types, all notebooks, the book built twice, all tests
 	@$(MAKE) clean-book
 	$(BIN)/python tools/run_notebooks.py $(SIDE_BY_SIDE) --durations=10
 	@$(MAKE) book
 	@$(MAKE) book
-	$(BIN)/pytest $(SIDE_BY_SIDE) --durations=10 tests
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --doctest-modules --durations=10 companion tests
 
-check: environment lint types ## the fast loop: lint, types, unit tests
-	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow and not book and not browser" tests
+check: environment assets lint types frontend ## the fast loop: lint, types, unit tests, examples of the docstrings
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --doctest-modules -m "not slow and not book and not browser" companion tests
+
+outputs: environment ## pack the notebooks' outputs into dist/outputs.zip, for make book OUTPUTS=…
+	@$(BIN)/python tools/outputs.py
 
 serve: ## read the built book at http://127.0.0.1:8000 (another port: PORT=…)
 	@test -f _build/html/index.html || { echo "No book yet: run 'make book' first."; exit 1; }
 	@echo "http://127.0.0.1:$(PORT)/book/index.html  (Ctrl-C ends)"
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
-format: environment ## write code and notebooks in the house format
+format: environment assets ## write code and notebooks in the house format
 	$(BIN)/python tools/notebooks.py
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
+	$(BIOME) check --write
 
 clean: ## remove everything that was made: packages, assets, pages
 	rm -rf .venv node_modules _build .executed dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-clean-book: ## remove the built pages and the notebooks' cached outputs
+clean-book: ## remove the built pages and the notebooks' outputs
 	rm -rf _build .executed
 
 requirements: environment ## write requirements.txt anew from pyproject.toml
@@ -72,10 +79,21 @@ node_modules/.package-lock.json: package.json package-lock.json | .venv/.ready
 	@$(BIN)/python tools/environment.py assets
 	@touch $@
 
-lint:
+lint: spelling
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/python tools/notebooks.py --check
+	$(BIOME) check --error-on-warnings
 
 types:
 	$(BIN)/mypy
+	$(WITH_NODE) node_modules/.bin/tsc
+
+frontend:
+	$(WITH_NODE) node --test tests/widgets/frontend/*.test.js
+
+spelling:
+	$(BIN)/codespell $(CODE) .ci .github *.md *.toml *.yml *.cff
+
+links: environment assets ## ask every address outside the book whether it is still there (needs a network)
+	$(BIN)/jupyter-book build . --builder linkcheck

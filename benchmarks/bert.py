@@ -33,7 +33,7 @@ from companion.storyworld import VERSION, World
 from companion.storyworld.optimum import best_label
 from companion.storyworld.tasks import SEPARATOR, Example
 from companion.storyworld.views import sentences
-from companion.training import fit
+from companion.training import Optimization, Runtime, fit
 
 WORLD = World()
 WORDS = Vocabulary([*WORLD.vocabulary, "[CLS]", "[SEP]", "[MASK]"])
@@ -113,12 +113,9 @@ def trained(task: str, seed: int, steps: int) -> tuple[BertForPreTraining, float
         batches(task, 32, seed),
         steps=steps,
         loss=pretraining_loss,
-        optimizer="muon",
         learning_rate=4e-3,
-        weight_decay=0.0,
-        schedule="linear",
-        seed=seed,
-        device="cpu",
+        optimization=Optimization("muon", weight_decay=0.0, schedule="linear"),
+        runtime=Runtime(device="cpu", seed=seed),
         progress=False,
     )
     return model, history.cpu_seconds

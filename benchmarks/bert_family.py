@@ -11,6 +11,7 @@ counting words, watching names, and knowing the process answer the two questions
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import report
@@ -34,7 +35,7 @@ from companion.storyworld import VERSION, World
 from companion.storyworld.optimum import best_label
 from companion.storyworld.tasks import CLASSIFICATION_TASKS, SEPARATOR, Example, split
 from companion.storyworld.views import sentences
-from companion.training import fit
+from companion.training import Optimization, Runtime, fit
 
 WORLD = World()
 VOCABULARY = Vocabulary([*WORLD.vocabulary, "[CLS]", "[SEP]", "[MASK]"])
@@ -57,14 +58,8 @@ MODELS = {
     "distilbert": ("stories", BertConfig.distilbert(**SIZES | {"n_layers": 2})),
     "one shared block": ("stories", BertConfig.albert(**SIZES, activation="gelu")),
 }
-MUON: dict[str, Any] = {
-    "optimizer": "muon",
-    "weight_decay": 0.0,
-    "schedule": "linear",
-    "device": "cpu",
-    "progress": False,
-}
-ADAM = MUON | {"optimizer": "adamw", "learning_rate": 3e-3}
+MUON = Optimization("muon", weight_decay=0.0, schedule="linear")
+ADAMW = replace(MUON, optimizer="adamw")
 FEW, MASKING_STEPS, STUDENT_STEPS = 48, 150, 60
 
 
@@ -134,7 +129,16 @@ def race(seed: int, steps: int) -> tuple[dict[str, dict[str, float]], dict[str, 
     for name, (task, config) in MODELS.items():
         model = trained[name] = made(config, seed)
         loss = masked_loss if task == "stories" else pretraining_loss
-        history = fit(model, batches(docs, task, seed), steps=steps, loss=loss, seed=seed, learning_rate=1e-2, **MUON)
+        history = fit(
+            model,
+            batches(docs, task, seed),
+            steps=steps,
+            loss=loss,
+            learning_rate=1e-2,
+            optimization=MUON,
+            runtime=Runtime(device="cpu", seed=seed),
+            progress=False,
+        )
         found[name] = {
             "accuracy": accuracy(model, asked["stories"])["words"],
             "parameters": sum(p.numel() for p in model.parameters()),
@@ -158,7 +162,16 @@ def halve(teacher: BertForPreTraining, asked: Masked, seed: int) -> dict[str, fl
         if name == "halved":
             take_every_second_layer(student, teacher)
         found[f"{name}, before"] = accuracy(student, asked)["words"]
-        fit(student, batches(docs, "stories", seed), steps=STUDENT_STEPS, loss=masked_loss, learning_rate=5e-3, **MUON)
+        fit(
+            student,
+            batches(docs, "stories", seed),
+            steps=STUDENT_STEPS,
+            loss=masked_loss,
+            learning_rate=5e-3,
+            optimization=MUON,
+            runtime=Runtime(device="cpu"),
+            progress=False,
+        )
         found[f"{name}, after"] = accuracy(student, asked)["words"]
     return found
 
@@ -188,7 +201,16 @@ def mask(seed: int) -> dict[str, dict[str, float]]:
         "new stories": batches(many, "stories", seed),
     }.items():
         model = made(config, seed)
-        fit(model, data, steps=MASKING_STEPS, loss=masked_loss, seed=seed, **ADAM)
+        fit(
+            model,
+            data,
+            steps=MASKING_STEPS,
+            loss=masked_loss,
+            learning_rate=3e-3,
+            optimization=ADAMW,
+            runtime=Runtime(device="cpu", seed=seed),
+            progress=False,
+        )
         asked = {"first mask": masks[0], "other mask": other, "held-out": new}
         found[name] = {what: accuracy(model, batch)["words"] for what, batch in asked.items()}
         print(f"{name:>16}, seed {seed}: " + "  ".join(f"{k} {v:.3f}" for k, v in found[name].items()), flush=True)

@@ -22,7 +22,7 @@ from torch import Tensor
 from companion.data.batch import padded
 from companion.data.batching import length_buckets
 from companion.data.vocabulary import Vocabulary
-from companion.generation import generate
+from companion.generation import GREEDY, generate
 from companion.losses.contrastive import Views, similarity, views_loss
 from companion.losses.denoising import noise
 from companion.losses.spans import Seq2Seq, sequence_loss
@@ -35,7 +35,7 @@ from companion.nn.initialization import sinusoidal_initialization
 from companion.storyworld import VERSION, Story, World
 from companion.storyworld.search import inquiry, mirrored
 from companion.storyworld.views import summary, told
-from companion.training import fit
+from companion.training import Optimization, Runtime, fit
 
 WORLD = World()
 VOCABULARY = Vocabulary([*WORLD.vocabulary, "[MASK]"])
@@ -119,21 +119,29 @@ def denoiser(seed: int) -> tuple[Transformer, dict[str, float]]:
 
     torch.manual_seed(seed)
     model = Transformer(TransformerConfig(len(VOCABULARY), 80, 2, 4, 64, activation="gelu", start_id=END))
-    settings = {"optimizer": "muon", "learning_rate": 6e-3, "loss": sequence_loss}
-    history = train(model, lessons(), 480, seed, **settings)
+    history = train(model, lessons(), 480, seed, "muon", learning_rate=6e-3, loss=sequence_loss)
     with torch.no_grad():
         logits = model(TEST.inputs, TEST.decoder_inputs, TEST.attention_mask)
     targets = TEST.targets.masked_fill(TEST.targets == END, -100)
     nats = F.cross_entropy(logits.flatten(0, 1), targets.flatten()).item()
-    written = generate(model, TEST.inputs, 48, attention_mask=TEST.attention_mask, temperature=0, stop=END)
+    written = generate(model, TEST.inputs, 48, attention_mask=TEST.attention_mask, decoding=GREEDY, stop=END)
     numbers = judged([words(row[1:]) for row in written])
     return model, {**numbers, "nats": nats, "cpu_seconds": history.cpu_seconds}
 
 
-def train(model: torch.nn.Module, batches: Iterator[Any], steps: int, seed: int, **settings: Any) -> Any:
+def train(
+    model: torch.nn.Module, batches: Iterator[Any], steps: int, seed: int, optimizer: str = "adamw", **settings: Any
+) -> Any:
     """Train as the chapter does."""
-    common = {"learning_rate": 3e-3, "loss": views_loss, "weight_decay": 0.0, "schedule": "linear"}
-    return fit(model, batches, steps=steps, seed=seed, device="cpu", progress=False, **common | settings)
+    return fit(
+        model,
+        batches,
+        steps=steps,
+        optimization=Optimization(optimizer, weight_decay=0.0, schedule="linear"),
+        runtime=Runtime(device="cpu", seed=seed),
+        progress=False,
+        **{"learning_rate": 3e-3, "loss": views_loss} | settings,
+    )
 
 
 def recalls(score: Score) -> dict[str, float]:

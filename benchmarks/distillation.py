@@ -23,7 +23,8 @@ from tuning import score
 
 from companion import zoo
 from companion.data.labelled import Tagged, minibatches, tagged
-from companion.distillation.losses import Distiller, distilbert_loss, hinton_loss, pkd_loss, tinybert_loss
+from companion.distillation.distiller import Distiller
+from companion.distillation.losses import distilbert_loss, hinton_loss, pkd_loss, tinybert_loss
 from companion.distillation.student import Student, every_second, initialise_from, last_layers, skip_layers
 from companion.finetuning.heads import TokenClassifier
 from companion.losses.classification import tagging_loss
@@ -34,7 +35,7 @@ from companion.storyworld import VERSION, Story, World
 from companion.storyworld.questionnaire import SPECIALS
 from companion.storyworld.tasks import Split, split
 from companion.storyworld.views import ROLES, tags
-from companion.training import fit
+from companion.training import Evaluation, Optimization, Runtime, fit
 
 BERT = "storyworld-bert"
 WORLD = World()
@@ -90,15 +91,11 @@ class Class:
             minibatches(rows or self.train, BATCH, self.seed),
             steps=steps or self.steps,
             loss=loss,
-            optimizer=optimizer,
             learning_rate=rate,
-            weight_decay=decay,
-            schedule="linear",
-            seed=self.seed,
-            device="cpu",
-            evaluate=lambda _: 1 - score(kept, self.validation),
-            evaluate_every=EVERY,
-            patience=10_000,  # never stops early, and keeps the best weights
+            optimization=Optimization(optimizer, weight_decay=decay, schedule="linear"),
+            # so patient that it never stops early, and keeps the best weights
+            evaluation=Evaluation(lambda _: 1 - score(kept, self.validation), every=EVERY, patience=10_000),
+            runtime=Runtime(device="cpu", seed=self.seed),
             progress=False,
         )
         return 1 - min(value for _, value in history.evaluations), score(kept, self.test)

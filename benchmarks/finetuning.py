@@ -59,7 +59,7 @@ def claims(stories: Sequence[Story]) -> list[tasks.Example]:
 
 TEXTS: dict[str, tuple[Callable[[Sequence[Story]], list[tasks.Example]], list[str]]] = {
     "together": (tasks.meeting, ["no", "yes"]),
-    "together, not asked": (lambda stories: tasks.meeting(stories, asked=False), ["no", "yes"]),
+    "together, not asked": (lambda stories: tasks.meeting(stories, with_question=False), ["no", "yes"]),
     "together, claimed": (claims, ["no", "yes"]),
     "genre": (tasks.genre, list(GENRES)),
 }

@@ -25,7 +25,7 @@ from companion.nn.initialization import sinusoidal_initialization
 from companion.nn.mixture_of_experts import active_parameters
 from companion.nn.positions import sinusoidal_positions
 from companion.storyworld import VERSION, World, rows, story_batches
-from companion.training import fit
+from companion.training import Optimization, Runtime, fit
 
 STEPS = 320
 RATES = (2e-3, 4e-3, 8e-3, 16e-3)
@@ -125,12 +125,9 @@ def run(make: Callable[[], nn.Module], seed: int, rate: float, steps: int) -> di
         story_batches(WORLD, batch_size=8, seed=seed),
         steps=steps,
         loss=causal_loss_with_load_balancing if getattr(model.config, "n_experts", None) else causal_loss,
-        optimizer="muon",
         learning_rate=rate,
-        weight_decay=0.0,
-        schedule="linear",
-        seed=seed,
-        device="cpu",
+        optimization=Optimization("muon", weight_decay=0.0, schedule="linear"),
+        runtime=Runtime(device="cpu", seed=seed),
         progress=False,
     )
     gap = excess_nll(model, rows(HELD_OUT), [story.log_probs for story in HELD_OUT])

@@ -31,7 +31,7 @@ from companion.nn.masks import order_mask
 from companion.storyworld import VERSION, World, rows, story_batches
 from companion.storyworld.optimum import fill_in
 from companion.storyworld.text_to_text import t5_learning_rates
-from companion.training import fit
+from companion.training import Optimization, Runtime, fit
 
 STEPS = 600
 SIZES = {"n_layers": 3, "n_heads": 4, "d_model": 64}
@@ -138,17 +138,18 @@ def run(name: str, seed: int, steps: int) -> dict[str, float]:
     body = getattr(model, "bert", model)
     if hasattr(body, "position_embedding"):
         sinusoidal_initialization(body)
-    options: dict[str, Any] = {
-        "optimizer": "muon",
-        "learning_rate": RATES[name],
-        "weight_decay": 0.0,
-        "schedule": "linear",
-    }
+    lr_multiplier = t5_learning_rates(SIZES["d_model"] // SIZES["n_heads"]) if isinstance(model, T5) else None
     with torch.enable_grad():
-        stream = batches(make_batch, seed)
-        if isinstance(model, T5):
-            options["lr_multiplier"] = t5_learning_rates(SIZES["d_model"] // SIZES["n_heads"])
-        history = fit(model, stream, steps=steps, loss=loss, seed=seed, device="cpu", progress=False, **options)
+        history = fit(
+            model,
+            batches(make_batch, seed),
+            steps=steps,
+            loss=loss,
+            learning_rate=RATES[name],
+            optimization=Optimization("muon", weight_decay=0.0, schedule="linear", lr_multiplier=lr_multiplier),
+            runtime=Runtime(device="cpu", seed=seed),
+            progress=False,
+        )
     told = rows(WORLD.stories(HELD_OUT, seed=1_000_000))
     own = loss(model, make_batch(told, torch.Generator().manual_seed(0))).item()
     ids, real = text(told)

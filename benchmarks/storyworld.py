@@ -14,7 +14,7 @@ from companion.metrics.language_model import excess_nll
 from companion.models.gpt import GPT, GPTConfig
 from companion.nn.initialization import sinusoidal_initialization
 from companion.storyworld import VERSION, World, quiz, rows, story_batches
-from companion.training import fit
+from companion.training import Optimization, Runtime, fit
 
 STEPS = 1800
 
@@ -31,12 +31,9 @@ def run(seed: int, sines: bool, steps: int) -> dict[str, float]:
         model,
         story_batches(world, batch_size=16, seed=seed),
         steps=steps,
-        optimizer="muon",
         learning_rate=3e-3,
-        weight_decay=0.0,
-        schedule="linear",
-        seed=seed,
-        device="cpu",
+        optimization=Optimization("muon", weight_decay=0.0, schedule="linear"),
+        runtime=Runtime(device="cpu", seed=seed),
         progress=False,
     )
     held_out = world.stories(300, seed=1_000_000)

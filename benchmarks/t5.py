@@ -31,7 +31,7 @@ from companion.storyworld.text_to_text import (
     task_mixture,
 )
 from companion.storyworld.views import told
-from companion.training import fit
+from companion.training import Optimization, Runtime, fit
 
 CONFIG = T5Config(len(VOCABULARY), n_layers=2, n_heads=4, d_model=64, d_ff=128, context_length=LONGEST)
 SHARES = {"to Chinese": 3, "to English": 3, "summary": 1, "answer": 1}
@@ -46,18 +46,16 @@ def trained(seed: int, batches: object, steps: int) -> tuple[T5, float]:
     """A new model and the processor seconds of its training."""
     torch.manual_seed(seed)
     model = T5(CONFIG)
-    settings = {"optimizer": "muon", "learning_rate": 1e-2, "weight_decay": 0.0, "schedule": "linear"}
     lr_multiplier = t5_learning_rates(CONFIG.d_model // CONFIG.n_heads)
     history = fit(
         model,
         batches,
         steps=steps,
         loss=sequence_loss,
-        lr_multiplier=lr_multiplier,
-        seed=seed,
-        device="cpu",
+        learning_rate=1e-2,
+        optimization=Optimization("muon", weight_decay=0.0, schedule="linear", lr_multiplier=lr_multiplier),
+        runtime=Runtime(device="cpu", seed=seed),
         progress=False,
-        **settings,
     )
     return model, history.cpu_seconds
 

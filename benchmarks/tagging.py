@@ -33,11 +33,11 @@ from companion.nn.initialization import mimetic_initialization, sinusoidal_initi
 from companion.storyworld import Story, story_batches
 from companion.storyworld.questionnaire import SPECIALS, vocabulary_of
 from companion.storyworld.views import tags
-from companion.training import fit
+from companion.training import Optimization, Runtime, fit
 
 LABELLED, TEST = (10, 20, 50, 100), 300  # stories
-PRETRAINING = {"optimizer": "muon", "learning_rate": 1e-2, "weight_decay": 0.0, "schedule": "linear"}
-FINE_TUNING = {"optimizer": "muon", "learning_rate": 4e-3, "weight_decay": 0.01, "schedule": "linear"}
+PRETRAINING = Optimization("muon", weight_decay=0.0, schedule="linear")
+FINE_TUNING = Optimization("muon", weight_decay=0.01, schedule="linear")
 STEPS = 150
 CLS, _, MASK = vocabulary_of(WORLD).encode(SPECIALS)
 
@@ -65,8 +65,16 @@ def pretrained(steps: int) -> tuple[Bert, float]:
     """A body that has filled in masked words, and the processor seconds that it took."""
     torch.manual_seed(0)
     model = started()
-    stream = masked_stories(0)
-    history = fit(model, stream, steps=steps, loss=masked_loss, device="cpu", progress=False, **PRETRAINING)
+    history = fit(
+        model,
+        masked_stories(0),
+        steps=steps,
+        loss=masked_loss,
+        learning_rate=1e-2,
+        optimization=PRETRAINING,
+        runtime=Runtime(device="cpu"),
+        progress=False,
+    )
     return model.bert, history.cpu_seconds
 
 
@@ -77,7 +85,16 @@ def tagger(body: Bert, rows: Tagged, seed: int) -> TokenClassifier:
     body.pooler = None
     model = TokenClassifier(body, NAMES)
     batches = minibatches(rows, 10, seed)
-    fit(model, batches, steps=STEPS, loss=tagging_loss, seed=seed, device="cpu", progress=False, **FINE_TUNING)
+    fit(
+        model,
+        batches,
+        steps=STEPS,
+        loss=tagging_loss,
+        learning_rate=4e-3,
+        optimization=FINE_TUNING,
+        runtime=Runtime(device="cpu", seed=seed),
+        progress=False,
+    )
     return model.eval()
 
 

@@ -16,15 +16,16 @@ from torch import Tensor, nn
 from companion.data.batch import IGNORED
 from companion.data.labelled import Labelled, Tagged, minibatches
 from companion.finetuning.gpt_classifier import GPTClassifier
-from companion.finetuning.heads import SequenceClassifier, TokenClassifier, predict
+from companion.finetuning.heads import SequenceClassifier, TokenClassifier
 from companion.finetuning.lora import add_lora
+from companion.finetuning.predictions import predict
 from companion.losses.classification import classification_loss
 from companion.losses.cross_entropy import cross_entropy
 from companion.metrics.classification import accuracy
 from companion.metrics.entities import entity_report
 from companion.models.gpt import GPT
 from companion.nn.initialization import sinusoidal_initialization
-from companion.training import fit
+from companion.training import Optimization, Runtime, fit
 
 METHODS = ("scratch", "pre-trained", "frozen", "LoRA")
 Model = SequenceClassifier | TokenClassifier | GPTClassifier
@@ -37,7 +38,7 @@ class Setting:
     Attributes:
         learning_rate: at the peak; it rises over a twentieth of the steps and falls to 0 in a straight line.
         steps: of the optimizer.
-        optimizer: see :func:`companion.training.fit`.
+        optimizer: see :class:`companion.training.settings.Optimization`.
         weight_decay: of matrices.
         batch_size: texts a step, at most; frozen features are all read at every step.
         rank: of the adapters of LoRA, beside the queries and the values.
@@ -95,12 +96,9 @@ def learned(
         batches,
         steps=setting.steps,
         loss=loss,
-        optimizer=setting.optimizer,
         learning_rate=setting.learning_rate,
-        weight_decay=setting.weight_decay,
-        schedule="linear",
-        seed=seed,
-        device="cpu",
+        optimization=Optimization(setting.optimizer, weight_decay=setting.weight_decay, schedule="linear"),
+        runtime=Runtime(device="cpu", seed=seed),
         progress=False,
     )
     return model.eval(), time.process_time() - started

@@ -21,7 +21,7 @@ from torch import nn
 
 from companion import zoo
 from companion.data.labelled import Tagged, minibatches, tagged
-from companion.finetuning.heads import TokenClassifier, predict, predicted_tags
+from companion.finetuning.heads import TokenClassifier
 from companion.finetuning.layer_rates import (
     combined,
     discriminative_rates,
@@ -29,13 +29,14 @@ from companion.finetuning.layer_rates import (
     gradual_unfreezing,
 )
 from companion.finetuning.lora import add_lora
+from companion.finetuning.predictions import predict, predicted_tags
 from companion.losses.classification import tagging_loss
 from companion.metrics.entities import entity_report
 from companion.models.bert import BertForPreTraining
 from companion.nn.initialization import sinusoidal_initialization
 from companion.storyworld import VERSION, Story, World, views
 from companion.storyworld.questionnaire import SPECIALS
-from companion.training import fit
+from companion.training import Optimization, Runtime, fit
 from companion.training.schedules import LearningRateMultiplier
 from companion.zoo.recipes.storyworld_bert import HELD_OUT_SEED, mean_wrong
 
@@ -103,11 +104,8 @@ def run(way: str, rate: float, seed: int, test: Texts, *, fresh: bool = False) -
         steps=STEPS,
         loss=tagging_loss,
         learning_rate=rate,
-        weight_decay=0.01,
-        schedule="linear",
-        lr_multiplier=own,
-        seed=seed,
-        device="cpu",
+        optimization=Optimization(weight_decay=0.01, schedule="linear", lr_multiplier=own),
+        runtime=Runtime(device="cpu", seed=seed),
         progress=False,
     )
     learn = [p for name, p in model.named_parameters() if p.requires_grad and (own is None or own(name, STEPS))]

@@ -21,19 +21,19 @@ from companion.metrics.language_model import excess_nll
 from companion.models.xlnet import LeftToRight, XLNet, XLNetConfig
 from companion.storyworld import VERSION, World, rows, story_batches
 from companion.storyworld.optimum import fill_in
-from companion.training import fit
+from companion.training import Optimization, Runtime, fit
 
 STEPS, FROM_THE_LEFT = 450, 100
 SHARES = {"K = 6": 1 / 6, "K = 3": 1 / 3, "K = 3/2": 2 / 3}
 WORLD = World()
 STORIES = WORLD.stories(240, seed=1_000_000)
 LAID = rows(STORIES)  # (stories, longest + 1)
-SETTING = {"optimizer": "muon", "weight_decay": 0.0, "schedule": "linear", "device": "cpu", "progress": False}
+MUON = Optimization("muon", weight_decay=0.0, schedule="linear")
 
 
 def permuted(stories: Tensor, share: float, draw: torch.Generator) -> Permuted:
     """Draw an order for each story."""
-    return permute(fill_ignored(stories), stories != IGNORED, share=share, generator=draw)
+    return permute(fill_ignored(stories), stories != IGNORED, fraction=share, generator=draw)
 
 
 def batches(share: float, seed: int) -> Iterator[Permuted]:
@@ -79,7 +79,15 @@ def above_the_floor(model: nn.Module) -> float:
 def from_the_left(model: LeftToRight, seed: int, learning_rate: float) -> float:
     """Train on a few stories from left to right, and measure."""
     stories = story_batches(WORLD, 16, seed=1000 + seed)  # other ones than before
-    fit(model, stories, steps=FROM_THE_LEFT, learning_rate=learning_rate, seed=seed, **SETTING)
+    fit(
+        model,
+        stories,
+        steps=FROM_THE_LEFT,
+        learning_rate=learning_rate,
+        optimization=MUON,
+        runtime=Runtime(device="cpu", seed=seed),
+        progress=False,
+    )
     return above_the_floor(model)
 
 
@@ -92,7 +100,16 @@ def new(seed: int) -> XLNet:
 def run(share: float, seed: int, steps: int) -> dict[str, float]:
     """Train once and measure."""
     model, stream = new(seed), batches(share, seed)
-    history = fit(model, stream, steps=steps, loss=permutation_loss, learning_rate=1e-2, seed=seed, **SETTING)
+    history = fit(
+        model,
+        stream,
+        steps=steps,
+        loss=permutation_loss,
+        learning_rate=1e-2,
+        optimization=MUON,
+        runtime=Runtime(device="cpu", seed=seed),
+        progress=False,
+    )
     found = measure(model)
     writer = LeftToRight(model)
     found["from the left as it is, above the floor"] = above_the_floor(writer)

@@ -6,11 +6,15 @@ import torch
 from hypothesis import HealthCheck, settings
 from torch import Tensor, nn
 
-from companion.models.bert import Bert, BertConfig
+from companion.models.bert import Bert, BertConfig, BertForPreTraining
 from companion.models.gpt import GPT, GPTConfig
+from companion.models.t5 import T5, T5Config
 from companion.models.transformer import Transformer, TransformerConfig
+from companion.models.xlnet import XLNet, XLNetConfig
 
 TINY = {"vocab_size": 31, "context_length": 16, "n_layers": 2, "n_heads": 2, "d_model": 12}
+TINY_XLNET = {"vocab_size": 31, "n_layers": 2, "n_heads": 2, "d_model": 12}  # its positions have no end
+T5_1_1 = {"gated": True, "tied": False, "d_head": 5, "n_decoder_layers": 1}
 SIZES = {"vocab_size": 41, "n_positions": 24, "n_layer": 2, "n_head": 3, "n_embd": 18}
 
 PATIENT = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])  # no clock decides
@@ -32,16 +36,32 @@ def tiny_transformer(seed: int = 0, **sizes) -> Transformer:
     return model
 
 
-def tiny_bert(seed: int = 0, family: str = "bert", **sizes) -> Bert:
+def tiny_bert(seed: int = 0, family: str = "bert", kind=Bert, **sizes) -> Bert | BertForPreTraining:
     """A BERT, or one of its family, with weights large enough that every one of them shows in what it says."""
     torch.manual_seed(seed)
     config = BertConfig if family == "bert" else getattr(BertConfig, family)
-    model = Bert(config(**TINY | sizes)).eval()
+    model = kind(config(**TINY | sizes)).eval()
     stir(model)
     return model
 
 
-def random_ids(model: GPT | Transformer | Bert, batch: int, length: int, seed: int = 0) -> Tensor:
+def tiny_t5(seed: int = 0, **sizes) -> T5:
+    """A T5 with weights large enough that every one of them shows in the logits."""
+    torch.manual_seed(seed)
+    model = T5(T5Config(**TINY | sizes)).eval()
+    stir(model)
+    return model
+
+
+def tiny_xlnet(**sizes) -> XLNet:
+    """An XLNet with weights large enough that every one of them shows in the logits."""
+    torch.manual_seed(0)
+    model = XLNet(XLNetConfig(**TINY_XLNET | sizes)).eval()
+    stir(model)
+    return model
+
+
+def random_ids(model: nn.Module, batch: int, length: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(model.config.vocab_size, (batch, length), generator=generator)
 

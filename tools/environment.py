@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from step import StepFailed, run
+from step import StepError, run
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -31,18 +31,19 @@ def make_packages() -> None:
     title = f"Installing {count} pinned packages into .venv (the first time takes some minutes)"
     run(title, [*pip, "--progress-bar", "off", "-r", str(pins)], LOGS / "packages.log")
     # --no-deps: the pins above are complete. --no-build-isolation: hatchling is one of them.
-    editable = [*pip, "--no-deps", "--no-build-isolation", "-e", str(ROOT)]
+    # A path from here: pip takes brackets at the end of a whole one for the names of extras.
+    editable = [*pip, "--no-deps", "--no-build-isolation", "-e", os.path.relpath(ROOT)]
     run("Installing the book's own package, editable", editable, LOGS / "package.log")
 
 
 def make_venv() -> None:
-    """Create `.venv`; raise StepFailed with what to install where Python cannot (Debian splits venv off)."""
+    """Create `.venv`; raise StepError with what to install where Python cannot (Debian splits venv off)."""
     try:
         run("Creating .venv", [sys.executable, "-m", "venv", str(VENV)], LOGS / "venv.log")
-    except StepFailed as error:
+    except StepError as error:
         shutil.rmtree(VENV, ignore_errors=True)
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        raise StepFailed(
+        raise StepError(
             f"{error}\n\n{sys.executable} cannot make a virtual environment with pip in it. On Debian or Ubuntu:\n"
             f"    sudo apt-get install python{version}-venv\n"
             "or name another Python: make book PYTHON=/path/to/python3"
@@ -80,7 +81,7 @@ def main(what: str) -> None:
     """Make one of the two; leave with status 1 and an explanation when a step fails."""
     try:
         {"packages": make_packages, "assets": make_assets}[what]()
-    except StepFailed as error:
+    except StepError as error:
         raise SystemExit(str(error)) from None
 
 

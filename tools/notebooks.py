@@ -29,8 +29,8 @@ LAUNCH = COLAB + " · {kind} [`{name}`]({address}/tree/{branch}/{place})"
 
 def repository(root: Path) -> dict[str, str]:
     """The `repository` entry of `_config.yml`: its url and branch."""
-    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
-    return config["repository"]
+    entry: dict[str, str] = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
+    return entry
 
 
 def bootstrap_cell(root: Path) -> str:
@@ -81,7 +81,7 @@ def normalised(root: Path, path: Path) -> str:
         cell.setdefault("id", nbformat.v4.new_raw_cell().id)
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    return nbformat.writes(notebook) + "\n"
+    return f"{nbformat.writes(notebook)}\n"
 
 
 def set_shared_cells(notebook: Any, launch: str, bootstrap: str, path: Path) -> None:

@@ -1,7 +1,16 @@
-"""Write `requirements.txt`: the exact version of everything, for every Python and platform that the book supports."""
+"""Write `requirements.txt`: the exact version of everything, for every Python and platform that the book supports.
 
+`python tools/pin.py newest`, `… colab` and `… floors` write other versions that the bounds of `pyproject.toml` allow:
+the newest there are, those that Colab brings, and the lowest of what the package needs. The continuous integration
+tries each of them every week; `git checkout requirements.txt` brings the pins back.
+"""
+
+import re
 import subprocess
 import sys
+import tempfile
+import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -10,18 +19,60 @@ HEADER = """\
 # torch's own platform packages (CUDA, Triton) are left to torch.
 """
 LEFT_TO_TORCH = ("cuda", "nvidia", "triton")
+COLAB = ["ipywidgets==7.7.1", "traitlets==5.7.1", "numpy==2.1.*"]
+ABOVE_THE_FLOORS = ["transformers", "datasets"]  # only tests import them, and they need a newer hub and tokenizers
 
 
-def main() -> None:
-    """Resolve `pyproject.toml` with its extras `book` and `test` under the constraints of `[tool.uv]`."""
+def floors(root: Path) -> list[str]:
+    """The lowest version of each of the package's dependencies that `pyproject.toml` allows, as a pin."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return [re.sub(r">=([\w.]+)$", r"==\1", line) for line in project["dependencies"]]
+
+
+def resolve(*options: str, constraints: Sequence[str] = (), left_out: Sequence[str] = ()) -> list[str]:
+    """A pin for everything that `pyproject.toml` with its extras `book` and `test` needs.
+
+    Args:
+        options: of `uv pip compile`.
+        constraints: what the pins must agree with.
+        left_out: names that are not pinned, and what they need neither.
+    """
     uv = str(Path(sys.executable).with_name("uv"))
-    command = [uv, "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"]
+    command = [uv, "pip", "compile", "--quiet", "--universal", *options]
     command += ["--extra", "book", "--extra", "test", "--no-annotate", "--no-header", "pyproject.toml"]
-    resolved = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    pins = [line for line in resolved.splitlines(keepends=True) if not line.startswith(LEFT_TO_TORCH)]
-    (ROOT / "requirements.txt").write_text(HEADER + "".join(pins), encoding="utf-8")
-    print(f"requirements.txt: {len(pins)} pins")
+    with tempfile.TemporaryDirectory() as folder:
+        for option, lines in (("--constraints", constraints), ("--excludes", left_out)):
+            file = Path(folder) / option
+            file.write_text("\n".join(lines), encoding="utf-8")
+            command += [option, str(file)]
+        resolved = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return [line for line in resolved.splitlines(keepends=True) if not line.startswith(LEFT_TO_TORCH)]
+
+
+def pins(which: str) -> list[str]:
+    """The pins of one kind: chosen, newest, colab or floors.
+
+    Raises:
+        ValueError: for another kind.
+    """
+    # --no-config: without the versions that are chosen under [tool.uv].
+    if which == "chosen":
+        return resolve("--python-version", "3.11")
+    if which == "newest":
+        return resolve("--python-version", "3.13", "--no-config")
+    if which == "colab":
+        return resolve("--python-version", "3.13", "--no-config", constraints=COLAB)
+    if which == "floors":
+        return resolve("--python-version", "3.11", "--no-config", constraints=floors(ROOT), left_out=ABOVE_THE_FLOORS)
+    raise ValueError(f"no pins are called {which!r}; allowed are chosen, newest, colab and floors")
+
+
+def main(which: str = "chosen") -> None:
+    """Write the pins of one kind and say how many there are."""
+    lines = pins(which)
+    (ROOT / "requirements.txt").write_text(HEADER + "".join(lines), encoding="utf-8")
+    print(f"requirements.txt: {len(lines)} pins")
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -1,4 +1,8 @@
-"""Run a long command: say what is happening and for how long, keep its output in a log, show it when it fails."""
+"""Run a long command: say what is happening and for how long, keep its output in a log, show it when it fails.
+
+A line of the command that ends in a carriage return is a counter: it is shown for the moment and not kept. One that
+begins with the sign of a step is news for the reader, and stays.
+"""
 
 import os
 import re
@@ -11,25 +15,28 @@ from pathlib import Path
 from typing import IO
 
 HEARTBEAT = 15.0  # seconds between two lines where the output is not a terminal
+WIDTH = 150  # characters of a line there: four notebooks and an estimate
 TAIL = 20  # lines at the end of the log that are shown after a failure
 AFTER = 30  # lines shown after each warning: a notebook's traceback follows its own
-KERNEL = "[IPKernelApp]"  # what a notebook's kernel says of itself is no news of the book
+FRAMES = 4  # lines of a traceback shown before the line that names the exception
+NEWS = "▸"
 ESCAPES = re.compile(rb"\x1b\[[0-9;]*[A-Za-z]")
 TROUBLE = re.compile(r"\b(WARNING|ERROR|CRITICAL):")
+TRACEBACK = "Traceback (most recent call last):"
 
 
-class StepFailed(Exception):
+class StepError(Exception):
     """A command ended with an error; the message holds the end of its output."""
 
 
 def run(title: str, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
-    """Run the command under a line of progress; raise StepFailed with the end of the log when it fails.
+    """Run the command under a line of progress; raise StepError with the end of the log when it fails.
 
     The variables in `env` are added to the environment of this process.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
-    print(f"▸ {title}", flush=True)
+    print(f"{NEWS} {title}", flush=True)
     with log.open("wb") as sink:
         process = subprocess.Popen(
             command,
@@ -40,37 +47,45 @@ def run(title: str, command: Sequence[str], log: Path, env: Mapping[str, str] | 
         )
         assert process.stdout is not None
         progress = Progress(start)
-        for line in lines(process.stdout):
-            sink.write(line + b"\n")
-            sink.flush()
+        for line, is_counter in lines(process.stdout):
             text = line.decode(errors="replace").strip()
-            if text and not text.startswith(KERNEL):
+            if not is_counter:
+                sink.write(line + b"\n")
+                sink.flush()
+            if text.startswith(NEWS):
+                progress.say(text)
+            elif text:
                 progress.latest = text
         code = process.wait()
         progress.stop()
     seconds = time.monotonic() - start
     if code:
-        raise StepFailed(f"✗ {title}: failed after {seconds:.0f} s (exit code {code})\n{explain(log)}")
+        raise StepError(f"✗ {title}: failed after {seconds:.0f} s (exit code {code})\n{explain(log)}")
     print(f"  done in {seconds:.0f} s", flush=True)
 
 
-def lines(stream: IO[bytes]) -> Iterator[bytes]:
-    """The stream's lines without colours; a carriage return ends a line, so that progress counters are seen."""
+def lines(stream: IO[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """The stream's lines without colours, and whether each is a counter: whether a carriage return alone ends it."""
     pending = b""
     while chunk := os.read(stream.fileno(), 65536):
-        *whole, pending = re.split(rb"[\r\n]+", pending + chunk)
-        yield from (ESCAPES.sub(b"", line) for line in whole if line)
+        *whole, pending = re.split(rb"(\r*\n|\r+)", pending + chunk)
+        for line, end in zip(whole[::2], whole[1::2], strict=True):
+            if line:
+                yield ESCAPES.sub(b"", line), not end.endswith(b"\n")
     if pending:
-        yield ESCAPES.sub(b"", pending)
+        yield ESCAPES.sub(b"", pending), False
 
 
 def explain(log: Path) -> str:
-    """Each warning and error of a log with the lines that follow it, then its last lines."""
+    """Each warning and error of a log with the lines that follow it, each exception, then the last lines."""
     text = log.read_text(errors="replace").splitlines()
     shown = set(range(max(0, len(text) - TAIL), len(text)))
     for number, line in enumerate(text):
         if TROUBLE.search(line):
             shown.update(range(number, min(number + AFTER, len(text))))
+        if line.startswith(TRACEBACK):
+            end = next((n for n in range(number + 1, len(text)) if not text[n].startswith(" ")), len(text) - 1)
+            shown.update(range(max(number, end - FRAMES), end + 1))
     return "\n".join([*(text[number] for number in sorted(shown)), f"(all of it: {log})"])
 
 
@@ -85,10 +100,18 @@ class Progress:
         self._thread = threading.Thread(target=self._show, daemon=True)
         self._thread.start()
 
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+        self._clear()
+        print(text, flush=True)
+
     def stop(self) -> None:
         """Stop, and clear the line of a terminal."""
         self._ended.set()
         self._thread.join()
+        self._clear()
+
+    def _clear(self) -> None:
         if sys.stdout.isatty():
             print("\r\x1b[2K", end="", flush=True)
 
@@ -100,4 +123,4 @@ class Progress:
                 width = os.get_terminal_size().columns - 1
                 print(f"\r\x1b[2K{text[:width]}", end="", flush=True)
             else:
-                print(text[:110], flush=True)
+                print(text[:WIDTH], flush=True)

@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from api_changes import changed_elsewhere, note_elsewhere
 from api_links import (
     CODE,
     OVERVIEW,
@@ -32,6 +33,7 @@ from api_links import (
     skip_fold,
     visit_fold,
 )
+from closure import closure_of, forget
 from docutils import nodes
 from package_map import Module, defined, modules, tests_of, users
 from sphinx.application import Sphinx
@@ -75,13 +77,14 @@ class ApiModules(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Return a section for each module."""
         root = Path(self.env.srcdir)
-        for path in [*(root / "book").rglob("*.ipynb"), *(root / "tests").rglob("*.py")]:
-            self.env.note_dependency(str(path))  # they say which chapters and tests a module has
-        return [self.section(root, module) for module in chosen(self.content, modules(root))]
+        found = chosen(self.content, modules(root))
+        for path in closure_of(root, [module.name for module in found]):
+            self.env.note_dependency(str(path))
+        note_elsewhere(self.env, list(self.content))
+        return [self.section(root, module) for module in found]
 
     def section(self, root: Path, module: Module) -> nodes.section:
         """Return what the page says of a module."""
-        self.env.note_dependency(str(root / module.path))
         section = nodes.section(ids=[nodes.make_id(module.name)], names=[module.name], classes=["api-module"])
         section += nodes.title("", "", nodes.literal("", module.name))
         section += self.parse_text_to_nodes(f".. automodule:: {module.name}\n")
@@ -99,6 +102,7 @@ class ApiIndex(SphinxDirective):
         found = modules(Path(self.env.srcdir))
         for module in found.values():
             self.env.note_dependency(str(Path(self.env.srcdir) / module.path))
+        note_elsewhere(self.env, ["*"])
         text = "\n".join(f"* :py:mod:`{module.name}`: {purpose(module)}" for module in found.values())
         index = nodes.container("", *self.parse_text_to_nodes(text), classes=["api-module"])
         link_pages(self.env, index)
@@ -217,6 +221,7 @@ def check_completeness(app: Sphinx, env: BuildEnvironment) -> None:
 
 def choose_settings(_app: Sphinx, config: Config) -> None:
     """Set up autodoc for the style of the package's docstrings; types of other packages have no page here."""
+    forget()
     for name, value in SETTINGS.items():
         config[name] = value
     config.nitpick_ignore_regex = [*config.nitpick_ignore_regex, ("py:.*", rf"(?:{FOREIGN})(?:\..*)?")]
@@ -236,6 +241,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-process-signature", short_signature)
     app.connect("autodoc-process-bases", public_bases)
     app.connect("autodoc-skip-member", only_code)
+    app.connect("env-get-outdated", changed_elsewhere)
     app.connect("doctree-read", add_links)
     app.connect("missing-reference", resolve_passed_on)
     app.connect("env-check-consistency", check_completeness)

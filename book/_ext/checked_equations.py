@@ -36,7 +36,7 @@ KIND = "checked_equations"  # of its warnings
 logger = logging.getLogger(__name__)
 
 
-class checked_equation(nodes.General, nodes.Element):  # type: ignore[misc]  # docutils has no types, and lower case
+class checked_equation(nodes.General, nodes.Element):
     """Fold below an equation that was checked. Pages in HTML show it, others leave it out."""
 
 

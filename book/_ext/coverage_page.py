@@ -59,7 +59,7 @@ class Coverage(SphinxDirective):
         """Return Markdown as nodes."""
         holder = nodes.Element()
         self.state.nested_parse(StringList(text.splitlines(), str(SOURCE)), self.content_offset, holder)
-        return holder.children
+        return list(holder.children)
 
 
 @cache

@@ -1,22 +1,24 @@
 """Sphinx extension: widgets come alive in the built book, with no kernel and no other host.
 
-Every page gets a small script (the static host and the front-end modules, as text) and a style sheet. The model
-runtime, the tokenizer and the models of ``companion.zoo`` lie beside them and are fetched at the first keystroke.
-Front ends: ``companion/widgets``; the model in the page: ``book/_ext/live``.
+Every page gets a small script (the static host and the front end) and a style sheet. The model runtime, the tokenizer
+and the models of ``companion.zoo`` lie beside them and are fetched at the first keystroke. Front end:
+``companion/widgets/frontend``; its host and the model in the page: ``companion/widgets/browser``.
 """
 
 import hashlib
+import inspect
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+from closure import closure, fingerprint
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
 
 ROOT = Path(__file__).parents[2]
-LIVE = Path(__file__).parent / "live"
 PACKAGES = {
     "ort": (
         "onnxruntime-web/dist",
@@ -31,9 +33,6 @@ PACKAGES = {
     ),
     ".": ("@huggingface/tokenizers/dist", ("tokenizers.min.mjs",)),
 }
-# what the exported file depends on, beside the model itself
-EXPORT_SOURCES = ("attention.py", "bert.py", "capture.py", "export.py", "gpt.py", "transformer.py")
-
 logger = logging.getLogger(__name__)
 
 
@@ -50,23 +49,20 @@ def install(app: Sphinx) -> None:
     """Write everything that the pages may fetch to ``_static/companion`` of the output."""
     if app.builder.format != "html":
         return
-    from companion.widgets.attention_view import front_end, styles
-    from companion.widgets.page import HOST, bundle
+    from companion.widgets import bundle
+    from companion.widgets.attention_view import styles
+    from companion.widgets.browser import SCRIPTS
 
     target = Path(app.outdir) / "_static" / "companion"
     target.mkdir(parents=True, exist_ok=True)
     copy_packages(target)
     install_models(target / "zoo", Path(app.outdir).parent / "live")
-    shutil.copy2(LIVE / "live_worker.js", target)
+    (target / "live_worker.js").write_text(bundle.module(SCRIPTS / "live_worker.js"), encoding="utf-8")
     (target / "attention_view.css").write_text(styles(), encoding="utf-8")
-    parts = (
-        bundle({"attention_view": front_end()}),
-        (LIVE / "live.js").read_text(encoding="utf-8"),
-        HOST.read_text("utf-8"),
-    )
     version = content_hash(sorted(path for path in target.rglob("*") if path.suffix in {".js", ".json", ".onnx"}))
     # the comment changes the address of the script, and so of all that it fetches, with the content of the whole
-    (target / "companion.js").write_text("\n".join((f"// {version}", *parts)), encoding="utf-8")
+    script = f"// {version}\n{bundle.script(SCRIPTS / 'book.js')}"
+    (target / "companion.js").write_text(script, encoding="utf-8")
 
 
 def drop_widget_state(app: Sphinx, env: BuildEnvironment) -> list[str]:
@@ -96,30 +92,48 @@ def copy_packages(target: Path) -> None:
 def install_models(target: Path, cache: Path) -> None:
     """Export each model of the zoo for the page, or take it from ``cache`` when nothing that it depends on changed."""
     from companion import zoo
+    from companion.widgets.live import MASK
 
     for name in zoo.names():
-        sources = [ROOT / "companion" / source for source in EXPORT_SOURCES]
-        weights = sorted(path for path in (Path(zoo.__file__).parent / name).iterdir() if path.is_file())
-        made = cache / f"{name}-{content_hash([*sources, *weights])}"
+        made = cache / f"{name}-{model_key(ROOT, name, zoo.names(), MASK)}"
         if not (made / "limits.json").is_file():
             logger.info("exporting %s for the page", name)
-            export_model(name, made)
+            export_model(name, made, MASK)
         shutil.copytree(made, target / name, dirs_exist_ok=True)
+        write_labels(name, target / name)
 
 
-def export_model(name: str, folder: Path) -> None:
+def model_key(root: Path, name: str, others: Sequence[str], mask: str) -> str:
+    """Return a hash of what the exported file depends on: what :func:`export_model` imports, and this one model."""
+    code = inspect.getsource(export_model)
+    foreign = set(others) - {name}  # each model is a folder of its own
+    found = [path for path in closure(root, [code]) if path.parent.name not in foreign]
+    return fingerprint(root, [code, mask], found)
+
+
+def export_model(name: str, folder: Path, mask: str) -> None:
     """Write ``model.onnx``, ``tokenizer.json`` and ``limits.json`` of one model of the zoo."""
     from companion import zoo
     from companion.widgets.browser.onnx import export_onnx
-    from companion.widgets.live import MASK
 
     model, tokenizer = zoo.load(name)
     export_onnx(model, folder / "model.onnx", tokenizer.token_to_id("[SEP]"))
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     limits = {"context_length": model.config.context_length}
-    if (mask_id := tokenizer.token_to_id(MASK)) is not None:
-        limits |= {"mask": MASK, "mask_id": mask_id}
+    if (mask_id := tokenizer.token_to_id(mask)) is not None:
+        limits |= {"mask": mask, "mask_id": mask_id}
     (folder / "limits.json").write_text(json.dumps(limits), encoding="utf-8")  # last: it marks a whole folder
+
+
+def write_labels(name: str, folder: Path) -> None:
+    """Write ``labels.json``: the name of each token, so that the page need not know how tokens are named."""
+    from companion import zoo
+    from companion.data.tokenization import load_tokenizer, token_labels
+
+    tokenizer = load_tokenizer(zoo.folder(name))
+    labels = token_labels(tokenizer, range(tokenizer.get_vocab_size()))
+    text = json.dumps(labels, ensure_ascii=False, separators=(",", ":"))
+    (folder / "labels.json").write_text(text, encoding="utf-8")
 
 
 def content_hash(paths: list[Path]) -> str:

@@ -1,7 +1,7 @@
 """What the package holds, which pages use it and which tests: read from the sources; nothing is imported, or listed.
 
 A page uses a module when a code cell imports it or something that is defined there, when its text says
-``python -m`` before its name, or when it numbers an equation that the module checks. A name that a package passes on
+``python -m`` before its name, or when it numbers an equation or sets an exercise that the module holds. A name that a package passes on
 (``from companion.losses.causal import causal_loss`` in its ``__init__.py``) counts for the module that defines it.
 """
 
@@ -10,12 +10,15 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from syntax import assigned, definitions, parsed, strings
+
 PACKAGE = "companion"
-GATHERERS = {f"{PACKAGE}.equations": "EQUATIONS", f"{PACKAGE}.exercises": "EXERCISES"}  # find modules that have these
+# Packages that find modules below them by a constant; what looks up in it by name -> the constant.
+GATHERERS = {f"{PACKAGE}.lessons": {"equation": "EQUATIONS", "exercise": "EXERCISES"}}
 MAKERS = {  # what makes the things that a package holds: what a page runs of a widget, and the models that ship
     f"{PACKAGE}.widgets": "book/_ext/live_widgets.py",
     f"{PACKAGE}.zoo": f"{PACKAGE}/zoo/__main__.py",
@@ -50,8 +53,8 @@ class Module:
         members: the public methods and properties of its classes, as ``Class.method``, that have a docstring.
         constants: what else it gives a name.
         imports: what it imports from the package.
-        gathered: whether its package finds it by itself, and the package's tests test it.
-        labels: of the equations that it checks.
+        strings: every text that stands in its code.
+        catalogues: the constants by which a package finds it; the tests named like these test it.
     """
 
     name: str
@@ -63,8 +66,18 @@ class Module:
     members: frozenset[str]
     constants: frozenset[str]
     imports: tuple[Import, ...]
-    gathered: bool
-    labels: frozenset[str]
+    strings: frozenset[str]
+    catalogues: frozenset[str]
+
+    @property
+    def gathered(self) -> bool:
+        """Whether a package finds it by itself."""
+        return bool(self.catalogues)
+
+    @cached_property
+    def labels(self) -> frozenset[str]:
+        """The labels of the equations that it checks."""
+        return frozenset(value for value in self.strings if EQUATION.fullmatch(value))
 
     @property
     def package(self) -> str:
@@ -91,11 +104,6 @@ def modules(root: Path) -> dict[str, Module]:
     return {name: read_module(root, name, paths[name], frozenset(paths)) for name in sorted(paths)}
 
 
-def parsed(path: Path) -> ast.Module:
-    """Return a program as a tree."""
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
 def dotted(path: Path) -> str:
     """Return the name of the module in a file."""
     return ".".join(part for part in path.with_suffix("").parts if part != "__init__")
@@ -104,7 +112,7 @@ def dotted(path: Path) -> str:
 def read_module(root: Path, name: str, path: Path, known: frozenset[str]) -> Module:
     """Return what the source of a module says."""
     tree = parsed(path)
-    values = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    constants = frozenset(assigned(tree))
     return Module(
         name=name,
         path=path.relative_to(root).as_posix(),
@@ -119,26 +127,16 @@ def read_module(root: Path, name: str, path: Path, known: frozenset[str]) -> Mod
             for node in definitions(owner)
             if ast.get_docstring(node)
         ),
-        constants=frozenset(assigned(tree)),
+        constants=constants,
         imports=tuple(imports(tree, known)),
-        gathered=GATHERERS.get(name.rpartition(".")[0]) in set(assigned(tree)),
-        labels=frozenset(value for value in values if isinstance(value, str) and EQUATION.fullmatch(value)),
+        strings=strings(tree),
+        catalogues=frozenset(
+            constant
+            for package, lookups in GATHERERS.items()
+            for constant in lookups.values()
+            if name.startswith(f"{package}.") and constant in constants
+        ),
     )
-
-
-def definitions(owner: ast.Module | ast.ClassDef) -> Iterator[ast.FunctionDef | ast.ClassDef]:
-    """Yield the public functions and classes that a module or a class defines."""
-    for node in owner.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-            yield node
-
-
-def assigned(tree: ast.Module) -> Iterator[str]:
-    """Yield the names that a module assigns to."""
-    for node in tree.body:
-        if isinstance(node, ast.Assign | ast.AnnAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            yield from (target.id for target in targets if isinstance(target, ast.Name))
 
 
 def imports(tree: ast.AST, known: frozenset[str]) -> Iterator[Import]:
@@ -178,9 +176,17 @@ def read_page(root: Path, path: Path) -> Page:
     known = frozenset(modules(root))
     tree = ast.parse(MAGIC.sub(r"\1pass", code))
     commands = {f"{name}.__main__" for name in COMMAND.findall(text)} & known
-    labels = set(LABEL.findall(text))
-    checks = {name for name, module in modules(root).items() if module.labels & labels}
+    named = set(LABEL.findall(text)) | looked_up_names(tree)
+    checks = {name for name, module in modules(root).items() if module.gathered and module.strings & named}
     return Page(tuple(dict.fromkeys(imports(tree, known))), frozenset(commands | checks))
+
+
+def looked_up_names(tree: ast.AST) -> set[str]:
+    """Return the names that a program looks up in the catalogues, such as that of an exercise."""
+    lookups = {lookup for functions in GATHERERS.values() for lookup in functions}
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args)
+    given = (node.args[0] for node in calls if getattr(node.func, "id", None) in lookups)
+    return {one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str)}
 
 
 def cells(path: Path) -> tuple[str, str]:
@@ -239,12 +245,12 @@ def tests(root: Path) -> dict[str, frozenset[str]]:
 
 
 def tests_of(root: Path, module: str) -> list[str]:
-    """Return the files of tests that import a module; if its package finds it by itself, the package's own tests too.
+    """Return the files of tests that import a module; if a package finds it by itself, those of what it holds too.
 
     Those that have its name, or its package's, come first.
     """
     one = modules(root)[module]
     own = [f"test_{name.rpartition('.')[2]}" for name in (module, one.package)]
-    mine = {path for path in tests(root) if one.gathered and Path(path).stem == own[1]}
+    mine = {path for path in tests(root) if Path(path).stem in {f"test_{name.lower()}" for name in one.catalogues}}
     found = mine.union(path for path, used in tests(root).items() if module in used)
     return sorted(found, key=lambda path: (Path(path).stem not in own, path))

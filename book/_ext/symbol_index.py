@@ -4,8 +4,11 @@ What both add to the pages passes through :func:`words.word`, and so through a m
 """
 
 import re
+from pathlib import Path
 
+from closure import closure_of
 from docutils import nodes
+from package_map import modules
 from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 from words import word
@@ -35,6 +38,9 @@ class SymbolIndex(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the table."""
+        root = Path(self.env.srcdir)
+        for path in closure_of(root, [name for name, module in modules(root).items() if module.gathered]):
+            self.env.note_dependency(str(path))
         return [symbol_table(symbols())]
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints in Hugging Face's layout: found, checked, read into our models, and written back.
+"""Checkpoints in Hugging Face's layout: located, validated, loaded into our models, and saved.
 
 Weights are read from safetensors only; a pickle is never opened. Chapter: ``book/algorithms/gpt.ipynb``.
 """
@@ -22,14 +22,17 @@ INDEX = "model.safetensors.index.json"
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be used; the message names the file or the tensor, and what is allowed."""
+    """An unusable checkpoint; the message names the file or the tensor, and what is allowed."""
 
 
 Model = TypeVar("Model", bound=nn.Module)
 
 
 def locate(folder_or_hub_id: str | Path) -> Path:
-    """Return the checkpoint's folder; a name that is no folder is fetched from the Hugging Face hub.
+    """Return the checkpoint's folder; a model id is downloaded from the Hugging Face hub.
+
+    Args:
+        folder_or_hub_id: a folder, or a model id of the form "owner/name".
 
     Raises:
         CheckpointError: when it is neither a folder nor a model id that the hub (or its local cache) has.
@@ -56,8 +59,8 @@ def read_config(folder: Path, *families: str) -> dict[str, Any]:
     """Return ``config.json`` as a dict.
 
     Args:
-        folder: the checkpoint.
-        families: one of these it must name as its ``model_type``, such as "gpt2".
+        folder: folder of the checkpoint.
+        families: allowed values of ``model_type``, such as "gpt2".
 
     Raises:
         CheckpointError: when the file is missing, not JSON, or names another family.
@@ -66,10 +69,11 @@ def read_config(folder: Path, *families: str) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{folder} has no config.json")
     try:
-        config = json.loads(path.read_text(encoding="utf8"))
+        content = json.loads(path.read_text(encoding="utf8"))
     except ValueError as error:
         raise CheckpointError(f"{path} is not valid JSON: {error}") from error
-    found = config.get("model_type") if isinstance(config, dict) else None
+    config: dict[str, Any] = content if isinstance(content, dict) else {}
+    found = config.get("model_type")
     if found not in families:
         allowed = ", ".join(map(repr, families))
         raise CheckpointError(f"{path} is of the family {found!r}; this class loads {allowed}")
@@ -108,13 +112,13 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
 
 
 class Family(Protocol):
-    """What a module of this package knows of one family of checkpoints."""
+    """The format of one family of checkpoints: its configuration fields and the names of its tensors."""
 
     def read_fields(self, folder: Path) -> dict[str, Any]:
-        """Return the fields of the model's configuration from ``config.json``; refuse what the model lacks."""
+        """Return the fields of the model's configuration from ``config.json``; refuse variants that the model lacks."""
 
     def layout(self, config: Any) -> Layout:
-        """Name the tensors of a checkpoint of this configuration."""
+        """Return the tensors of a checkpoint of this configuration."""
 
     def config_json(self, config: Any) -> dict[str, Any]:
         """Return the content of ``config.json`` for a configuration."""
@@ -126,12 +130,12 @@ def load_model(
     family: Family,
     folder_or_hub_id: str | Path,
 ) -> Model:
-    """Make a model from a checkpoint, in evaluation mode.
+    """Return a model with the weights of a checkpoint, in evaluation mode.
 
     Args:
-        model_class: config -> model.
-        config_class: fields -> config.
-        family: the module that knows the names, such as :mod:`companion.checkpoints.gpt2`.
+        model_class: constructor, configuration -> model.
+        config_class: constructor, fields -> configuration.
+        family: format of the checkpoint, such as :mod:`companion.checkpoints.gpt2`.
         folder_or_hub_id: a folder in Hugging Face's layout, or a model id on the hub.
 
     Raises:
@@ -186,14 +190,14 @@ def save(
     dtype: torch.dtype | None = None,
     shard_bytes: int | None = None,
 ) -> None:
-    """Write ``config.json`` and the weights; a half-written file never replaces a whole one.
+    """Write ``config.json`` and the weights; an incomplete file never replaces a complete one.
 
     Args:
-        model: whose ``config`` and parameters are written.
-        family: the module that knows the names.
-        folder: made when missing.
-        dtype: of the weights in the file; the model's own when not given.
-        shard_bytes: the largest file, with an index beside several of them; one file of any size when not given.
+        model: model whose ``config`` and parameters are written.
+        family: format of the checkpoint.
+        folder: folder to write to, made when missing.
+        dtype: dtype of the weights in the file; the model's own when not given.
+        shard_bytes: size of the largest file; several shards get an index. One file of any size when not given.
 
     Raises:
         CheckpointError: when the model has parameters that the family has no name for, such as adapters.
@@ -225,7 +229,7 @@ def save(
 
 
 def _shards(tensors: Mapping[str, Tensor], limit: int) -> list[dict[str, Tensor]]:
-    """Deal the tensors out, in order, into as few files of ``limit`` bytes as that allows."""
+    """Split the tensors, in order, into as few files of at most ``limit`` bytes as that order allows."""
     shards: list[dict[str, Tensor]] = [{}]
     for name, tensor in tensors.items():
         held = sum(t.nbytes for t in shards[-1].values())

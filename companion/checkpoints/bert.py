@@ -1,6 +1,6 @@
-"""Checkpoints of BERT and its family: which tensors there are, and the fields of their ``config.json``.
+"""Checkpoints of BERT, RoBERTa, ALBERT and DistilBERT: their tensors and the fields of their ``config.json``.
 
-What each family calls its parts stands in :mod:`companion.checkpoints.bert_names`. Chapter:
+The names of each family are in :mod:`companion.checkpoints.bert_names`. Chapter:
 ``book/algorithms/bert_family.ipynb``.
 """
 
@@ -15,11 +15,11 @@ from companion.checkpoints.layout import NOTHING, Layout, Rule, SharedFields
 HEADS = r"^(cls|lm_head|predictions|sop_classifier|vocab_\w+|pre_classifier|classifier|qa_outputs)\."
 BUFFERS = r"^(\w+\.)?embeddings\.position_ids$"  # 0, 1, 2 …, in files of earlier versions
 LEGACY = {r"LayerNorm\.gamma$": "LayerNorm.weight", r"LayerNorm\.beta$": "LayerNorm.bias"}
-DISTILBERT_EPS = 1e-12  # no field of its config.json: the class has it built in
+DISTILBERT_EPS = 1e-12  # not a field of config.json, but a constant of the class in transformers
 
 
 class BertFields(SharedFields, Protocol):
-    """What these files hold of a :class:`companion.models.bert.BertConfig`."""
+    """The fields of a :class:`companion.models.bert.BertConfig` that a checkpoint holds."""
 
     context_length: int
     d_embedding: int | None
@@ -32,16 +32,16 @@ class BertFields(SharedFields, Protocol):
 
 @dataclass(frozen=True)
 class BertFamily:
-    """The checkpoints of four families, with or without the heads.
+    """The checkpoint format of four families, with or without the pretraining heads.
 
     Attributes:
-        heads: the model has them; otherwise those in a file are passed over.
+        heads: whether the model has the heads; otherwise those in a file are ignored.
     """
 
     heads: bool
 
     def layout(self, config: BertFields) -> Layout:
-        """Name the tensors of a checkpoint; see :class:`companion.checkpoints.Family`."""
+        """Return the tensors of a checkpoint; see :class:`companion.checkpoints.Family`."""
         names = NAMES[config.family]
         rules = _body(config, "bert." if self.heads else "")
         ignored, optional = BUFFERS, NOTHING
@@ -60,7 +60,7 @@ class BertFamily:
         else:
             rules.append(Rule(f"{names.decoder}.weight", ("decoder.weight",)))
         if twice and not config.tied:
-            rules.append(Rule(f"{names.decoder}.bias", ("decoder.bias",)))  # read last: it is the one that is added
+            rules.append(Rule(f"{names.decoder}.bias", ("decoder.bias",)))  # read last, so that this one is used
             optional += rf"|^{names.decoder}\.bias$"
         if names.sentence:
             rules += _linear(names.sentence, "sentence_head")
@@ -91,10 +91,10 @@ class BertFamily:
         return fields | {"family": family, "tied": config.get("tie_word_embeddings", True)}
 
     def config_json(self, config: BertFields) -> dict[str, Any]:
-        """Return the ``config.json`` of a configuration.
+        """Return the content of ``config.json`` for a configuration.
 
         Raises:
-            CheckpointError: when it has no place there.
+            CheckpointError: when ``config.json`` has no field for one of its values.
         """
         names = NAMES[config.family]
         if config.family == "distilbert" and config.norm_eps != DISTILBERT_EPS:

@@ -1,4 +1,4 @@
-"""Checkpoints of BERT and its family with a head for a task: how ``transformers`` names them, and their labels.
+"""Checkpoints of BERT and its family with a task head: the names in ``transformers``, and the labels.
 
 Chapter: ``book/algorithms/finetuning.ipynb``.
 """
@@ -19,18 +19,18 @@ HEAD_CLASSES = {
     "token": "ForTokenClassification",
     "span": "ForQuestionAnswering",
 }
-DENSE = {"roberta": "classifier.dense", "distilbert": "pre_classifier"}  # where the head brings its own pooler
-POOLING = "pooling"  # a field of our own in config.json, which transformers passes over
+DENSE = {"roberta": "classifier.dense", "distilbert": "pre_classifier"}  # families whose head has its own pooler
+POOLING = "pooling"  # a field of our own in config.json, which transformers ignores
 
 
 @dataclass(frozen=True)
 class HeadFamily:
-    """The checkpoints of four families with one of three heads.
+    """The checkpoint format of four families with one of three task heads.
 
     Attributes:
         task: "sequence", "token" or "span".
-        labels: their names, which are written; a span has none.
-        first_token: a token head that answers for the whole text, at its first token.
+        labels: names of the labels to write; a span head has none.
+        first_token: whether a token head classifies the whole text, at its first token.
     """
 
     task: str
@@ -38,7 +38,7 @@ class HeadFamily:
     first_token: bool = False
 
     def layout(self, config: BertFields) -> Layout:
-        """Name the tensors of a checkpoint; see :class:`companion.checkpoints.Family`."""
+        """Return the tensors of a checkpoint; see :class:`companion.checkpoints.Family`."""
         pooled = self.task == "sequence"
         body = [rule for rule in BODY.layout(config).rules if pooled or not rule.theirs.startswith("pooler.")]
         rules = [replace(rule, ours=tuple(f"bert.{name}" for name in rule.ours)) for rule in body]
@@ -63,7 +63,7 @@ class HeadFamily:
         return BODY.read_fields(folder)
 
     def config_json(self, config: BertFields) -> dict[str, Any]:
-        """Return the ``config.json`` of a configuration and its labels."""
+        """Return the content of ``config.json`` for a configuration and the labels."""
         content = BODY.config_json(config) | {"architectures": [self._architecture(config.family)]}
         if self.labels:
             content |= written_labels(self.labels)
@@ -86,22 +86,27 @@ class HeadFamily:
 
 
 def read_pooling(folder: Path) -> str:
-    """Return what a classifier of whole texts reads, "pooled" or "cls"."""
-    return read_config(folder, *NAMES).get(POOLING, "pooled")
+    """Return the input of a classifier of whole texts: "pooled", or "cls" for the first token's vector."""
+    pooling: str = read_config(folder, *NAMES).get(POOLING, "pooled")
+    return pooling
 
 
 def read_labels(folder: Path, families: Sequence[str] = tuple(NAMES)) -> tuple[str, ...]:
-    """Return the names of the labels in a ``config.json`` of one of the families, in the order of their numbers.
+    """Return the names of the labels in ``config.json``, in the order of their ids.
+
+    Args:
+        folder: folder of the checkpoint.
+        families: allowed values of ``model_type``.
 
     Raises:
-        CheckpointError: when they are not numbered 0, 1, 2 …, fewer than two or not different, or the head is one for
-            numbers, or for several labels at once.
+        CheckpointError: when the ids are not 0, 1, 2 …, the labels fewer than two or not distinct, or the head is one
+            for regression or for several labels per text.
     """
     config = read_config(folder, *families)
     problem = config.get("problem_type")
     if problem not in (None, "single_label_classification"):
         raise CheckpointError(f"{folder}/config.json is of the problem_type {problem}; here each text has one label")
-    count = config.get("num_labels", 2)  # what transformers takes when a file has no names
+    count = config.get("num_labels", 2)  # the default of transformers
     named = config.get("id2label") or {str(number): f"LABEL_{number}" for number in range(count)}
     try:
         labels = tuple(named[str(number)] for number in range(len(named)))
@@ -117,7 +122,7 @@ def written_labels(labels: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of labels, if they are two or more, and different.
+    """Return the names of labels, checked to be two or more, and distinct.
 
     Raises:
         ValueError: when they are not.

@@ -1,4 +1,4 @@
-"""What BERT, RoBERTa, ALBERT and DistilBERT call the same parts, in their files and in their ``config.json``.
+"""The names of the same parts in checkpoints of BERT, RoBERTa, ALBERT and DistilBERT, and in their ``config.json``.
 
 Chapter: ``book/algorithms/bert_family.ipynb``.
 """
@@ -25,21 +25,21 @@ BLOCK = (
 
 @dataclass(frozen=True)
 class Names:
-    """What one family calls its parts.
+    """The names of the parts of one family.
 
     Attributes:
-        architecture: the class of ``transformers`` with heads.
-        bare: the class without.
+        architecture: class of ``transformers`` with the pretraining heads.
+        bare: class of ``transformers`` without heads.
         block: a block, its number in place of the braces.
-        block_parts: in the order of ``BLOCK``.
-        heads: how the names of all heads begin.
-        transform: the projection of the head for masked tokens.
-        transform_norm: its norm.
-        decoder: its output matrix.
-        bias: what is added to its logits.
-        sentence: the head for pairs of sentences.
-        pooler: what that head reads.
-        widen: the projection from the embeddings' width to the blocks'.
+        block_parts: parts of a block, in the order of ``BLOCK``.
+        heads: prefixes of the names of all heads.
+        transform: projection of the masked-language-model head.
+        transform_norm: norm of that head.
+        decoder: output matrix of that head.
+        bias: output bias of that head.
+        sentence: head for pairs of sentences.
+        pooler: pooler before that head.
+        widen: projection from the embeddings' width to the blocks'.
     """
 
     architecture: str

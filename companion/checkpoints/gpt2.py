@@ -16,16 +16,19 @@ SIZES = {
     "n_head": "n_heads",
     "n_embd": "d_model",
 }
+PREFIX = "transformer."
+CAUSAL_MASKS = r"\.attn\.(masked_)?bias$"
+OUTPUT_MATRIX = r"^lm_head\.weight$"
 
 
 class GPTFields(SharedFields, Protocol):
-    """What these files hold of a :class:`companion.models.gpt.GPTConfig`."""
+    """The fields of a :class:`companion.models.gpt.GPTConfig` that a checkpoint holds."""
 
     activation: str
 
 
-def layout(config: GPTFields) -> Layout:
-    """Name the tensors of a GPT-2 checkpoint; the published ones carry causal masks too, which are ignored."""
+def body_rules(n_layers: int) -> list[Rule]:
+    """Return the rules of all tensors but the output matrix."""
     rules = [
         Rule("wte.weight", ("token_embedding.weight",)),
         Rule("wpe.weight", ("position_embedding.weight",)),
@@ -40,17 +43,21 @@ def layout(config: GPTFields) -> Layout:
         "mlp.c_fc": ("feed_forward.expand",),
         "mlp.c_proj": ("feed_forward.contract",),
     }
-    for i in range(config.n_layers):
+    for i in range(n_layers):
         for theirs, ours in sublayers.items():
             for kind in ("weight", "bias"):
                 names = tuple(f"blocks.{i}.{name}.{kind}" for name in ours)
                 rules.append(Rule(f"h.{i}.{theirs}.{kind}", names, transposed=kind == "weight" and ".c_" in theirs))
-    ignored = r"\.attn\.(masked_)?bias$"
+    return rules
+
+
+def layout(config: GPTFields) -> Layout:
+    """Return the tensors of a GPT-2 checkpoint; the causal masks in published ones are ignored."""
+    rules = body_rules(config.n_layers)
     if config.tied:
-        ignored += r"|^lm_head\.weight$"
-    else:
-        rules.append(Rule("lm_head.weight", ("unembedding.weight",)))
-    return Layout(rules, "transformer.", ("lm_head.",), ignored)
+        return Layout(rules, PREFIX, ("lm_head.",), rf"{CAUSAL_MASKS}|{OUTPUT_MATRIX}")
+    output = Rule("lm_head.weight", ("unembedding.weight",))
+    return Layout([*rules, output], PREFIX, ("lm_head.",), CAUSAL_MASKS)
 
 
 def read_fields(folder: Path) -> dict[str, Any]:
@@ -79,7 +86,7 @@ def read_fields(folder: Path) -> dict[str, Any]:
 
 
 def config_json(config: GPTFields) -> dict[str, Any]:
-    """Return the ``config.json`` of GPT-2 for a configuration."""
+    """Return the content of GPT-2's ``config.json`` for a configuration."""
     return {
         "model_type": "gpt2",
         "architectures": ["GPT2LMHeadModel"],

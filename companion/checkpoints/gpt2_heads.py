@@ -1,4 +1,4 @@
-"""Checkpoints of a GPT-2 with a head that labels texts: how ``transformers`` names them.
+"""Checkpoints of a GPT-2 with a classification head: the names in ``transformers``.
 
 Chapter: ``book/algorithms/finetuning.ipynb``.
 """
@@ -17,20 +17,21 @@ ARCHITECTURE = "GPT2ForSequenceClassification"
 
 @dataclass(frozen=True)
 class ClassifierFamily:
-    """The checkpoints of GPT-2 as a classifier.
+    """The checkpoint format of GPT-2 as a classifier.
 
     Attributes:
-        labels: their names, which are written.
+        labels: names of the labels to write.
     """
 
     labels: tuple[str, ...] = ()
 
     def layout(self, config: GPTFields) -> Layout:
-        """Name the tensors of a checkpoint; the scores of the next token are not in it."""
-        body = gpt2.layout(replace(config, tied=True))
-        rules = [replace(rule, ours=tuple(f"gpt.{name}" for name in rule.ours)) for rule in body.rules]
+        """Return the tensors of a checkpoint; the output matrix of the language model is not among them."""
+        body = gpt2.body_rules(config.n_layers)
+        rules = [replace(rule, ours=tuple(f"gpt.{name}" for name in rule.ours)) for rule in body]
         rules.append(Rule("score.weight", ("classifier.weight",)))
-        return Layout(rules, body.prefix, ("score.",), rf"{body.ignored}|^gpt\.unembedding\.")
+        ignored = rf"{gpt2.CAUSAL_MASKS}|{gpt2.OUTPUT_MATRIX}|^gpt\.unembedding\."
+        return Layout(rules, gpt2.PREFIX, ("score.",), ignored)
 
     def read_fields(self, folder: Path) -> dict[str, Any]:
         """Return the fields of a :class:`companion.models.gpt.GPTConfig` from a ``config.json``.
@@ -44,6 +45,6 @@ class ClassifierFamily:
         return gpt2.read_fields(folder)
 
     def config_json(self, config: GPTFields) -> dict[str, Any]:
-        """Return the ``config.json`` of a configuration and its labels; rows are padded with token 0."""
+        """Return the content of ``config.json`` for a configuration and the labels; the padding token is 0."""
         own = {"architectures": [ARCHITECTURE], "pad_token_id": 0}
         return gpt2.config_json(config) | written_labels(self.labels) | own

@@ -1,4 +1,4 @@
-"""How the tensors of a checkpoint become ours: names, halves and thirds, transposed or not.
+"""The mapping between the tensors of a checkpoint (theirs) and the parameters of our models (ours).
 
 Chapter: ``book/algorithms/bert_family.ipynb``.
 """
@@ -11,11 +11,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-NOTHING = "(?!)"  # a pattern that no name matches
+NOTHING = "(?!)"  # a regular expression that no name matches
 
 
 class SharedFields(Protocol):
-    """What every family's files hold of a model's configuration; the configurations themselves are the models'."""
+    """The fields of a model's configuration that the checkpoints of every family hold."""
 
     vocab_size: int
     n_layers: int
@@ -29,13 +29,13 @@ class SharedFields(Protocol):
 
 @dataclass(frozen=True)
 class Rule:
-    """How one tensor of theirs becomes one or more of ours.
+    """The mapping from one tensor of a checkpoint to one or more parameters of a model.
 
     Attributes:
-        theirs: its name in the checkpoint.
-        ours: the parameters that it holds, side by side along its output axis.
-        transposed: theirs is (in, out), as in GPT-2's ``Conv1D``; ours is (out, in).
-        shape: of theirs, where it splits an axis that ours has whole, as XLNet's (d_model, heads, d_head) does.
+        theirs: name of the tensor in the checkpoint.
+        ours: names of the parameters, which the tensor holds side by side along its output axis.
+        transposed: whether theirs is (in, out), as in GPT-2's ``Conv1D``; ours is (out, in).
+        shape: shape of theirs, where it splits an axis of ours, as XLNet's (d_model, heads, d_head) does.
     """
 
     theirs: str
@@ -44,13 +44,13 @@ class Rule:
     shape: tuple[int, ...] | None = None
 
     def split(self, tensor: Tensor) -> Iterable[tuple[str, Tensor]]:
-        """Theirs -> pairs (our name, our tensor)."""
+        """Return the parameters, as pairs (name, tensor), that a tensor of the checkpoint holds."""
         tensor = tensor if self.shape is None else tensor.flatten(-2)
         tensor = tensor.T if self.transposed else tensor
         return zip(self.ours, tensor.chunk(len(self.ours)), strict=True)
 
     def join(self, parameters: Mapping[str, Tensor]) -> Tensor:
-        """Ours -> theirs."""
+        """Return the tensor of the checkpoint, from the parameters by name."""
         tensor = torch.cat([parameters[name] for name in self.ours])
         tensor = tensor.T if self.transposed else tensor
         return (tensor if self.shape is None else tensor.reshape(self.shape)).contiguous()
@@ -61,12 +61,12 @@ class Layout:
     """The tensors of one family's checkpoints.
 
     Attributes:
-        rules: one for each tensor that is read and written.
-        prefix: what the full model's file puts before the names and the bare model's leaves out.
-        heads: how the names begin that stand beside the prefixed body, without the prefix.
-        ignored: a pattern of names that are passed over, because they hold nothing that the model has.
-        optional: a pattern of names that a file may lack; the model's own values stay.
-        renamed: patterns of older names, each with what replaces it.
+        rules: one mapping for each tensor that is read and written.
+        prefix: prefix of the body's names in the full model's file; the bare model's file lacks it.
+        heads: prefixes of the names of heads, which never have ``prefix``.
+        ignored: regular expression of names that are ignored, because the model has no such parameter.
+        optional: regular expression of names that a file may lack; the model keeps its initial values.
+        renamed: regular expressions of older names, each with its replacement.
     """
 
     rules: list[Rule]
@@ -77,11 +77,11 @@ class Layout:
     renamed: Mapping[str, str] = field(default_factory=dict)
 
     def short(self, name: str) -> str:
-        """A name in a file -> the name in the rules."""
+        """Return the name in the rules of a name in a file."""
         for old, new in self.renamed.items():
             name = re.sub(old, new, name)
         return name.removeprefix(self.prefix)
 
     def full(self, name: str) -> str:
-        """A name in the rules -> the name in the full model's file."""
+        """Return the name in the full model's file of a name in the rules."""
         return name if self.heads and name.startswith(self.heads) else self.prefix + name

@@ -29,12 +29,12 @@ PROJECTIONS = {"q": "query", "k": "key", "v": "value", "o": "output"}
 SWIGLU = {"gate": "gate", "up": "expand", "down": "contract"}
 EXPERT = {"w1": "gate", "w3": "expand", "w2": "contract"}
 REFUSED = ("attention_bias", "mlp_bias", "router_jitter_noise", "quantization_config")
-KV_HEADS = {"llama": None, "qwen2": 32, "qwen3": 32, "mistral": 8, "mixtral": 8}  # where config.json says nothing
+KV_HEADS = {"llama": None, "qwen2": 32, "qwen3": 32, "mistral": 8, "mixtral": 8}  # defaults of transformers
 FULL, SLIDING = "full_attention", "sliding_attention"
 
 
 class ModernFields(SharedFields, Protocol):
-    """What these files hold of a :class:`companion.models.modern_decoder.ModernConfig`."""
+    """The fields of a :class:`companion.models.modern_decoder.ModernConfig` that a checkpoint holds."""
 
     context_length: int
     n_kv_heads: int
@@ -49,7 +49,7 @@ class ModernFields(SharedFields, Protocol):
 
 
 def layout(config: ModernFields) -> Layout:
-    """Name the tensors of a checkpoint; old ones carry the rotary frequencies too, which are ignored."""
+    """Return the tensors of a checkpoint; the rotary frequencies in old ones are ignored."""
     rules = [
         Rule("embed_tokens.weight", ("token_embedding.weight",)),
         Rule("norm.weight", ("final_norm.weight",)),
@@ -117,7 +117,7 @@ def read_fields(folder: Path) -> dict[str, Any]:
 
 
 def _rope(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The base and the stretching, from ``rope_parameters`` or from where they stood before ``transformers`` 5."""
+    """Rotary base and scaling, from ``rope_parameters`` or from the fields before ``transformers`` 5."""
     given = config.get("rope_scaling") or config.get("rope_parameters") or {}
     default = 1e6 if config["model_type"] == "mixtral" else 10_000.0
     base = given.get("rope_theta", config.get("rope_theta", default))
@@ -143,7 +143,7 @@ def _rope(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _window(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The window and the layers without it; Qwen's is used only where ``use_sliding_window`` says so."""
+    """The window and the layers without it; Qwen's is used only with ``use_sliding_window``."""
     family = config["model_type"]
     if family in ("mistral", "mixtral"):
         return {"window": config.get("sliding_window", 4096 if family == "mistral" else None)}
@@ -161,7 +161,7 @@ def _window(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def config_json(config: ModernFields) -> dict[str, Any]:
-    """Return the ``config.json`` of the configuration's family, in the form that old and new ``transformers`` read."""
+    """Return the content of ``config.json`` for a configuration, in a form for old and new ``transformers`` alike."""
     content = {
         "model_type": config.family,
         "architectures": [ARCHITECTURES[config.family]],

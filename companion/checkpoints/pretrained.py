@@ -1,4 +1,4 @@
-"""What every model that reads and writes Hugging Face checkpoints has in common.
+"""The base class of models that load and save Hugging Face checkpoints.
 
 Chapter: ``book/algorithms/bert_family.ipynb``.
 """
@@ -14,11 +14,11 @@ from companion.checkpoints import Family, load_model, save
 
 
 class Pretrained(nn.Module):
-    """A model with checkpoints in Hugging Face's layout, in and out.
+    """A model that loads and saves checkpoints in Hugging Face's layout.
 
     Attributes:
-        config_class: fields -> configuration.
-        checkpoint_family: what knows the names, such as :mod:`companion.checkpoints.gpt2`.
+        config_class: constructor, fields -> configuration.
+        checkpoint_family: format of its checkpoints, such as :mod:`companion.checkpoints.gpt2`.
     """
 
     config_class: ClassVar[Callable[..., Any]]
@@ -26,9 +26,12 @@ class Pretrained(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder_or_hub_id: str | Path) -> Self:
-        """Load a checkpoint of the model's families: a folder in Hugging Face's layout, or a model id on the hub.
+        """Return a model with the weights of a checkpoint, in evaluation mode.
 
-        What the family lets a file lack, such as the pooler of a masked language model, stays as it was made.
+        Tensors that a file may lack, such as the pooler of a masked language model, keep their initial values.
+
+        Args:
+            folder_or_hub_id: a folder in Hugging Face's layout, or a model id on the hub.
 
         Raises:
             companion.checkpoints.CheckpointError: when there is none, it is another family's, a tensor is missing,
@@ -42,8 +45,8 @@ class Pretrained(nn.Module):
         """Write ``config.json`` and ``model.safetensors`` so that ``transformers`` loads them as the model's family.
 
         Args:
-            folder: made when missing.
-            dtype: of the weights in the file; the model's own when not given.
-            shard_bytes: the largest file; see :func:`companion.checkpoints.save`.
+            folder: folder to write to, made when missing.
+            dtype: dtype of the weights in the file; the model's own when not given.
+            shard_bytes: size of the largest file; see :func:`companion.checkpoints.save`.
         """
         save(self, self.checkpoint_family, folder, dtype, shard_bytes)

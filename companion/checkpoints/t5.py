@@ -22,7 +22,7 @@ ATTENTION = {"q": "query", "k": "key", "v": "value", "o": "output"}
 
 
 class T5Fields(SharedFields, Protocol):
-    """What these files hold of a :class:`companion.models.t5.T5Config`."""
+    """The fields of a :class:`companion.models.t5.T5Config` that a checkpoint holds."""
 
     n_decoder_layers: int | None
     d_head: int | None
@@ -34,9 +34,9 @@ class T5Fields(SharedFields, Protocol):
 
 
 def layout(config: T5Fields) -> Layout:
-    """Name the tensors of a T5 checkpoint.
+    """Return the tensors of a T5 checkpoint.
 
-    Published files hold the embedding three or four times over, and one of them a bias that cross-attention never had.
+    Published files hold copies of the embedding, and one of them a relative bias of cross-attention; all are ignored.
     """
     rules = [Rule("shared.weight", ("token_embedding.weight",))]
     for side, depth in (("encoder", config.n_layers), ("decoder", config.n_decoder_layers or config.n_layers)):
@@ -73,7 +73,7 @@ def read_fields(folder: Path) -> dict[str, Any]:
         "n_buckets": config.get("relative_attention_num_buckets", 32),
         "max_distance": config.get("relative_attention_max_distance", 128),
         "gated": FEED_FORWARD[kind],
-        # recent files say that all models are tied, and keep here what tells T5 from T5 1.1
+        # recent files call all models tied; this field tells T5 from T5 1.1
         "tied": config.get("scale_decoder_outputs", config.get("tie_word_embeddings", True)),
         "dropout": config.get("dropout_rate", 0.1),
         "norm_eps": config.get("layer_norm_epsilon", 1e-6),
@@ -83,7 +83,7 @@ def read_fields(folder: Path) -> dict[str, Any]:
 
 
 def config_json(config: T5Fields) -> dict[str, Any]:
-    """Return the ``config.json`` of T5 for a configuration."""
+    """Return the content of T5's ``config.json`` for a configuration."""
     sizes = {theirs: getattr(config, ours) for theirs, ours in SIZES.items()}
     return {
         "model_type": "t5",

@@ -10,20 +10,20 @@ from companion.checkpoints import CheckpointError, read_config
 from companion.checkpoints.layout import NOTHING, Layout, Rule, SharedFields
 
 SIZES = {"vocab_size": "vocab_size", "n_layer": "n_layers", "n_head": "n_heads", "d_model": "d_model"}
-# What the model is; a configuration that asks for something else is refused.
+# The variant that this model is; a configuration of another one is refused.
 VARIANTS = {"attn_type": "bi", "bi_data": False, "same_length": False, "clamp_len": -1}
 
 
 class XLNetFields(SharedFields, Protocol):
-    """What these files hold of a :class:`companion.models.xlnet.XLNetConfig`."""
+    """The fields of a :class:`companion.models.xlnet.XLNetConfig` that a checkpoint holds."""
 
     activation: str
 
 
 def layout(config: XLNetFields) -> Layout:
-    """Name the tensors of an XLNet checkpoint: its projections have the heads on an axis of their own.
+    """Return the tensors of an XLNet checkpoint, whose projections have the heads on an axis of their own.
 
-    The bare model's file has no bias of the logits; it stays zero.
+    The bare model's file has no output bias, which then stays zero.
     """
     heads = (config.n_heads, config.d_model // config.n_heads)
     rules = [Rule("word_embedding.weight", ("token_embedding.weight",)), Rule("mask_emb", ("mask_embedding",))]
@@ -85,7 +85,7 @@ def read_fields(folder: Path) -> dict[str, Any]:
 
 
 def config_json(config: XLNetFields) -> dict[str, Any]:
-    """Return the ``config.json`` of XLNet for a configuration."""
+    """Return the content of XLNet's ``config.json`` for a configuration."""
     return {
         "model_type": "xlnet",
         "architectures": ["XLNetLMHeadModel"],

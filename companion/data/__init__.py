@@ -1,1 +1,4 @@
-"""Corpora that need no download. Chapter: ``book/concepts/storyworld.ipynb``."""
+"""Text as data: batches, tokenizers, labels, data sets, and corpora that need no download.
+
+Chapter: ``book/concepts/storyworld.ipynb``.
+"""

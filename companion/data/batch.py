@@ -1,4 +1,4 @@
-"""What a batch is made of: rows of token ids in one tensor, the mark of a missing target, and safe precision.
+"""Rows of token ids in one tensor, the mark of a missing target, and single precision where it matters.
 
 Chapter: ``book/algorithms/denoising.ipynb``.
 """
@@ -8,15 +8,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-IGNORED = -100  # stands where a row has no token, and where nothing is asked
+IGNORED = -100  # the id at positions without a token, and the target at positions without a prediction
 
 
 def padded(rows: Sequence[Sequence[int]], value: int = 0) -> tuple[Tensor, Tensor]:
-    """Lay rows of numbers out as one tensor, filled up at the end.
+    """One tensor of rows of numbers, padded at the end to the longest row, and its mask.
+
+    >>> ids, mask = padded([[5, 6, 7], [8]])
+    >>> ids.tolist(), mask.tolist()
+    ([[5, 6, 7], [8, 0, 0]], [[True, True, True], [True, False, False]])
 
     Args:
-        rows: one list of numbers each, none of them empty.
-        value: what stands after a row's end.
+        rows: lists of numbers, none of them empty.
+        value: number that pads a row.
 
     Returns:
         numbers (rows, longest) and a boolean mask of the same shape, True = a real one.
@@ -32,10 +36,18 @@ def padded(rows: Sequence[Sequence[int]], value: int = 0) -> tuple[Tensor, Tenso
 
 
 def fill_ignored(ids: Tensor) -> Tensor:
-    """Return ids that a model can look up: token 0 in the place of padding."""
+    """Ids with token 0 in place of ``IGNORED``, so that an embedding table can look them up.
+
+    >>> fill_ignored(torch.tensor([7, IGNORED])).tolist()
+    [7, 0]
+    """
     return ids.masked_fill(ids == IGNORED, 0)
 
 
 def upcast(x: Tensor) -> Tensor:
-    """Bring half precision to single, in which a logarithm of a sum is safe, and leave higher precision alone."""
+    """Half precision upcast to single, in which a log-sum-exp is safe; higher precision unchanged.
+
+    >>> upcast(torch.ones(1, dtype=torch.bfloat16)).dtype, upcast(torch.ones(1, dtype=torch.float64)).dtype
+    (torch.float32, torch.float64)
+    """
     return x.to(torch.promote_types(x.dtype, torch.float32))

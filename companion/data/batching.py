@@ -1,4 +1,4 @@
-"""Rows of about the same length in one batch, so that little of it is padding.
+"""Length-bucketed batches: rows of about the same length together, so that little of a batch is padding.
 
 Chapter: ``book/concepts/storyworld.ipynb``.
 """
@@ -7,19 +7,22 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-POOL = 16  # batches that are drawn at once and sorted by length: little padding, and still mixed
+POOL = 16  # batches drawn at once and sorted by length: little padding, and still mixed
 
 
 def by_length(lengths: Sequence[int], batch_size: int, order: torch.Generator) -> Iterator[list[int]]:
-    """Deal rows out in batches of neighbours in length, the batches in random order.
+    """Batches of rows that are neighbours in length, in random order.
+
+    >>> sorted(by_length([9, 2, 8, 3], batch_size=2, order=torch.Generator()))
+    [[1, 3], [2, 0]]
 
     Args:
-        lengths: of the rows.
-        batch_size: rows a batch; the last rows make a smaller one.
-        order: draws the order of the batches.
+        lengths: length of each row.
+        batch_size: rows per batch; the longest rows may make a smaller one.
+        order: generator that draws the order of the batches.
 
     Yields:
-        the numbers of a batch's rows; each row comes once.
+        the row indices of a batch; each row comes once.
 
     Raises:
         ValueError: when ``batch_size`` is below 1.
@@ -32,15 +35,19 @@ def by_length(lengths: Sequence[int], batch_size: int, order: torch.Generator) -
 
 
 def length_buckets(lengths: Sequence[int], batch_size: int, seed: int = 0) -> Iterator[list[int]]:
-    """Go through rows again and again, each time in another order, in batches of about the same length.
+    """Batches of rows of about the same length, epoch after epoch without end, each epoch in a new order.
+
+    >>> batches = length_buckets([9, 2, 8, 3], batch_size=2)
+    >>> sorted([next(batches), next(batches)])
+    [[1, 3], [2, 0]]
 
     Args:
-        lengths: of the rows, at least one.
-        batch_size: rows a batch.
-        seed: of the order.
+        lengths: length of each row, at least one.
+        batch_size: rows per batch.
+        seed: seed of the order.
 
     Yields:
-        the numbers of a batch's rows, without end.
+        the row indices of a batch.
 
     Raises:
         ValueError: when there is no row, or ``batch_size`` is below 1.

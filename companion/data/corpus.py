@@ -1,32 +1,33 @@
-"""One way to any text: the prose that Python carries, files of your own, a dataset of the Hugging Face hub.
+"""Documents of any source: the prose that Python carries, files of your own, a dataset of the Hugging Face hub.
 
-Chapter: ``book/concepts/language_model.ipynb``. What comes back is a list of documents, which
-:mod:`companion.data.prose` splits, encodes and cuts into windows.
+Chapter: ``book/concepts/language_model.ipynb``. :mod:`companion.data.prose` splits documents, encodes them and cuts
+them into windows.
 """
 
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from companion.data import hub, prose
+from companion.data import prose
+from companion.data.hub_tables import load_rows, read_column
 
 HUB = "hub:"
 
 
 def read_documents(source: str | Path, **options: Any) -> list[str]:
-    """Return the documents of a source.
+    """The documents of a source.
 
-    >>> len(load("pydoc", sources=["primer"])) > 100
+    >>> len(read_documents("pydoc", sources=["primer"])) > 100
     True
 
     Args:
         source: "pydoc" for :func:`companion.data.prose.documents`; "hub:" and the name of a dataset, or a folder in the
             hub's layout, for :func:`hub_dataset`; else a file or folder, for :func:`text_files`.
-        options: of that function.
+        options: arguments of that function.
 
     Raises:
-        FileNotFoundError: when there is nothing of that name.
-        ValueError: when it is there and holds no text that can be read.
+        FileNotFoundError: when the source does not exist.
+        ValueError: when the source exists and holds no readable text.
     """
     if source == "pydoc":
         return prose.documents(**options)
@@ -40,15 +41,15 @@ def read_documents(source: str | Path, **options: Any) -> list[str]:
 
 
 def text_files(path: str | Path, pattern: str = "**/*.txt", separator: str | None = None) -> list[str]:
-    """Read a text file, or all those of a folder in the order of their names, as UTF-8.
+    """The documents of a UTF-8 text file, or of all those of a folder in the order of their names.
 
     Documents of white space alone are left out; line ends become ``\\n``.
 
     Args:
         path: a file, or a folder.
-        pattern: which files of a folder; ``**`` is any depth.
-        separator: what stands between two documents of a file, an empty line (``"\\n\\n"``) for example; a file is one
-            document when it is not given.
+        pattern: glob pattern of the folder's files; ``**`` is any depth.
+        separator: string between two documents of a file, an empty line (``"\\n\\n"``) for example; without it, a file
+            is one document.
 
     Raises:
         FileNotFoundError: when there is no such file or folder, or no file in it that fits the pattern.
@@ -71,25 +72,25 @@ def text_files(path: str | Path, pattern: str = "**/*.txt", separator: str | Non
 def hub_dataset(
     name_or_folder: str | Path, config: str | None = None, split: str = "train", column: str = "text"
 ) -> list[str]:
-    """Read one column of a dataset of the hub, or of a folder in the hub's layout, with the ``datasets`` library.
+    """The texts of one column of a dataset on the hub, or in a folder of the hub's layout, by ``datasets``.
 
-    Data are read (parquet, jsonl, csv, and txt with a document a line), code is never run: from version 4 on, the
+    Data are read (parquet, jsonl, csv, and txt with one document per line), code is never run: from version 4 on, the
     library refuses datasets that come as scripts, and older versions are refused here.
 
     Args:
         name_or_folder: "owner/name" on the hub, or a folder with data files and, if it has several configurations, a
             ``README.md`` that names them.
-        config: which configuration; the dataset's own default when not given.
-        split: which part, "train" or "validation" for example; "train[:1000]" takes its first 1000 rows.
-        column: that holds the text. Rows without any are left out.
+        config: name of the configuration; the dataset's own default when not given.
+        split: name of the split, "train" or "validation" for example; "train[:1000]" takes its first 1000 rows.
+        column: name of the text column. Rows without text are left out.
 
     Raises:
         ModuleNotFoundError: when the ``datasets`` library is missing or too old.
         FileNotFoundError: when there is no such dataset, or the hub cannot be reached.
         ValueError: on an unknown configuration, split or column, a column that is not text, or a split without text.
     """
-    rows, what = hub.load_rows(name_or_folder, split, config), f"dataset {str(name_or_folder)!r}"
-    texts = hub.read_column(rows, column, what)
+    rows, what = load_rows(name_or_folder, split, config), f"dataset {str(name_or_folder)!r}"
+    texts = read_column(rows, column, what)
     return _not_empty(texts, f"{what}: column {column!r} of split {split!r} has no text in any row")
 
 

@@ -1,6 +1,6 @@
-"""Texts with their labels as batches: a label a text, a tag a word, or an answer that is a span of the text.
+"""Labelled batches: one label per text, one tag per word, or an answer that is a span of the text.
 
-Texts come as the ``Encoding`` of a tokenizer, which knows the word that each piece belongs to; labels come by name.
+Texts come as the ``Encoding`` of a tokenizer, which knows the word that each token belongs to; labels come by name.
 Chapter: ``book/algorithms/finetuning.ipynb``.
 """
 
@@ -16,13 +16,13 @@ from companion.data.batching import length_buckets
 
 
 class Labelled(NamedTuple):
-    """Texts with a label each.
+    """A batch for text classification.
 
     Attributes:
-        inputs: (batch, length), padded with 0 at the end.
-        token_type_ids: (batch, length), the part of the text that a token belongs to, 0 or 1.
+        inputs: token ids (batch, length), padded with 0 at the end.
+        token_type_ids: segment of each token, 0 or 1 (batch, length).
         attention_mask: boolean (batch, length), True = a real token.
-        labels: (batch,), numbers of labels.
+        labels: class indices (batch,).
     """
 
     inputs: Tensor
@@ -32,10 +32,13 @@ class Labelled(NamedTuple):
 
 
 class Tagged(NamedTuple):
-    """Texts with a label for each word; all but the last as in :class:`Labelled`.
+    """A batch for token classification (tagging).
 
     Attributes:
-        labels: (batch, length), the word's at its first piece, ``IGNORED`` elsewhere.
+        inputs: as in :class:`Labelled`.
+        token_type_ids: the same.
+        attention_mask: the same.
+        labels: tag indices (batch, length), each at the first token of its word, ``IGNORED`` elsewhere.
     """
 
     inputs: Tensor
@@ -45,11 +48,14 @@ class Tagged(NamedTuple):
 
 
 class SpanQuestions(NamedTuple):
-    """Texts that hold an answer; the first three as in :class:`Labelled`.
+    """A batch for extractive question answering: questions whose answers are spans of the context.
 
     Attributes:
-        starts: (batch,), the place of the answer's first token.
-        ends: (batch,), the place of its last token.
+        inputs: as in :class:`Labelled`.
+        token_type_ids: the same.
+        attention_mask: the same.
+        starts: position of each answer's first token (batch,).
+        ends: position of its last token (batch,).
     """
 
     inputs: Tensor
@@ -64,28 +70,40 @@ SomeRows = TypeVar("SomeRows", Labelled, Tagged, SpanQuestions)
 
 
 def labelled(encodings: Sequence[Encoding], labels: Sequence[str], names: Sequence[str]) -> Labelled:
-    """Make a batch of texts with a label each.
+    """A batch of texts with one label each.
+
+    >>> from companion.data.tokenization import train_wordpiece
+    >>> texts = train_wordpiece(["good bad"], 14).encode_batch(["good", "bad"])
+    >>> labelled(texts, ["positive", "negative"], names=["negative", "positive"]).labels.tolist()
+    [1, 0]
 
     Args:
-        encodings: of the texts.
-        labels: the name of each text's label.
-        names: of all labels, in the order of their numbers.
+        encodings: encodings of the texts.
+        labels: name of each text's label.
+        names: names of all labels, in the order of their indices.
 
     Raises:
-        ValueError: when there is no text, or one without a word, another number of labels than of texts, or a label
-            that has no number.
+        ValueError: when there is no text, or one without a word, another number of labels than of texts, or an unknown
+            label.
     """
     texts = _texts(encodings, len(labels), "labels")
     return Labelled(*texts, torch.tensor([_number(label, names) for label in labels]))
 
 
 def tagged(encodings: Sequence[Encoding], tags: Sequence[Sequence[str]], names: Sequence[str]) -> Tagged:
-    """Make a batch of texts with a tag for each word: its first piece carries it, its other pieces are not asked.
+    """A batch of texts with one tag per word: the word's first token carries it, its other tokens are ignored.
+
+    >>> from companion.data.tokenization import train_wordpiece
+    >>> text = train_wordpiece(["Anna left"], 16).encode(["Anna", "left"], is_pretokenized=True)
+    >>> text.tokens
+    ['[CLS]', 'a', '##n', '##n', '##a', 'l', '##e', '##f', '##t', '[SEP]']
+    >>> tagged([text], [["PERSON", "O"]], names=["O", "PERSON"]).labels.tolist()
+    [[-100, 1, -100, -100, -100, 0, -100, -100, -100, -100]]
 
     Args:
-        encodings: of the texts; where one has two parts, the words of the first are tagged.
-        tags: the names of each text's tags, one a word.
-        names: of all tags, in the order of their numbers.
+        encodings: encodings of the texts; of a pair of texts, the words of the first are tagged.
+        tags: names of each text's tags, one per word.
+        names: names of all tags, in the order of their indices.
 
     Raises:
         ValueError: as :func:`labelled`, or when a text has another number of tags than of words.
@@ -93,19 +111,27 @@ def tagged(encodings: Sequence[Encoding], tags: Sequence[Sequence[str]], names: 
     inputs, types, mask = _texts(encodings, len(tags), "lists of tags")
     labels = torch.full_like(inputs, IGNORED)
     for row, (encoding, own) in enumerate(zip(encodings, tags, strict=True)):
-        places = first_pieces(encoding)
-        if len(places) != len(own):
-            raise ValueError(f"each word must have one tag; text {row} has {len(places)} words and {len(own)} tags")
-        labels[row, places] = torch.tensor([_number(tag, names) for tag in own])
+        positions = first_pieces(encoding)
+        if len(positions) != len(own):
+            raise ValueError(f"each word must have one tag; text {row} has {len(positions)} words and {len(own)} tags")
+        labels[row, positions] = torch.tensor([_number(tag, names) for tag in own])
     return Tagged(inputs, types, mask, labels)
 
 
 def span_questions(encodings: Sequence[Encoding], spans: Sequence[tuple[int, int]]) -> SpanQuestions:
-    """Make a batch of questions whose answers stand in the text.
+    """A batch of questions whose answers are spans of their contexts.
+
+    >>> from companion.data.tokenization import train_wordpiece
+    >>> pair = train_wordpiece(["who is Anna"], 24).encode(["who"], ["Anna", "is"], is_pretokenized=True)
+    >>> pair.tokens
+    ['[CLS]', 'who', '[SEP]', 'anna', 'is', '[SEP]']
+    >>> batch = span_questions([pair], [(0, 1)])  # the answer is the context's first word
+    >>> batch.starts.tolist(), batch.ends.tolist()
+    ([3], [3])
 
     Args:
-        encodings: of pairs (question, context), or of contexts alone: the context is the last part.
-        spans: the words [begin, end) of each context that are its answer, counted from 0.
+        encodings: encodings of pairs (question, context), or of contexts alone: the context is the last part.
+        spans: answer of each context as its words [begin, end), counted from 0.
 
     Raises:
         ValueError: as :func:`labelled`, or on a span that is empty or not in its context.
@@ -115,8 +141,8 @@ def span_questions(encodings: Sequence[Encoding], spans: Sequence[tuple[int, int
     for row, (encoding, (begin, end)) in enumerate(zip(encodings, spans, strict=True)):
         words = context_words(encoding)
         count = max(words.values(), default=-1) + 1
-        first = [place for place, word in words.items() if word == begin]
-        last = [place for place, word in words.items() if word == end - 1]
+        first = [position for position, word in words.items() if word == begin]
+        last = [position for position, word in words.items() if word == end - 1]
         if not (begin < end and first and last):
             raise ValueError(f"a span is words [begin, end) of 0 to {count}; got {(begin, end)} for text {row}")
         starts.append(first[0])
@@ -125,14 +151,19 @@ def span_questions(encodings: Sequence[Encoding], spans: Sequence[tuple[int, int
 
 
 def minibatches(rows: SomeRows, batch_size: int, seed: int = 0) -> Iterator[SomeRows]:
-    """Go through rows again and again, in batches of about the same length, each as short as its longest row.
+    """Batches of rows of about the same length, epoch after epoch without end, each cut to its longest row.
 
     The order is the same for the same seed, so that a run can be resumed.
 
+    >>> ids = torch.tensor([[5, 6, 7], [8, 0, 0]])
+    >>> rows = Labelled(ids, torch.zeros_like(ids), ids > 0, torch.tensor([0, 1]))
+    >>> sorted(batch.inputs.tolist() for _, batch in zip(range(2), minibatches(rows, batch_size=1)))
+    [[[5, 6, 7]], [[8]]]
+
     Args:
-        rows: all of them.
-        batch_size: rows a batch.
-        seed: of the order.
+        rows: the whole data set as one batch.
+        batch_size: rows per batch.
+        seed: seed of the order.
     """
     lengths = rows.attention_mask.sum(1)
     for chosen in length_buckets(lengths.tolist(), batch_size, seed):
@@ -141,26 +172,33 @@ def minibatches(rows: SomeRows, batch_size: int, seed: int = 0) -> Iterator[Some
 
 
 def first_pieces(encoding: Encoding) -> list[int]:
-    """Return the place of the first piece of each word of a text's first part, in order.
+    """Positions of the first token of each word, in order; of a pair of texts, of the first text's words.
+
+    >>> from companion.data.tokenization import train_wordpiece
+    >>> text = train_wordpiece(["low lower"], 16).encode("lower low")
+    >>> text.tokens
+    ['[CLS]', 'low', '##e', '##r', 'low', '[SEP]']
+    >>> first_pieces(text)
+    [1, 4]
 
     Raises:
-        ValueError: when a word has no piece.
+        ValueError: when a word has no token.
     """
-    places: dict[int, int] = {}
-    for place, (word, part) in enumerate(zip(encoding.word_ids, encoding.sequence_ids, strict=True)):
+    positions: dict[int, int] = {}
+    for position, (word, part) in enumerate(zip(encoding.word_ids, encoding.sequence_ids, strict=True)):
         if part == 0 and word is not None:
-            places.setdefault(word, place)
-    gap = next((number for number, word in enumerate(sorted(places)) if number != word), None)
+            positions.setdefault(word, position)
+    gap = next((number for number, word in enumerate(sorted(positions)) if number != word), None)
     if gap is not None:
         raise ValueError(f"word {gap} of a text has no token, so nothing can carry its tag")
-    return list(places.values())
+    return list(positions.values())
 
 
 def context_words(encoding: Encoding) -> dict[int, int]:
-    """Return the word that each token of a text's last part belongs to: place -> word, both from 0."""
+    """Position -> word of each token in a text's last part, both counted from 0."""
     last = max((part for part in encoding.sequence_ids if part is not None), default=0)
     pieces = enumerate(zip(encoding.word_ids, encoding.sequence_ids, strict=True))
-    return {place: word for place, (word, part) in pieces if part == last and word is not None}
+    return {position: word for position, (word, part) in pieces if part == last and word is not None}
 
 
 def _texts(encodings: Sequence[Encoding], given: int, what: str) -> tuple[Tensor, Tensor, Tensor]:

@@ -8,9 +8,12 @@ from importlib import resources
 
 
 def pairs() -> list[tuple[str, str]]:
-    """Return passages of two to four sentences as (English, Simplified Chinese), in a fixed order.
+    """Aligned passages of two to four sentences as (English, Simplified Chinese), in a fixed order.
 
     Each English passage stands, letter for letter, in a document of :func:`companion.data.prose.documents`.
+
+    >>> len(pairs()) > 100, [len(pair) for pair in pairs()[:2]]
+    (True, [2, 2])
     """
     folder = resources.files("companion.data") / "parallel"
     found = []

@@ -23,7 +23,10 @@ SHORTEST_DOCSTRING = 80  # characters; shorter ones are labels, not prose
 
 
 def documents(sources: Sequence[str] = SOURCES) -> list[str]:
-    """Return the texts of the named sources, in a fixed order.
+    """The documents of the named sources, in a fixed order, none twice.
+
+    >>> len(documents(["primer"])) > 100
+    True
 
     Args:
         sources: any of "primer" (short scenes and explanations written for this book), "topics" (the reference
@@ -40,17 +43,20 @@ def documents(sources: Sequence[str] = SOURCES) -> list[str]:
 
 
 def split(texts: Sequence[str], held_out: float = 0.05) -> tuple[list[str], list[str]]:
-    """Divide documents into training and validation ones, by a hash of each text.
+    """Training and validation documents, split by a hash of each text.
+
+    >>> split(["a", "b", "c", "d"], held_out=0.5)
+    (['a'], ['b', 'c', 'd'])
 
     Args:
         texts: documents.
-        held_out: the share to hold out, in (0, 1).
+        held_out: fraction of the documents to hold out, in (0, 1).
 
     Returns:
         training and validation documents; the same document always falls on the same side.
 
     Raises:
-        ValueError: when the share is outside (0, 1).
+        ValueError: when the fraction is outside (0, 1).
     """
     if not 0 < held_out < 1:
         raise ValueError(f"held_out must be between 0 and 1, both excluded; got {held_out}")
@@ -63,15 +69,23 @@ def split(texts: Sequence[str], held_out: float = 0.05) -> tuple[list[str], list
 
 
 def fingerprint(texts: Sequence[str]) -> str:
-    """Return the first 12 hexadecimal digits of the SHA-256 of the documents."""
+    """First 12 hexadecimal digits of the SHA-256 of the documents.
+
+    >>> fingerprint(["ab", "c"])
+    '6c032e631d39'
+    """
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12]
 
 
 def token_stream(tokenizer: Tokenizer, texts: Sequence[str]) -> Tensor:
-    """Encode documents one after the other, ``<|endoftext|>`` before each: (tokens,).
+    """Ids of all documents in one stream, ``<|endoftext|>`` before each: (tokens,).
+
+    >>> from companion.data.tokenization import train_byte_bpe
+    >>> token_stream(train_byte_bpe(["ab"], 257), ["ab", "c"]).tolist()
+    [0, 65, 66, 0, 67]
 
     Raises:
-        ValueError: when the tokenizer has no such token.
+        ValueError: when the tokenizer has no ``<|endoftext|>``.
     """
     end = tokenizer.token_to_id(END_OF_TEXT)
     if end is None:
@@ -81,13 +95,16 @@ def token_stream(tokenizer: Tokenizer, texts: Sequence[str]) -> Tensor:
 
 
 def random_windows(stream: Tensor, batch_size: int, length: int, seed: int = 0) -> Iterator[Tensor]:
-    """Draw batches of windows from random places of a token stream, without end.
+    """Batches of windows at random positions of a token stream, without end.
+
+    >>> next(random_windows(torch.arange(5), batch_size=2, length=4)).tolist()  # one position fits
+    [[0, 1, 2, 3, 4], [0, 1, 2, 3, 4]]
 
     Args:
-        stream: (tokens,).
-        batch_size: windows a batch.
+        stream: token ids (tokens,).
+        batch_size: windows per batch.
         length: tokens that the model reads; each window has one more, the last target.
-        seed: of the places.
+        seed: seed of the positions.
 
     Yields:
         (batch_size, length + 1).
@@ -95,13 +112,13 @@ def random_windows(stream: Tensor, batch_size: int, length: int, seed: int = 0) 
     Raises:
         ValueError: when the stream is shorter than one window.
     """
-    places = stream.numel() - length
-    if places < 1:
+    positions = stream.numel() - length
+    if positions < 1:
         raise ValueError(f"a window needs {length + 1} tokens; the stream has {stream.numel()}")
-    windows = stream.unfold(0, length + 1, 1)  # (places, length + 1), a view
+    windows = stream.unfold(0, length + 1, 1)  # (positions, length + 1), a view
     generator = torch.Generator().manual_seed(seed)
     while True:
-        yield windows[torch.randint(places, (batch_size,), generator=generator)]
+        yield windows[torch.randint(positions, (batch_size,), generator=generator)]
 
 
 def _primer() -> Iterator[str]:

@@ -1,8 +1,9 @@
-"""From text to token numbers and back: byte-level BPE, WordPiece and unigram, over Hugging Face ``tokenizers``.
+"""From text to token ids and back: byte-level BPE, WordPiece and unigram, over Hugging Face ``tokenizers``.
 
-Chapter: ``book/concepts/tokenization.ipynb``; :mod:`companion.data.subwords` builds the three by hand. Sources: Sennrich et
-al. 2016 (BPE); Radford et al. 2019, section 2.2 (bytes); Devlin et al. 2019, section 3 (WordPiece with [CLS] and
-[SEP]); Kudo 2018 and Kudo & Richardson 2018 (unigram over text whose spaces are symbols); Raffel et al. 2020 (</s>).
+Chapter: ``book/concepts/tokenization.ipynb``; :mod:`companion.data.subwords` and :mod:`companion.data.unigram` build
+the three by hand. Sources: Sennrich et al. 2016 (BPE); Radford et al. 2019, section 2.2 (bytes); Devlin et al. 2019,
+section 3 (WordPiece with [CLS] and [SEP]); Kudo 2018 and Kudo & Richardson 2018 (unigram over text whose spaces are
+symbols); Raffel et al. 2020 (</s>).
 """
 
 import json
@@ -19,10 +20,14 @@ SPACE = "▁"  # how a unigram vocabulary writes a space
 
 
 def train_byte_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
-    """Learn GPT-2's kind of vocabulary: the 256 bytes, and the merges that shorten ``texts`` most.
+    """A trained byte-level BPE tokenizer, GPT-2's kind: the 256 bytes, and the merges that shorten ``texts`` most.
 
     Any text can be encoded, and decoding gives it back unchanged (``skip_special_tokens=False`` where it may hold one);
     id 0 is ``<|endoftext|>``.
+
+    >>> tokenizer = train_byte_bpe(["low lower lowest"], vocab_size=259)
+    >>> tokenizer.encode("slow").tokens
+    ['s', 'low']
 
     Args:
         texts: documents to learn from.
@@ -45,11 +50,14 @@ def train_byte_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
 
 
 def train_wordpiece(texts: Iterable[str], vocab_size: int, lowercase: bool = True) -> Tokenizer:
-    """Learn BERT's kind of vocabulary: words, and pieces of words marked by ``##``.
+    """A trained WordPiece tokenizer, BERT's kind: words, and pieces inside words marked by ``##``.
 
     The library learns by merging the most frequent pair, as BPE does, and encodes by the longest match, as BERT does.
     Each Chinese character is a word of its own. Encoding puts [CLS] first and [SEP] last; a pair of texts becomes
     ``[CLS] A [SEP] B [SEP]``.
+
+    >>> train_wordpiece(["low lower lowest"], vocab_size=24).encode("Lowest").tokens
+    ['[CLS]', 'lowest', '[SEP]']
 
     Args:
         texts: documents to learn from.
@@ -96,10 +104,13 @@ def _wordpiece_vocabulary(texts: Sequence[str], size: int, first: Sequence[str],
 
 
 def train_unigram(texts: Iterable[str], vocab_size: int) -> Tokenizer:
-    """Learn T5's kind of vocabulary: pieces with probabilities, in a text whose spaces are written as ``▁``.
+    """A trained unigram tokenizer, T5's kind: pieces with probabilities, in a text whose spaces are written as ``▁``.
 
     Encoding finds the likeliest segmentation and puts </s> last; a pair of texts becomes ``A </s> B </s>``. Decoding
-    gives back a text of known characters, but for a space at its start.
+    gives back a text of known characters, except a space at its start.
+
+    >>> train_unigram(["low lower lowest"] * 4, vocab_size=14).encode("low").tokens
+    ['▁low', '</s>']
 
     Args:
         texts: documents to learn from.
@@ -127,7 +138,7 @@ def train_unigram(texts: Iterable[str], vocab_size: int) -> Tokenizer:
 
 
 def _settled(tokenizer: Tokenizer) -> list[tuple[str, float]]:
-    """Return a unigram vocabulary in an order of its own, because the library's changes from run to run.
+    """A unigram vocabulary in a fixed order, because the library's order changes from run to run.
 
     Its sums differ in the last digits, and the characters that its pruning dropped come back in any order, each a
     ten-thousandth above the one before, from the lowest score on.
@@ -142,7 +153,7 @@ def _settled(tokenizer: Tokenizer) -> list[tuple[str, float]]:
 
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:
-    """Read ``tokenizer.json`` from a checkpoint's folder.
+    """The tokenizer of a checkpoint's folder, read from its ``tokenizer.json``.
 
     Raises:
         FileNotFoundError: when the folder has none.
@@ -158,10 +169,14 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
 
 
 def token_labels(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
-    """Name each token so that a reader can tell it apart in a picture.
+    """A visible label for each token id, as figures show them.
 
     A space is shown as ␣, a line break as ⏎, a tab as ⇥; other control characters, and bytes that are only a part of
     a character, as ⟨hex⟩. The pieces of a WordPiece vocabulary and special tokens stay as they are.
+
+    >>> tokenizer = train_byte_bpe([""], vocab_size=257)
+    >>> token_labels(tokenizer, tokenizer.encode("a é").ids)
+    ['a', '␣', '⟨C3⟩', '⟨A9⟩']
 
     Raises:
         ValueError: on an id outside the vocabulary.
@@ -187,7 +202,7 @@ def _show(raw: bytes) -> str:
 
 
 def _byte_alphabet() -> dict[str, int]:
-    """Map GPT-2's visible stand-in of each byte to the byte: printable Latin-1 as itself, the rest from U+0100 on."""
+    """GPT-2's visible stand-in of each byte -> the byte: printable Latin-1 as itself, the rest from U+0100 on."""
     printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
     others = (byte for byte in range(256) if byte not in printable)
     return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}

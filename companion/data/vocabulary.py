@@ -1,4 +1,4 @@
-"""Whole words and their numbers, and rows of different lengths in one tensor.
+"""A vocabulary of whole words: tokens and their ids.
 
 Chapter: ``book/algorithms/bert.ipynb``.
 """
@@ -9,10 +9,15 @@ from torch import Tensor
 
 
 class Vocabulary:
-    """A list of different tokens; a token's number is its place in the list."""
+    """A list of distinct tokens; a token's id is its index in the list.
+
+    >>> words = Vocabulary(["the", "cat", "sat"])
+    >>> words.encode(["cat", "sat"]), words.decode([0, 1])
+    ([1, 2], ['the', 'cat'])
+    """
 
     def __init__(self, tokens: Iterable[str]) -> None:
-        """Keep the tokens.
+        """Number the tokens in their order.
 
         Raises:
             ValueError: when a token comes twice, naming it.
@@ -24,11 +29,11 @@ class Vocabulary:
             raise ValueError(f"each token must be in the vocabulary once; {twice!r} comes twice")
 
     def __len__(self) -> int:
-        """Return the number of tokens."""
+        """Size of the vocabulary."""
         return len(self.tokens)
 
     def number(self, token: str) -> int:
-        """Return a token's number.
+        """Id of a token.
 
         Raises:
             ValueError: when the vocabulary has no such token.
@@ -38,9 +43,9 @@ class Vocabulary:
         return self._number[token]
 
     def encode(self, tokens: Iterable[str]) -> list[int]:
-        """Return the numbers of tokens; errors as :meth:`number`."""
+        """Ids of tokens; errors as :meth:`number`."""
         return [self.number(token) for token in tokens]
 
     def decode(self, numbers: Iterable[int] | Tensor) -> list[str]:
-        """Return the tokens of numbers."""
+        """Tokens of ids."""
         return [self.tokens[int(i)] for i in numbers]

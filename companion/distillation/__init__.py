@@ -1,4 +1,4 @@
-"""Knowledge distillation: the student, the losses, and whole runs on public datasets.
+"""Knowledge distillation: students, distillation losses, and whole runs on public datasets.
 
 ``python -m companion.distillation`` distils a fine-tuned checkpoint. Chapter: ``book/algorithms/distillation.ipynb``.
 """

@@ -1,7 +1,7 @@
-"""Distil a fine-tuned checkpoint: ``python -m companion.distillation --task sst2 --model runs/sst2 --out runs/student``.
+"""Distil a fine-tuned checkpoint: ``python -m companion.distillation --task sst2 --model runs/sst2 --out runs/small``.
 
-With a network, and best with a GPU. A folder in the hub's layout may stand in for what comes from the hub, and a run
-that was cut off goes on when the same command is given again. Chapter: ``book/algorithms/distillation.ipynb``.
+It needs a network, and is best run on a GPU. A folder in the hub's layout may replace a dataset or model of the hub,
+and the same command, given again, resumes an interrupted run. Chapter: ``book/algorithms/distillation.ipynb``.
 """
 
 from collections.abc import Sequence
@@ -9,19 +9,19 @@ from typing import Any
 
 from companion.distillation.run import METHODS, distil
 from companion.finetuning.command_line import execute, parser_of
-from companion.finetuning.tasks import Held
+from companion.finetuning.tasks import HeldOutResult
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse a command line, the process's own when not given, distil, and print the held-out table."""
-    parser = parser_of("companion.distillation", "Teach a student of fewer layers what a fine-tuned model says.")
+    """Run the command line, the process's own when not given: distil, and print the held-out scores."""
+    parser = parser_of("companion.distillation", "Distil a fine-tuned model into a student with fewer layers.")
     parser.add_argument("--model", required=True, help="the teacher: the --out of fine-tuning, or an id on the hub")
     parser.add_argument("--method", choices=METHODS, default="pkd")
-    parser.add_argument("--layers", type=int, help="of the student; half of the teacher's when not given")
-    execute(parser.parse_args(arguments), _work)
+    parser.add_argument("--layers", type=int, help="layers of the student; half of the teacher's when not given")
+    execute(parser.parse_args(arguments), _run)
 
 
-def _work(*task: Any, **options: Any) -> dict[str, Held]:
+def _run(*task: Any, **options: Any) -> dict[str, HeldOutResult]:
     teacher, student = distil(*task, **options)
     return {"teacher": teacher, "student": student}
 

@@ -1,4 +1,4 @@
-"""Fine-tuning: heads on a pre-trained body, LoRA, frozen layers and layer-wise rates, and whole runs on public datasets.
+"""Fine-tuning: task heads on a pre-trained body, LoRA, layer-wise learning rates, and whole runs on public datasets.
 
 ``python -m companion.finetuning`` fine-tunes a published checkpoint. Chapter: ``book/algorithms/finetuning.ipynb``.
 """

@@ -1,65 +1,65 @@
-"""A pre-trained BERT learns a task: a new head reads its vectors, and both are trained on labels.
+"""Task heads on a pre-trained BERT: sequence classification, token classification, extractive question answering.
 
-Three heads cover most tasks: a label for a text, a label for each token, and a span of the text as an answer. Their
-losses are in :mod:`companion.losses.classification`. Chapter: ``book/algorithms/finetuning.ipynb``. Source: Devlin et al.
-2019, "BERT", sections 3.2 and 4.
+Head and body are trained together on labels; the losses are in :mod:`companion.losses.classification`. Chapter:
+``book/algorithms/finetuning.ipynb``. Source: Devlin et al. 2019, "BERT", sections 3.2 and 4.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
-from tokenizers import Encoding
 from torch import Tensor, nn
 
 from companion import checkpoints
 from companion.checkpoints.bert_heads import HeadFamily, check_labels, read_labels, read_pooling
-from companion.data.labelled import Rows, context_words, first_pieces
-from companion.losses.classification import read
 from companion.models.bert import Bert, BertConfig
 
 POOLINGS = ("pooled", "cls")
 
 
 class SequenceClassifier(nn.Module):
-    """One label for a whole text: ``softmax(W c + b)``, c the vector that stands for the text (section 4.1).
+    """Sequence classifier, one label per text: ``softmax(W c + b)``, c the vector of the text (section 4.1).
 
-    "pooled" reads ``c = tanh(W_p h_[CLS] + b_p)``, as BERT's release does: through the pooler that the sentence task
-    trained, or a new one in families without (DistilBERT's bends with ReLU). "cls" reads ``c = h_[CLS]`` itself, as one
-    does where no pooler was trained.
+    With "pooled", ``c = tanh(W_p h_[CLS] + b_p)``, as in BERT's release: the pooler trained on the sentence task, or a
+    new one in families without (DistilBERT's has a ReLU). With "cls", ``c = h_[CLS]`` itself, as is usual where no
+    pooler was trained.
+
+    >>> import torch
+    >>> bert = Bert(BertConfig(vocab_size=9, context_length=4, n_layers=1, n_heads=1, d_model=4))
+    >>> model = SequenceClassifier(bert, ["negative", "positive"])
+    >>> model(torch.tensor([[1, 2, 3]])).shape  # one text, two labels
+    torch.Size([1, 2])
     """
 
     def __init__(self, bert: Bert, labels: Sequence[str], pooling: str = "pooled") -> None:
-        """Put a new head on a body, which is not copied: training the one trains the other.
+        """Put a new head on a body, which is not copied: both share its parameters.
 
         Args:
             bert: the body.
-            labels: their names; the score of ``labels[i]`` is number i.
+            labels: names of the labels; logit i is that of ``labels[i]``.
             pooling: "pooled" or "cls".
 
         Raises:
-            ValueError: on fewer than two labels, a name that comes twice, or an unknown pooling.
+            ValueError: on fewer than two labels, a duplicate name, or an unknown pooling.
         """
         super().__init__()
         if pooling not in POOLINGS:
             raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}; got {pooling!r}")
         self.config, self.labels, self.pooling = bert.config, check_labels(labels), pooling
         width = bert.config.d_model
-        self.bert = bert
+        self.bert, self.has_segments = bert, bert.config.n_segments > 1
         pooled, in_body = pooling == "pooled", bert.config.sentence_head
         if pooled and in_body and bert.pooler is None:
-            bert.pooler = _new(width, width)  # the body comes from a file without
-        self.dense = _new(width, width) if pooled and not in_body else None
+            bert.pooler = _linear(width, width)  # the body comes from a file without one
+        self.dense = _linear(width, width) if pooled and not in_body else None
         self.dropout = nn.Dropout(bert.config.dropout)
-        self.classifier = _new(width, len(self.labels))
+        self.classifier = _linear(width, len(self.labels))
 
     def forward(
         self, ids: Tensor, token_type_ids: Tensor | None = None, attention_mask: Tensor | None = None
     ) -> Tensor:
-        """Score the labels of each text.
+        """Logits of each text's label.
 
-        Arguments and errors are those of :meth:`companion.models.bert.Bert.forward`; padding must stand at the end.
+        Arguments and errors are those of :meth:`companion.models.bert.Bert.forward`; padding must be at the end.
 
         Returns:
             logits (batch, labels).
@@ -74,14 +74,20 @@ class SequenceClassifier(nn.Module):
         else:
             text = self.dense(hidden[:, 0])
             text = text.relu() if self.config.family == "distilbert" else text.tanh()
-        return self.classifier(self.dropout(text))  # (batch, labels)
+        logits: Tensor = self.classifier(self.dropout(text))  # (batch, labels)
+        return logits
+
+    def with_body(self, bert: Bert) -> "SequenceClassifier":
+        """Sequence classifier with the same labels and pooling, and a new head, on another body."""
+        return SequenceClassifier(bert, self.labels, self.pooling)
 
     @classmethod
     def from_pretrained(cls, folder_or_hub_id: str | Path) -> "SequenceClassifier":
         """Load a ``…ForSequenceClassification`` of the four families, with the names of its labels.
 
         Raises:
-            companion.checkpoints.CheckpointError: see :func:`companion.checkpoints.load_model`; also for another head's file.
+            companion.checkpoints.CheckpointError: see :func:`companion.checkpoints.load_model`; also for a file with
+                another head.
         """
         folder = checkpoints.locate(folder_or_hub_id)
         labels, pooling = read_labels(folder), read_pooling(folder)
@@ -92,8 +98,8 @@ class SequenceClassifier(nn.Module):
     def save_pretrained(self, folder: str | Path, shard_bytes: int | None = None) -> None:
         """Write a checkpoint that ``transformers`` loads, with the names of the labels.
 
-        It has no class that reads [CLS] without a pooler, but its ``…ForTokenClassification`` computes the same at the
-        first token, and so a "cls" classifier is written as one.
+        It has no class for [CLS] without a pooler, but its ``…ForTokenClassification`` computes the same at the first
+        token, and so a "cls" classifier is written as one.
         """
         cls = self.pooling == "cls"
         family = HeadFamily("token" if cls else "sequence", self.labels, first_token=cls)
@@ -101,21 +107,26 @@ class SequenceClassifier(nn.Module):
 
 
 class TokenClassifier(nn.Module):
-    """A label for each token: ``softmax(W h_t + b)`` (Devlin et al. 2019, section 5.3)."""
+    """Token classifier, one label per token: ``softmax(W h_t + b)`` (Devlin et al. 2019, section 5.3)."""
 
     def __init__(self, bert: Bert, labels: Sequence[str]) -> None:
         """Put a new head on a body, which is not copied; see :class:`SequenceClassifier` for arguments and errors."""
         super().__init__()
         self.config, self.labels = bert.config, check_labels(labels)
-        self.bert = bert
+        self.bert, self.has_segments = bert, bert.config.n_segments > 1
         self.dropout = nn.Dropout(bert.config.dropout)
-        self.classifier = _new(bert.config.d_model, len(self.labels))
+        self.classifier = _linear(bert.config.d_model, len(self.labels))
 
     def forward(
         self, ids: Tensor, token_type_ids: Tensor | None = None, attention_mask: Tensor | None = None
     ) -> Tensor:
-        """Score the labels of each token: logits (batch, length, labels); arguments as :class:`Bert`'s."""
-        return self.classifier(self.dropout(self.bert(ids, token_type_ids, attention_mask)))
+        """Logits of each token's label, (batch, length, labels); arguments as :class:`Bert`'s."""
+        logits: Tensor = self.classifier(self.dropout(self.bert(ids, token_type_ids, attention_mask)))
+        return logits
+
+    def with_body(self, bert: Bert) -> "TokenClassifier":
+        """Token classifier with the same labels, and a new head, on another body."""
+        return TokenClassifier(bert, self.labels)
 
     @classmethod
     def from_pretrained(cls, folder_or_hub_id: str | Path) -> "TokenClassifier":
@@ -131,20 +142,21 @@ class TokenClassifier(nn.Module):
 
 
 class ExtractiveQA(nn.Module):
-    """An answer as a span of the text: two scores a token, for starting and for ending the answer (section 4.2)."""
+    """Extractive question answering: two logits per token, for the answer's start and for its end (section 4.2)."""
 
     def __init__(self, bert: Bert) -> None:
         """Put a new head on a body, which is not copied."""
         super().__init__()
         self.config = bert.config
-        self.bert = bert
-        self.qa_outputs = _new(bert.config.d_model, 2)
+        self.bert, self.has_segments = bert, bert.config.n_segments > 1
+        self.qa_outputs = _linear(bert.config.d_model, 2)
 
     def forward(
         self, ids: Tensor, token_type_ids: Tensor | None = None, attention_mask: Tensor | None = None
     ) -> Tensor:
-        """Score each token as the first and as the last of the answer: (batch, length, 2); arguments as Bert's."""
-        return self.qa_outputs(self.bert(ids, token_type_ids, attention_mask))
+        """Logits of each token as start and as end of the answer, (batch, length, 2); arguments as :class:`Bert`'s."""
+        logits: Tensor = self.qa_outputs(self.bert(ids, token_type_ids, attention_mask))
+        return logits
 
     @classmethod
     def from_pretrained(cls, folder_or_hub_id: str | Path) -> "ExtractiveQA":
@@ -157,70 +169,15 @@ class ExtractiveQA(nn.Module):
         checkpoints.save(self, HeadFamily("span"), folder, shard_bytes=shard_bytes)
 
 
-@torch.no_grad()
-def predict(model: Any, rows: Rows, batch_size: int = 64) -> Tensor:
-    """Return what a model says of all rows, on the CPU and in their order.
-
-    Args:
-        model: one of the three above; its mode is left alone, pass one in evaluation mode.
-        rows: of :mod:`companion.data.labelled`.
-        batch_size: rows computed at once.
-    """
-    device = next(model.parameters()).device
-    parts = []
-    for start in range(0, len(rows.inputs), batch_size):
-        part = type(rows)(*(column[start : start + batch_size].to(device) for column in rows))
-        parts.append(read(model, part).float().cpu())
-    return torch.cat(parts)
-
-
-def predicted_labels(logits: Tensor, labels: Sequence[str]) -> list[str]:
-    """Name the likeliest label of each text; logits (texts, labels)."""
-    return [labels[number] for number in logits.argmax(-1).tolist()]
-
-
-def predicted_tags(logits: Tensor, encodings: Sequence[Encoding], labels: Sequence[str]) -> list[list[str]]:
-    """Name the likeliest label of each *word*, read at its first piece.
-
-    Args:
-        logits: (texts, length, labels).
-        encodings: of the texts.
-        labels: their names.
-    """
-    rows = zip(logits.argmax(-1).tolist(), encodings, strict=True)
-    return [[labels[numbers[place]] for place in first_pieces(encoding)] for numbers, encoding in rows]
-
-
-def predicted_spans(logits: Tensor, encodings: Sequence[Encoding]) -> list[tuple[int, int]]:
-    """Find the words [begin, end) of each context whose start and end score highest together.
-
-    ``argmax_{i <= j} S_i + E_j`` over the context's tokens (section 4.2).
-
-    Args:
-        logits: (texts, length, 2).
-        encodings: of the texts; the context is the last part of each.
-    """
-    spans = []
-    for scores, encoding in zip(logits, encodings, strict=True):
-        words = context_words(encoding)
-        places = sorted(words)
-        start, end = scores[places].unbind(-1)  # (context,) each
-        backwards = torch.ones(len(places), len(places), dtype=torch.bool).tril(-1)
-        both = (start[:, None] + end[None, :]).masked_fill(backwards, -torch.inf)  # (first, last)
-        first, last = divmod(int(both.argmax()), len(places))
-        spans.append((words[places[first]], words[places[last]] + 1))
-    return spans
-
-
 def _without_pooler(config: BertConfig) -> Bert:
-    """A body for a file that has no pooler, so that no random one comes with it."""
+    """Body without a pooler, for a file that has none."""
     bert = Bert(config)
     bert.pooler = None
     return bert
 
 
-def _new(width: int, outputs: int) -> nn.Linear:
-    """A layer with BERT's initial weights."""
+def _linear(width: int, outputs: int) -> nn.Linear:
+    """Linear layer with BERT's initialization."""
     layer = nn.Linear(width, outputs)
     nn.init.normal_(layer.weight, std=0.02)
     nn.init.zeros_(layer.bias)

@@ -1,7 +1,7 @@
-"""Which layer learns when, and how fast: frozen features, layers thawed one after another, a rate for each layer.
+"""Layer-wise learning rates: frozen features, gradual unfreezing, discriminative learning rates.
 
-Each function here returns what :func:`companion.training.fit` takes as ``lr_multiplier``: (a parameter's name, step) -> its
-share of the learning rate, 0 = frozen. Chapter: ``book/algorithms/finetuning.ipynb``. Source: Howard & Ruder 2018,
+Each function returns an ``lr_multiplier`` of :class:`companion.training.settings.Optimization`: (parameter, step)
+-> factor of the learning rate, 0 = frozen. Chapter: ``book/algorithms/finetuning.ipynb``. Source: Howard & Ruder 2018,
 "Universal Language Model Fine-tuning for Text Classification", sections 3.2 and 3.3.
 """
 
@@ -17,10 +17,15 @@ BLOCK = re.compile(r"(.*\.)?blocks\.\d+\.")
 
 
 def layers(model: nn.Module) -> dict[str, int]:
-    """Number the layer of each parameter, by its name: 0 = embeddings, 1 to n = blocks, n + 1 = what comes after.
+    """Layer number of each parameter, by its name: 0 = embeddings, 1 to n = blocks, n + 1 = what comes after.
 
-    After the blocks come a pooler, a final norm and the heads. A block that ALBERT uses again and again is one layer;
-    in a model with an encoder and a decoder the decoder's blocks are counted on.
+    After the blocks come a pooler, a final norm and the heads. The block that all layers of ALBERT share is one layer;
+    in an encoder–decoder the decoder's blocks are numbered after the encoder's.
+
+    >>> from companion.models.gpt import GPT, GPTConfig
+    >>> numbers = layers(GPT(GPTConfig(vocab_size=9, context_length=4, n_layers=2, n_heads=1, d_model=4)))
+    >>> numbers["token_embedding.weight"], numbers["blocks.1.attention.query.weight"], numbers["final_norm.weight"]
+    (0, 2, 3)
 
     Raises:
         ValueError: when the model has no ``blocks``.
@@ -41,11 +46,11 @@ def layers(model: nn.Module) -> dict[str, int]:
 
 
 def unfreezing(model: nn.Module, first_steps: Mapping[int, int]) -> LearningRateMultiplier:
-    """Let each layer that is named train from its step on; all others stay as they are.
+    """Multiplier of an unfreezing schedule: each named layer is trained from its step on, all others stay frozen.
 
     Args:
-        model: see :func:`layers`.
-        first_steps: a layer's number -> the first step that changes it, counted from 1.
+        model: a model with ``blocks``, see :func:`layers`.
+        first_steps: layer number -> the first step that changes it, counted from 1.
 
     Raises:
         ValueError: when no layer is named, or one that the model does not have, or a step below 1.
@@ -63,18 +68,18 @@ def unfreezing(model: nn.Module, first_steps: Mapping[int, int]) -> LearningRate
 
 
 def frozen_features(model: nn.Module) -> LearningRateMultiplier:
-    """Train what comes after the blocks, and nothing else: the body's vectors are features, given once and for all."""
+    """Multiplier for feature extraction: the body is frozen, and only what comes after its blocks is trained."""
     return unfreezing(model, {max(layers(model).values()): 1})
 
 
 def gradual_unfreezing(model: nn.Module, every: int) -> LearningRateMultiplier:
-    """Train the head first, and every so many steps the next layer below as well (section 3.3).
+    """Multiplier for gradual unfreezing: the head first, and every so many steps the next layer below (section 3.3).
 
-    The layer nearest the head knows most of the old task and least of language, so it is thawed first.
+    The last layer is the most specific to the old task and the least general, so it is unfrozen first.
 
     Args:
-        model: see :func:`layers`.
-        every: steps, such as those of one pass over the data.
+        model: a model with ``blocks``, see :func:`layers`.
+        every: number of steps between two layers, such as that of one epoch.
 
     Raises:
         ValueError: when ``every`` is below 1.
@@ -86,9 +91,10 @@ def gradual_unfreezing(model: nn.Module, every: int) -> LearningRateMultiplier:
 
 
 def discriminative_rates(model: nn.Module, factor: float = 2.6) -> LearningRateMultiplier:
-    """Give each layer the rate of the layer above it divided by ``factor`` (section 3.2; 2.6 is the paper's).
+    """Multiplier for discriminative learning rates: each layer has the rate of the next one over ``factor``.
 
-    ``share_l = factor^-(L - l)``, L the head's number: what is general, below, moves less than what is special, above.
+    ``m_l = factor^-(L - l)``, L the head's number (section 3.2; 2.6 is the paper's): the general layers below change
+    less than the specific ones above.
 
     Raises:
         ValueError: when the factor is below 1.
@@ -101,5 +107,5 @@ def discriminative_rates(model: nn.Module, factor: float = 2.6) -> LearningRateM
 
 
 def combined(*rates: LearningRateMultiplier) -> LearningRateMultiplier:
-    """Multiply shares: gradual unfreezing *and* a rate for each layer, say."""
+    """Product of several multipliers, such as gradual unfreezing *and* discriminative learning rates."""
     return lambda name, step: math.prod(rate(name, step) for rate in rates)

@@ -1,4 +1,4 @@
-"""LoRA: a frozen matrix learns by a narrow one beside it, which can be folded in and taken out again.
+"""LoRA: a low-rank update beside each frozen matrix, which can be merged into it and unmerged again.
 
 Chapter: ``book/algorithms/finetuning.ipynb``. Source: Hu et al. 2022, "LoRA: Low-Rank Adaptation of Large Language
 Models", section 4.1.
@@ -17,13 +17,13 @@ from torch import Tensor, nn
 
 
 class LoRALinear(nn.Linear):
-    """A linear layer with the matrix ``W + (alpha / rank) B A``, W fixed; B starts at zero, and so does the change.
+    """Linear layer with the matrix ``W + (alpha / rank) B A``, W frozen; B starts at zero, and so does the update.
 
     ``A`` is (rank, in), ``B`` is (out, rank) (section 4.1, eq. 3).
     """
 
     def __init__(self, linear: nn.Linear, rank: int, alpha: float) -> None:
-        """Take over the weight and bias of ``linear``, under the same names, and put A and B beside them.
+        """Share weight and bias with ``linear``, under the same names, and add A and B.
 
         Raises:
             ValueError: when the rank is not 1 to the smaller side of W, or alpha is not positive.
@@ -42,11 +42,11 @@ class LoRALinear(nn.Linear):
         self.train(linear.training)
 
     def change(self) -> Tensor:
-        """``(alpha / rank) B A``, (out, in)."""
+        """Weight update ``(alpha / rank) B A``, (out, in)."""
         return self.alpha / self.rank * self.lora_b @ self.lora_a
 
     def forward(self, x: Tensor) -> Tensor:
-        """(…, in) -> (…, out)."""
+        """Output of the layer, (…, in) -> (…, out)."""
         if self.merged and self.training:
             raise RuntimeError("the adapters are merged into the weights; call unmerge before training them")
         y = super().forward(x)
@@ -58,18 +58,24 @@ class LoRALinear(nn.Linear):
 def add_lora(
     model: nn.Module, pattern: str, *, rank: int = 8, alpha: float = 16.0, also: str | None = None
 ) -> list[str]:
-    """Freeze a model, and put adapters beside the linear layers that are named.
+    """Freeze a model, and add LoRA adapters to the linear layers whose names match.
+
+    >>> model = nn.ModuleDict({"query": nn.Linear(6, 6), "key": nn.Linear(6, 6)})
+    >>> add_lora(model, "query", rank=2)
+    ['query']
+    >>> [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    ['query.lora_a', 'query.lora_b']
 
     Args:
-        model: changed in place.
-        pattern: a regular expression; each ``nn.Linear`` whose name has a match gets an adapter. ``"query|value"``
-            takes those two projections in every block.
-        rank: r, the width of the adapters.
-        alpha: the change is scaled by alpha / r.
-        also: a regular expression of parameters that train too, such as those of a new head.
+        model: the model, changed in place.
+        pattern: regular expression; each ``nn.Linear`` whose name has a match gets an adapter. ``"query|value"``
+            selects these two projections in every block.
+        rank: r, rank of the updates.
+        alpha: scale; the updates are multiplied by alpha / r.
+        also: regular expression of parameters that are trained too, such as those of a new head.
 
     Returns:
-        the names of the layers.
+        names of the adapted layers.
 
     Raises:
         ValueError: when a pattern matches nothing, the model has adapters already, a matrix is used elsewhere too, or
@@ -89,7 +95,7 @@ def add_lora(
 
 
 def adapters(model: nn.Module) -> dict[str, LoRALinear]:
-    """Return the layers that have an adapter, by name.
+    """Layers with an adapter, by name.
 
     Raises:
         ValueError: when there is none.
@@ -102,7 +108,13 @@ def adapters(model: nn.Module) -> dict[str, LoRALinear]:
 
 @torch.no_grad()
 def merge(model: nn.Module) -> None:
-    """Fold the adapters into the weights, ``W <- W + (alpha / r) B A``: the same model, as fast as without them.
+    """Merge the adapters into the weights, ``W <- W + (alpha / r) B A``: same outputs, as fast as without them.
+
+    >>> model = nn.ModuleDict({"query": nn.Linear(6, 6)})
+    >>> _ = add_lora(model, "query", rank=2)
+    >>> merge(model)
+    >>> model["query"].merged
+    True
 
     Raises:
         ValueError: when there are none, or they are merged already.
@@ -116,7 +128,14 @@ def merge(model: nn.Module) -> None:
 
 @torch.no_grad()
 def unmerge(model: nn.Module) -> None:
-    """Take the adapters out of the weights again, up to rounding.
+    """Subtract merged adapters from the weights again, exactly up to rounding.
+
+    >>> model = nn.ModuleDict({"query": nn.Linear(6, 6)})
+    >>> _ = add_lora(model, "query", rank=2)
+    >>> merge(model)
+    >>> unmerge(model)
+    >>> model["query"].merged
+    False
 
     Raises:
         ValueError: when there are none, or they are not merged.
@@ -129,10 +148,10 @@ def unmerge(model: nn.Module) -> None:
 
 
 def remove_lora(model: nn.Module) -> None:
-    """Make the layers plain ``nn.Linear`` again, and let every parameter train.
+    """Turn the adapted layers into plain ``nn.Linear`` again, and make every parameter trainable.
 
-    Merged adapters stay in the weights, and ``save_pretrained`` then writes them as an ordinary checkpoint; others are
-    lost, and the model is what it was before :func:`add_lora`.
+    Merged adapters stay in the weights, and ``save_pretrained`` then writes an ordinary checkpoint; unmerged ones are
+    discarded, and the model is what it was before :func:`add_lora`.
 
     Raises:
         ValueError: when there are none.
@@ -145,7 +164,16 @@ def remove_lora(model: nn.Module) -> None:
 
 
 def save_adapters(model: nn.Module, path: str | Path) -> None:
-    """Write the adapters, and what trained with them, as one safetensors file; the frozen weights are not in it.
+    """Write all trainable parameters, adapters and heads, to one safetensors file, without the frozen weights.
+
+    >>> import tempfile
+    >>> model, again = (nn.ModuleDict({"query": nn.Linear(6, 6)}) for _ in range(2))
+    >>> _ = add_lora(model, "query", rank=2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_adapters(model, f"{folder}/adapters.safetensors")
+    ...     load_adapters(again, f"{folder}/adapters.safetensors")
+    >>> torch.equal(again["query"].lora_a, model["query"].lora_a)
+    True
 
     Raises:
         ValueError: when the model has no adapters.
@@ -159,11 +187,15 @@ def save_adapters(model: nn.Module, path: str | Path) -> None:
 
 
 def load_adapters(model: nn.Module, path: str | Path) -> None:
-    """Freeze a model, and give it the adapters of a file, and what trained with them.
+    """Freeze a model, and load the adapters of a file, with the other parameters trained with them.
+
+    >>> load_adapters(nn.ModuleDict({"query": nn.Linear(6, 6)}), "nowhere.safetensors")
+    Traceback (most recent call last):
+    ValueError: nowhere.safetensors is missing, damaged, or no file of adapters: ...
 
     Args:
-        model: the one that the adapters were trained on, without adapters.
-        path: written by :func:`save_adapters`.
+        model: the model that the adapters were trained on, without adapters.
+        path: a file of :func:`save_adapters`.
 
     Raises:
         ValueError: when the file is damaged or holds no adapters, they do not fit the model, or it has some already.
@@ -193,7 +225,7 @@ def load_adapters(model: nn.Module, path: str | Path) -> None:
 
 
 def _attach(model: nn.Module, names: Sequence[str], rank: int, alpha: float) -> None:
-    """Replace the linear layers of these names; only what is new trains."""
+    """Replace the linear layers of these names; only the new parameters stay trainable."""
     if any(isinstance(module, LoRALinear) for module in model.modules()):
         raise ValueError(f"{type(model).__name__} has adapters already; call remove_lora first")
     made = {}

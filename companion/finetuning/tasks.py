@@ -1,10 +1,11 @@
-"""Public datasets with a task: where they are, what is trained on them, and how it is scored.
+"""Public datasets with a task: their splits, the head that is trained on them, and its evaluation.
 
 Chapter: ``book/algorithms/finetuning.ipynb``. Sources: Socher et al. 2013 (SST-2's sentences) and Wang et al. 2019
 (GLUE, which made a task of them); Tjong Kim Sang & De Meulder 2003 (CoNLL-2003).
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ from torch import Tensor
 
 from companion.data import hub
 from companion.data.labelled import Labelled, Tagged
-from companion.finetuning.heads import SequenceClassifier, TokenClassifier, predict, predicted_tags
+from companion.finetuning.heads import SequenceClassifier, TokenClassifier
+from companion.finetuning.predictions import predict, predicted_tags
+from companion.losses.classification import classification_loss, tagging_loss
 from companion.metrics import classification
 from companion.metrics.classification import Report
 from companion.metrics.entities import entity_report
 
-TUNING = 20  # where a dataset has no split for stopping early, each 20th training text is kept for it
+HELD_BACK = 20  # where a dataset has no validation split, each 20th training text is kept for it
 
 Head = SequenceClassifier | TokenClassifier
 
@@ -29,43 +32,64 @@ class Task:
     """A public dataset, and what is trained on it.
 
     Attributes:
-        head: what reads the body's vectors.
-        score: what the held-out number is.
-        data: its id on the hub.
-        revision: the branch there that can be read without running code.
-        model: the checkpoint that is fine-tuned.
-        tuning: the split that decides when to stop; None = a part of the training texts.
-        held_out: the split that is scored, once, at the end.
+        head: class of the task head.
+        loss: loss of a model with this head on a batch.
+        read: function that reads a split, ``hub.labelled_texts`` or ``hub.tagged_sentences``.
+        score: name of the held-out score.
+        data: id of the dataset on the hub.
+        revision: branch there that can be read without running code.
+        model: id of the checkpoint that is fine-tuned.
+        validation: name of the split for early stopping; None = a part of the training texts.
+        test: name of the split that is scored, once, at the end.
     """
 
     head: type[Head]
+    loss: Callable[[Any, Any], Tensor]
+    read: Callable[..., Any]
     score: str
     data: str
     revision: str | None
     model: str
-    tuning: str | None
-    held_out: str
+    validation: str | None
+    test: str
 
 
 PUBLIC_TASKS = {
-    "sst2": Task(  # its test texts have no labels
-        SequenceClassifier, "accuracy", "stanfordnlp/sst2", None, "google-bert/bert-base-uncased", None, "validation"
+    "sst2": Task(
+        head=SequenceClassifier,
+        loss=classification_loss,
+        read=hub.labelled_texts,
+        score="accuracy",
+        data="stanfordnlp/sst2",
+        revision=None,
+        model="google-bert/bert-base-uncased",
+        validation=None,
+        test="validation",  # the texts of its split "test" have no labels
     ),
-    "conll2003": Task(  # the dataset itself is a script; the hub's copy as Parquet is not
-        TokenClassifier,
-        "entity F1",
-        "eriktks/conll2003",
-        "refs/convert/parquet",
-        "google-bert/bert-base-cased",
-        "validation",
-        "test",
+    "conll2003": Task(
+        head=TokenClassifier,
+        loss=tagging_loss,
+        read=hub.tagged_sentences,
+        score="entity F1",
+        data="eriktks/conll2003",
+        revision="refs/convert/parquet",  # the dataset itself is a script
+        model="google-bert/bert-base-cased",
+        validation="validation",
+        test="test",
     ),
 }
 
 
 @dataclass(frozen=True)
-class Part:
-    """Some texts of a dataset, ready for a model."""
+class Split:
+    """One split of a dataset, encoded for a model.
+
+    Attributes:
+        rows: all texts as one batch.
+        encodings: encodings of the texts.
+        labels: label of each text, or tags of its words, by name.
+        names: names of all labels.
+    """
 
     rows: Labelled | Tagged
     encodings: list[Encoding]
@@ -73,7 +97,7 @@ class Part:
     names: tuple[str, ...]
 
     def report(self, logits: Tensor) -> Report:
-        """Score what a model says of the rows; a word that did not fit into its context counts as outside, "O"."""
+        """Scores of a model's logits for the rows; a word beyond the model's context counts as tagged "O"."""
         if isinstance(self.rows, Labelled):
             return classification.report(logits.argmax(-1), self.rows.labels, self.names)
         tags = predicted_tags(logits, self.encodings, self.names)
@@ -82,48 +106,48 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a trained model is worth on the held-out texts.
+class HeldOutResult:
+    """Result of a trained model on held-out texts.
 
     Attributes:
         model: the model.
         report: its scores; ``report.micro.f1`` is the accuracy, or the F1 of all entities together.
-        parameters: how many numbers it has.
-        per_second: texts that it labels in a second of wall time, in batches of 64.
+        parameters: number of its parameters.
+        texts_per_second: throughput, in wall time, in batches of 64.
     """
 
     model: Head
     report: Report
     parameters: int
-    per_second: float
+    texts_per_second: float
 
 
-def measure(model: Head, part: Part) -> Held:
-    """Let a model label a part of the texts, on its own device, and score and time it."""
-    predict(model.eval(), type(part.rows)(*(column[:64] for column in part.rows)))  # on a GPU the first is slow
+def evaluate(model: Head, split: Split) -> HeldOutResult:
+    """Result of a model on a split, on the model's device: scores and throughput."""
+    predict(model.eval(), type(split.rows)(*(column[:64] for column in split.rows)))  # warms the device up
     started = time.perf_counter()
-    logits = predict(model, part.rows)
-    per_second = len(part.encodings) / (time.perf_counter() - started)
-    return Held(model, part.report(logits), sum(p.numel() for p in model.parameters()), per_second)
+    logits = predict(model, split.rows)
+    texts_per_second = len(split.encodings) / (time.perf_counter() - started)
+    return HeldOutResult(model, split.report(logits), sum(p.numel() for p in model.parameters()), texts_per_second)
 
 
-def read_parts(
+def read_splits(
     task: Task,
     tokenizer: Tokenizer,
     context_length: int,
     data: str | Path | None = None,
     revision: str | None = None,
     limit: int | None = None,
-) -> tuple[Part, Part, Part]:
-    """Read the texts to train on, those that decide when to stop, and the held-out ones.
+) -> tuple[Split, Split, Split]:
+    """Training, validation and test split of a task's dataset.
 
     Args:
-        task: which columns and splits.
-        tokenizer: the checkpoint's.
-        context_length: see :func:`companion.data.hub.encode`.
+        task: one of :data:`PUBLIC_TASKS`.
+        tokenizer: tokenizer of the checkpoint.
+        context_length: tokens kept of each text, see :func:`companion.data.hub.encode`.
         data: a folder in the hub's layout, or an id on the hub; the task's when not given.
-        revision: of ``data`` on the hub; the task's when ``data`` is not given either.
-        limit: texts of each split that are kept, for a trial; all when not given.
+        revision: branch of ``data`` on the hub; the task's when ``data`` is not given either.
+        limit: number of texts kept of each split, for a trial; all when not given.
 
     Raises:
         ValueError: on a limit below 1, or too few texts; see also :mod:`companion.data.hub`.
@@ -132,20 +156,18 @@ def read_parts(
         raise ValueError(f"limit must be at least 1, or not given; got {limit}")
     if data is None:
         data, revision = task.data, revision or task.revision
-    read = hub.labelled_texts if task.head is SequenceClassifier else hub.tagged_sentences
-    whole: list[Any] = [
-        read(data, split, revision=revision) for split in ("train", task.tuning, task.held_out) if split
-    ]
-    texts = [part._replace(texts=part.texts[:limit], labels=part.labels[:limit]) for part in whole]
-    if task.tuning is None:
+    whole = [task.read(data, name, revision=revision) for name in ("train", task.validation, task.test) if name]
+    texts = [one._replace(texts=one.texts[:limit], labels=one.labels[:limit]) for one in whole]
+    if task.validation is None:
         first = texts[0]
         if len(first.texts) < 2:
             raise ValueError(f"dataset {str(data)!r} must have at least 2 texts to train on; got {len(first.texts)}")
-        other = [number for number in range(len(first.texts)) if number % TUNING]
+        other = [number for number in range(len(first.texts)) if number % HELD_BACK]
         texts[0] = first._replace(texts=[first.texts[i] for i in other], labels=[first.labels[i] for i in other])
-        texts.insert(1, first._replace(texts=first.texts[::TUNING], labels=first.labels[::TUNING]))
-    parts = []
+        texts.insert(1, first._replace(texts=first.texts[::HELD_BACK], labels=first.labels[::HELD_BACK]))
+    splits = []
     for one in texts:
         encodings = hub.encode(tokenizer, one.texts, context_length)
-        parts.append(Part(one.rows(encodings), encodings, one.labels, one.names))
-    return parts[0], parts[1], parts[2]
+        splits.append(Split(one.rows(encodings), encodings, one.labels, one.names))
+    training, validation, test = splits
+    return training, validation, test

@@ -1,28 +1,72 @@
-"""A batch of texts that a model goes on with, token by token, whatever its family and with a cache or without.
+"""Decoding state: a batch of texts that a model of any family extends token by token, with a cache or without.
 
 Chapter: ``book/algorithms/gpt.ipynb``, "Never compute a position twice".
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from companion.data.batch import upcast
 from companion.nn.checks import check_mask
+from companion.nn.kv_cache import DecoderCache, KVCache
+
+
+class LanguageModel(Protocol):
+    """Model that text is generated with: a :class:`Decoder` alone, or an :class:`EncoderDecoder`."""
+
+    training: bool
+
+    @property
+    def config(self) -> Any:
+        """Sizes of the model: ``vocab_size`` and ``context_length``; with an encoder also ``start_id``."""
+
+    def train(self, mode: bool = True) -> Any:
+        """Switch to training mode or evaluation mode, as ``torch.nn.Module`` does."""
+
+
+class Decoder(LanguageModel, Protocol):
+    """Decoder-only model, as :class:`companion.models.gpt.GPT`."""
+
+    def new_cache(self) -> Sequence[KVCache]:
+        """Empty cache of each layer."""
+
+    def __call__(self, ids: Tensor, *, attention_mask: Tensor | None, cache: Any) -> Tensor:
+        """Logits (rows, length, vocab) of the next token at each position of ids (rows, length)."""
+
+
+@runtime_checkable
+class EncoderDecoder(LanguageModel, Protocol):
+    """Model with an encoder and a decoder, as :class:`companion.models.transformer.Transformer`."""
+
+    def encode(self, ids: Tensor, attention_mask: Tensor | None, /) -> Tensor:
+        """Hidden states (rows, source length, d_model) of source ids (rows, source length)."""
+
+    def decode(self, ids: Tensor, memory: Tensor, attention_mask: Tensor | None, /, *, cache: Any) -> Tensor:
+        """Logits (rows, length, vocab) of the next token at each position of target ids (rows, length)."""
+
+    def new_cache(self, memory_length: int, /) -> Sequence[DecoderCache]:
+        """Empty cache of each layer of the decoder."""
 
 
 class DecodingState:
-    """Texts that a decoder-only model goes on with: the prompts are where they begin.
+    """Decoding state of a decoder-only model: the texts so far, which begin with the prompts.
 
     Attributes:
-        ids: (rows, length so far), which :meth:`append` adds to.
+        ids: (rows, length so far), extended by :meth:`append`.
     """
 
-    def __init__(self, model: Any, ids: Tensor, attention_mask: Tensor | None = None, use_cache: bool = True) -> None:
-        """Stand after the prompts.
+    cache: Sequence[KVCache] | Sequence[DecoderCache] | None
+
+    def __init__(
+        self, model: Decoder, ids: Tensor, attention_mask: Tensor | None = None, use_cache: bool = True
+    ) -> None:
+        """Start decoding after the prompts.
 
         Args:
-            model: ids (rows, length) -> logits (rows, length, vocab); see :class:`companion.models.gpt.GPT`.
+            model: decoder-only.
             ids: (rows, length), padded on the left where prompts are of unequal length.
             attention_mask: boolean (rows, length), True = a real token.
             use_cache: compute each position once.
@@ -31,21 +75,30 @@ class DecodingState:
             ValueError: on a mask of another shape, a prompt padded on the right, or one without a real token.
             TypeError: on a mask that is not boolean.
         """
-        self.model, self.ids, self.mask = model, ids, attention_mask
+        self.ids, self.mask = ids, attention_mask
+        self._decoder = model
         self._check(attention_mask)
-        self.cache: Any = model.new_cache() if use_cache else None
+        self.cache = model.new_cache() if use_cache else None
 
     def logits(self) -> Tensor:
-        """Score each token as the next one of each text: (rows, vocab), never in half precision."""
+        """Logits (rows, vocab) of each text's next token, never in half precision.
+
+        Raises:
+            FloatingPointError: when a row has no next token because its logits are not numbers, or infinite.
+        """
         scores = self._run(self.ids[:, self._past :])[:, -1]
-        return scores.to(torch.promote_types(scores.dtype, torch.float32))
+        largest = scores.amax(-1)  # NaN if one of them is
+        if not bool(largest.isfinite().all()):
+            row = int((~largest.isfinite()).nonzero()[0])
+            raise FloatingPointError(f"logits must be finite; the largest of row {row} is {largest[row].item()}")
+        return upcast(scores)
 
     def append(self, token: Tensor) -> None:
-        """Add one token (rows,) to each text."""
+        """Append one token (rows,) to each text."""
         self.ids = torch.cat([self.ids, token[:, None]], dim=1)
 
     def reorder(self, rows: Tensor) -> None:
-        """Let text i go on from what was text ``rows[i]``; texts may be repeated or left out."""
+        """Let text i continue what was text ``rows[i]``; texts may be repeated or left out."""
         self.ids = self.ids[rows]
         self.mask = None if self.mask is None else self.mask[rows]
         for layer in self.cache or ():
@@ -58,7 +111,7 @@ class DecodingState:
     def _run(self, fresh: Tensor) -> Tensor:
         if self.mask is not None:  # what was appended since the last run is real
             self.mask = torch.nn.functional.pad(self.mask, (0, self.ids.size(1) - self.mask.size(1)), value=True)
-        return self.model(fresh, attention_mask=self.mask, cache=self.cache)
+        return self._decoder(fresh, attention_mask=self.mask, cache=self.cache)
 
     def _check(self, mask: Tensor | None) -> None:
         check_readable(mask, self.ids)
@@ -71,15 +124,17 @@ class DecodingState:
 
 
 class EncoderDecoderState(DecodingState):
-    """Texts that the decoder of an encoder–decoder model writes about the source that the encoder has read."""
+    """Decoding state of an encoder–decoder model: the texts that its decoder writes, and the encoded sources."""
 
-    def __init__(self, model: Any, ids: Tensor, attention_mask: Tensor | None = None, use_cache: bool = True) -> None:
-        """Read the sources, and stand after the decoder's start token.
+    def __init__(
+        self, model: EncoderDecoder, ids: Tensor, attention_mask: Tensor | None = None, use_cache: bool = True
+    ) -> None:
+        """Encode the sources, and start decoding after the decoder's start token.
 
         Args:
-            model: with ``encode`` and ``decode``; see :class:`companion.models.transformer.Transformer`.
+            model: with an encoder and a decoder.
             ids: (rows, source length), padded on either side.
-            attention_mask: of the sources.
+            attention_mask: boolean (rows, source length), True = a real token.
             use_cache: compute each position once.
 
         Raises:
@@ -87,7 +142,8 @@ class EncoderDecoderState(DecodingState):
             TypeError: on a mask that is not boolean.
         """
         check_readable(attention_mask, ids)
-        self.model, self.mask = model, attention_mask
+        self.mask = attention_mask
+        self._model = model
         self.memory = model.encode(ids, attention_mask)  # (rows, source length, d_model)
         self.ids = ids.new_full((ids.size(0), 1), model.config.start_id)
         self.cache = model.new_cache(ids.size(1)) if use_cache else None
@@ -98,7 +154,22 @@ class EncoderDecoderState(DecodingState):
         self.memory = self.memory[rows]
 
     def _run(self, fresh: Tensor) -> Tensor:
-        return self.model.decode(fresh, self.memory, self.mask, cache=self.cache)
+        return self._model.decode(fresh, self.memory, self.mask, cache=self.cache)
+
+
+def stop_tokens(stop: int | Sequence[int] | None, device: torch.device) -> Tensor:
+    """Token ids (count,) at which a text ends, of which there may be none.
+
+    Raises:
+        ValueError: on an empty sequence.
+
+    >>> stop_tokens([2, 7], torch.device("cpu"))
+    tensor([2, 7])
+    """
+    if isinstance(stop, Sequence) and not stop:
+        raise ValueError("stop must be a token id, or at least one of them; got none")
+    ids = () if stop is None else (stop,) if isinstance(stop, int) else stop
+    return torch.tensor(ids, dtype=torch.long, device=device)
 
 
 def check_readable(mask: Tensor | None, ids: Tensor) -> None:

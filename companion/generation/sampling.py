@@ -1,31 +1,69 @@
-"""From next-token probabilities to text: greedy choice, temperature, top-k, top-p, beams, with a KV cache.
+"""Sampling: from next-token probabilities to text by greedy choice, temperature, top-k or top-p, with a KV cache.
 
 Chapter: ``book/algorithms/gpt.ipynb``. Sources: Fan et al. 2018 (top-k); Holtzman et al. 2020 (top-p, "nucleus").
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from companion.data.batch import padded
-from companion.generation.beam_search import beam_search
-from companion.generation.decoding import DecodingState, EncoderDecoderState
+from companion.generation.beam_search import BeamSearch, beam_search
+from companion.generation.decoding import (
+    Decoder,
+    DecodingState,
+    EncoderDecoder,
+    EncoderDecoderState,
+    stop_tokens,
+)
 from companion.nn.checks import check_ids
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Decoding by sampling: each token is drawn from :func:`next_token_probabilities`.
+
+    Attributes:
+        temperature: divisor of the logits, at least 0; 0 is greedy.
+        top_k: number of likeliest tokens to draw from, at least 1; all when not given.
+        top_p: probability that the likeliest tokens to draw from must reach, in (0, 1]; all tokens when not given.
+        seed: of the draws; torch's current random state when not given.
+
+    >>> Sampling(temperature=0) == GREEDY
+    True
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError on a number outside its range."""
+        if not self.temperature >= 0:  # NaN too
+            raise ValueError(f"temperature must be 0 (greedy) or more; got {self.temperature}")
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"top_k must be at least 1; got {self.top_k}")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must be in (0, 1]; got {self.top_p}")
+
+
+GREEDY = Sampling(temperature=0)  # the likeliest token at each step
 
 
 def next_token_probabilities(
     logits: Tensor, *, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
 ) -> Tensor:
-    """Turn logits into the distribution that the next token is drawn from.
+    """Probabilities that the next token is drawn with.
 
     Temperature divides the logits; top-k keeps the k likeliest tokens; top-p keeps the smallest set of likeliest
-    tokens whose probabilities reach p. What is left is scaled to sum to 1.
+    tokens whose probabilities reach p. The probabilities kept are scaled to sum to 1.
 
     Args:
         logits: (…, vocab).
-        temperature: above 0; 0 means greedy, all probability on the likeliest token.
+        temperature: at least 0; 0 means greedy, all probability on the likeliest token.
         top_k: at least 1.
         top_p: in (0, 1].
 
@@ -34,13 +72,14 @@ def next_token_probabilities(
 
     Raises:
         ValueError: when a setting is outside its range.
+
+    >>> logits = torch.tensor([4.0, 1.0, 5.0]).log()
+    >>> next_token_probabilities(logits).round(decimals=2)
+    tensor([0.4000, 0.1000, 0.5000])
+    >>> next_token_probabilities(logits, top_p=0.5)
+    tensor([0., 0., 1.])
     """
-    if not temperature >= 0:  # NaN too
-        raise ValueError(f"temperature must be 0 (greedy) or more; got {temperature}")
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k must be at least 1; got {top_k}")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p must be in (0, 1]; got {top_p}")
+    Sampling(temperature, top_k, top_p)  # refuses what is outside its range
     if temperature == 0:
         return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
     logits = logits / temperature
@@ -58,17 +97,21 @@ def next_token_probabilities(
 
 
 def left_padded(prompts: Sequence[Sequence[int]], value: int = 0) -> tuple[Tensor, Tensor]:
-    """Lay prompts of unequal length out as one tensor, filled up at the front, so that all of them end together.
+    """Left-padded prompts: one tensor, padded at the front, so that prompts of unequal length end together.
 
     Args:
         prompts: one list of token ids each, none of them empty.
-        value: what stands before a prompt; nobody reads it.
+        value: id at padding positions; it does not matter.
 
     Returns:
         ids (prompts, longest) and the boolean attention mask of the same shape, True = a real token.
 
     Raises:
         ValueError: when there is no prompt, or an empty one.
+
+    >>> ids, mask = left_padded([[7, 8, 9], [5]])
+    >>> ids.tolist(), mask.tolist()
+    ([[7, 8, 9], [0, 0, 5]], [[True, True, True], [False, False, True]])
     """
     ids, mask = padded([prompt[::-1] for prompt in prompts], value)
     return ids.flip(1), mask.flip(1)
@@ -76,39 +119,31 @@ def left_padded(prompts: Sequence[Sequence[int]], value: int = 0) -> tuple[Tenso
 
 @torch.no_grad()
 def generate(
-    model: Any,
+    model: Decoder | EncoderDecoder,
     ids: Tensor,
     max_new_tokens: int,
     *,
     attention_mask: Tensor | None = None,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    beams: int = 1,
-    length_penalty: float = 1.0,
-    seed: int | None = None,
-    stop: int | None = None,
+    decoding: Sampling | BeamSearch = Sampling(),
+    stop: int | Sequence[int] | None = None,
     use_cache: bool = True,
-    on_token: Callable[[Tensor], None] | None = None,
+    on_token: Callable[[Tensor], object] | None = None,
 ) -> Tensor:
-    """Continue each row of ``ids``, or, with an encoder–decoder model, write the answer to it.
+    """Generated text: a continuation of each row of ``ids``, or an encoder–decoder model's output for it.
 
     Args:
         model: decoder-only, as :class:`companion.models.gpt.GPT`, or with an encoder and a decoder, as
-            :class:`companion.models.transformer.Transformer`. Its mode (training or not) is kept; dropout is off meanwhile.
+            :class:`companion.models.transformer.Transformer`. Its mode (training or not) is kept;
+            dropout is off meanwhile.
         ids: (batch, length), the prompts or the sources.
-        max_new_tokens: how many to add at most.
+        max_new_tokens: largest number of tokens to add.
         attention_mask: boolean (batch, length), True = a real token; prompts of unequal length are padded on the left
             (see :func:`left_padded`), sources on either side.
-        temperature: see :func:`next_token_probabilities`; 0 is greedy.
-        top_k: see there.
-        top_p: see there.
-        beams: more than 1 searches for a probable text instead of drawing one; see :func:`companion.generation.beam_search.beam_search`.
-        length_penalty: of the search, see there.
-        seed: of the draws; torch's current random state when not given.
-        stop: a token id at which a row ends; the row is filled up with it.
+        decoding: how tokens are chosen: :class:`Sampling`, ``GREEDY``, or
+            :class:`companion.generation.beam_search.BeamSearch`.
+        stop: token id, or several, at which a row ends; the row is filled up with the first of them.
         use_cache: compute each position once; False computes all of them for each new token, to the same result.
-        on_token: called with each new column (batch,) that is drawn.
+        on_token: called with each new column (batch,) as soon as it is drawn.
 
     Returns:
         (batch, length + new), new <= max_new_tokens, padding included; of an encoder–decoder model only what its
@@ -116,55 +151,67 @@ def generate(
 
     Raises:
         ValueError: when the result would not fit into the context, a prompt is padded on the right or is nothing but
-            padding, the mask has another shape, or a setting is outside its range or meaningless beside beams.
+            padding, the mask has another shape, ``stop`` is empty, or ``on_token`` is given to a beam search.
         TypeError: on a mask that is not boolean.
+        FloatingPointError: when the model's logits are not finite.
+
+    >>> from companion.models.gpt import GPT, GPTConfig
+    >>> model = GPT(GPTConfig(vocab_size=9, context_length=8, n_layers=1, n_heads=2, d_model=8))
+    >>> generate(model, torch.tensor([[3, 1, 4]]), 5, decoding=GREEDY).shape
+    torch.Size([1, 8])
     """
-    search = beams != 1
-    if search:
-        _check_search(
-            temperature=(temperature, 1.0), top_k=(top_k, None), top_p=(top_p, None), on_token=(on_token, None)
-        )
     training = model.training
-    model.eval()
+    model.train(False)
     try:
         texts = _begin(model, ids, attention_mask, max_new_tokens, use_cache)
-        if search:
-            return beam_search(texts, max_new_tokens, beams=beams, length_penalty=length_penalty, stop=stop)[0]
-        generator = None if seed is None else torch.Generator(ids.device).manual_seed(seed)
-        finished = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
-        for _ in range(max_new_tokens):
-            logits = texts.logits()  # (batch, vocab)
-            probabilities = next_token_probabilities(logits, temperature=temperature, top_k=top_k, top_p=top_p)
-            token = torch.multinomial(probabilities, 1, generator=generator)[:, 0]  # (batch,)
-            if stop is not None:
-                token = token.masked_fill(finished, stop)
-                finished |= token == stop
-            texts.append(token)
-            if on_token:
-                on_token(token)
-            if finished.all():
-                break
+        if isinstance(decoding, Sampling):
+            return _sample(texts, max_new_tokens, decoding, stop, on_token)
+        if on_token is not None:
+            raise ValueError(f"beam search has no token to show before its end: leave on_token out; got {on_token}")
+        return beam_search(texts, max_new_tokens, decoding, stop)[0]
     finally:
         model.train(training)
+
+
+def _sample(
+    texts: DecodingState,
+    max_new_tokens: int,
+    how: Sampling,
+    stop: int | Sequence[int] | None,
+    on_token: Callable[[Tensor], object] | None,
+) -> Tensor:
+    device = texts.ids.device
+    generator = None if how.seed is None else torch.Generator(device).manual_seed(how.seed)
+    stops = stop_tokens(stop, device)
+    finished = torch.zeros(len(texts.ids), dtype=torch.bool, device=device)
+    for _ in range(max_new_tokens):
+        logits = texts.logits()  # (batch, vocab)
+        probabilities = next_token_probabilities(logits, temperature=how.temperature, top_k=how.top_k, top_p=how.top_p)
+        token = torch.multinomial(probabilities, 1, generator=generator)[:, 0]  # (batch,)
+        if len(stops):
+            token = torch.where(finished, stops[0], token)
+            finished |= torch.isin(token, stops)
+        texts.append(token)
+        if on_token:
+            on_token(token)
+        if finished.all():
+            break
     return texts.ids
 
 
-def _begin(model: Any, ids: Tensor, mask: Tensor | None, max_new_tokens: int, use_cache: bool) -> DecodingState:
-    """Stand where the first new token goes, after making sure that the last one fits."""
+def _begin(
+    model: Decoder | EncoderDecoder, ids: Tensor, mask: Tensor | None, max_new_tokens: int, use_cache: bool
+) -> DecodingState:
+    """Decoding state before the first new token, after a check that the last one fits into the context."""
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens must be at least 1; got {max_new_tokens}")
     check_ids(ids, model.config.vocab_size)
-    answers = hasattr(model, "decode")
-    before, what = (1, "start token") if answers else (ids.size(1), "prompt tokens")
+    before, what = (1, "start token") if isinstance(model, EncoderDecoder) else (ids.size(1), "prompt tokens")
     if before + max_new_tokens > model.config.context_length:
         raise ValueError(
             f"{before} {what} and {max_new_tokens} new ones are {before + max_new_tokens}; "
             f"the context holds {model.config.context_length}"
         )
-    return (EncoderDecoderState if answers else DecodingState)(model, ids, mask, use_cache)
-
-
-def _check_search(**settings: tuple[Any, Any]) -> None:
-    for name, (value, neutral) in settings.items():
-        if value != neutral:
-            raise ValueError(f"beam search draws no token and changes no probability: leave {name} out; got {value}")
+    if isinstance(model, EncoderDecoder):
+        return EncoderDecoderState(model, ids, mask, use_cache)
+    return DecodingState(model, ids, mask, use_cache)

@@ -54,13 +54,13 @@ def relu_ffn(x: Tensor, layer: FeedForward) -> Tensor:
 
 def log_prob(logits: Tensor, tokens: Tensor) -> Tensor:
     """Log-probability of tokens (…) under logits (…, vocab), by PyTorch's categorical distribution."""
-    result: Tensor = Categorical(logits=logits).log_prob(tokens)  # type: ignore[no-untyped-call]  # torch lacks the type
+    result: Tensor = Categorical(logits=logits).log_prob(tokens)
     return result
 
 
 def entropy(probabilities: Tensor) -> Tensor:
     """Entropy of distributions (…, outcomes) in nats, by PyTorch's categorical distribution."""
-    result: Tensor = Categorical(probabilities).entropy()  # type: ignore[no-untyped-call]  # torch lacks the type
+    result: Tensor = Categorical(probabilities).entropy()
     return result
 
 

@@ -1,4 +1,4 @@
-"""The causal objective: each position is asked for the token that comes next.
+"""Causal language modelling: each position predicts the next token.
 
 Chapters: ``book/algorithms/gpt.ipynb``; ``book/algorithms/finetuning.ipynb`` (answers to prompts).
 """
@@ -14,17 +14,22 @@ from companion.nn.masks import causal_mask
 
 
 def causal_loss(model: nn.Module, ids: Tensor) -> Tensor:
-    """Return the mean negative log-likelihood of each token given those before it, in nats.
+    """Cross-entropy of the next token: mean negative log-likelihood of each token given those before it, in nats.
 
-    ``L = -1/n sum_t log p(x_t | x_<t)``: position t's logits are scored against token t + 1
+    ``L = -1/n sum_t log p(x_t | x_<t)``: the logits at position t are scored against token t + 1
     (Radford et al. 2018, eq. 1).
 
-    Rows of different lengths are filled up at their end with ``IGNORED``. What stands there is no target; the model
-    reads it as token 0, which changes no score, because no position before it sees it.
+    Rows of different lengths are padded at their end with ``IGNORED``. Padding is no target; the model reads it as
+    token 0, which changes no score, because no earlier position attends to it.
+
+    >>> import torch
+    >>> uniform = lambda ids: torch.zeros(*ids.shape, 8)  # logits of a model that knows nothing
+    >>> causal_loss(uniform, torch.tensor([[3, 1, 4, 1, 5]])).exp()  # its perplexity is the size of the vocabulary
+    tensor(8.)
 
     Args:
-        model: ids (batch, length) -> logits (batch, length, vocab), each position blind to later ones.
-        ids: (batch, length + 1); the model reads all but the last and is asked for all but the first.
+        model: a causal model, ids (batch, length) -> logits (batch, length, vocab).
+        ids: token ids (batch, length + 1); all but the last are inputs, all but the first are targets.
 
     Raises:
         ValueError: when there is nothing to predict.
@@ -37,11 +42,11 @@ def causal_loss(model: nn.Module, ids: Tensor) -> Tensor:
 
 
 class Completions(NamedTuple):
-    """Prompts with their answers, of which only the answers are asked.
+    """Batch of prompts with their completions; only the completions are targets.
 
     Attributes:
-        inputs: (batch, length), prompt and answer without its last token, padded with 0 at the end.
-        targets: (batch, length), the next token where it is one of the answer, ``IGNORED`` elsewhere.
+        inputs: (batch, length), prompt and completion without its last token, padded with 0 at the end.
+        targets: (batch, length), the next token where it belongs to the completion, ``IGNORED`` elsewhere.
     """
 
     inputs: Tensor
@@ -49,17 +54,20 @@ class Completions(NamedTuple):
 
     @property
     def visible(self) -> Tensor:
-        """What each position sees, itself and what went before: boolean (batch, query, key)."""
+        """Causal mask, boolean (batch, query, key): each position attends to itself and to earlier ones."""
         length = self.inputs.size(1)
         return causal_mask(length, device=self.inputs.device).expand(len(self.inputs), -1, -1)
 
 
 def completions(prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> Completions:
-    """Make a batch for fine-tuning a model that writes: each row a prompt and the answer that shall follow it.
+    """Batch for the supervised fine-tuning of a causal model: each row is a prompt followed by its answer.
+
+    >>> completions([[7, 8]], [[1, 2]])
+    Completions(inputs=tensor([[7, 8, 1]]), targets=tensor([[-100,    1,    2]]))
 
     Args:
-        prompts: ids of each, at least one.
-        answers: ids of each, at least one; end them with the token that ends a text.
+        prompts: token ids of each prompt, at least one.
+        answers: token ids of each answer, at least one; the last one should be the end-of-text token.
 
     Raises:
         ValueError: when there are none, another number of prompts than of answers, or an empty one.
@@ -67,18 +75,23 @@ def completions(prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int
     if len(prompts) != len(answers) or not all(prompts) or not all(answers):
         raise ValueError(f"each prompt must have an answer, none empty; got {len(prompts)} and {len(answers)}")
     inputs, _ = padded([[*prompt, *answer[:-1]] for prompt, answer in zip(prompts, answers, strict=True)])
-    asked = [[IGNORED] * (len(prompt) - 1) + [*answer] for prompt, answer in zip(prompts, answers, strict=True)]
-    targets, _ = padded(asked, IGNORED)
+    rows = [[IGNORED] * (len(prompt) - 1) + [*answer] for prompt, answer in zip(prompts, answers, strict=True)]
+    targets, _ = padded(rows, IGNORED)
     return Completions(inputs, targets)
 
 
 def completion_loss(model: nn.Module, batch: Completions) -> Tensor:
-    """Return the mean negative log-likelihood of the answers' tokens given the prompts, in nats.
+    """Cross-entropy of the answers' tokens given the prompts, in nats.
 
-    ``L = -1/n sum_t log p(y_t | x, y_<t)``, x the prompt and y the answer; no token of x is asked for.
+    ``L = -1/n sum_t log p(y_t | x, y_<t)``, x the prompt and y the answer; no token of x is a target.
+
+    >>> import torch
+    >>> uniform = lambda ids: torch.zeros(*ids.shape, 8)
+    >>> completion_loss(uniform, completions([[7, 8]], [[1, 2]])).exp()
+    tensor(8.)
 
     Args:
-        model: ids (batch, length) -> logits (batch, length, vocab), each position blind to later ones.
+        model: a causal model, ids (batch, length) -> logits (batch, length, vocab).
         batch: prompts with their answers.
     """
     return cross_entropy(model(batch.inputs), batch.targets)

@@ -1,4 +1,4 @@
-"""The contrastive objective: two views of one thing belong together, and apart from all else in the batch.
+"""Contrastive learning: vectors of two views of a text are drawn together, and apart from all others in the batch.
 
 Chapter: ``book/algorithms/denoising.ipynb``. Sources: van den Oord et al. 2018, "Representation Learning with
 Contrastive Predictive Coding", section 2.3 (InfoNCE); Gao et al. 2021, "SimCSE", section 2.1.
@@ -14,12 +14,12 @@ from companion.data.batch import upcast
 
 
 class Views(NamedTuple):
-    """Two views of each text: row i of one belongs to row i of the other.
+    """Batch of positive pairs, two views of each text: row i of one belongs to row i of the other.
 
     Attributes:
         inputs: (batch, length), the first views.
         attention_mask: boolean (batch, length), True = a real token.
-        other_inputs: (batch, other length), the second views; the first once more for twins that only dropout parts.
+        other_inputs: (batch, other length), the second views; for SimCSE the first once more, under another dropout.
         other_attention_mask: boolean (batch, other length).
     """
 
@@ -30,20 +30,29 @@ class Views(NamedTuple):
 
 
 def similarity(a: Tensor, b: Tensor) -> Tensor:
-    """Return the cosine between each vector of ``a`` (n, d) and each of ``b`` (m, d): (n, m)."""
+    """Cosine similarity of each vector of ``a`` (n, d) with each of ``b`` (m, d): (n, m).
+
+    >>> similarity(torch.eye(2), torch.tensor([[3.0, 4.0]]))
+    tensor([[0.6000],
+            [0.8000]])
+    """
     return F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T
 
 
 def contrastive_loss(a: Tensor, b: Tensor, temperature: float = 0.05) -> Tensor:
-    """Return InfoNCE: the mean surprisal of picking each a's own b among all of the batch, in nats.
+    """InfoNCE loss with in-batch negatives, in nats: cross-entropy of picking each a's own b among all of the batch.
 
     ``L = -1/n sum_i log( exp(cos(a_i, b_i) / T) / sum_j exp(cos(a_i, b_j) / T) )`` (Gao et al. 2021, eq. 1): a
     classification with n classes, whose negatives are the other rows' partners and cost nothing more.
 
+    >>> same = torch.ones(4, 3)  # the four texts cannot be told apart
+    >>> contrastive_loss(same, same).exp()
+    tensor(4.)
+
     Args:
-        a: (n, d), n >= 2.
-        b: (n, d), row i belonging to row i of ``a``.
-        temperature: T; the smaller, the more the nearest negatives count.
+        a: vectors (n, d), n >= 2.
+        b: vectors (n, d); row i is the positive of row i of ``a``.
+        temperature: T; the smaller, the more the hardest negatives count.
 
     Raises:
         ValueError: when the shapes differ, there is no negative, or the temperature is not above 0.
@@ -56,12 +65,18 @@ def contrastive_loss(a: Tensor, b: Tensor, temperature: float = 0.05) -> Tensor:
 
 
 def views_loss(model: nn.Module, batch: Views) -> Tensor:
-    """Return the contrastive loss of a batch of views, each of them read once.
+    """InfoNCE loss of a batch of views, each of them encoded once.
 
-    Twins need dropout in the model: without it both views are the same vector.
+    SimCSE's pairs need dropout in the model: without it both views are the same vector.
+
+    >>> encoder = lambda ids, mask: torch.nn.functional.one_hot(ids[:, 0], 4).float()
+    >>> ids, mask = torch.tensor([[0], [1]]), torch.ones(2, 1, dtype=torch.bool)
+    >>> round(views_loss(encoder, Views(ids, mask, ids, mask)).item(), 6)
+    0.0
 
     Args:
-        model: (ids, attention_mask) -> vectors (batch, d), such as :class:`companion.models.sentence_encoder.SentenceEncoder`.
+        model: an encoder, (ids, attention_mask) -> vectors (batch, d), such as
+            :class:`companion.models.sentence_encoder.SentenceEncoder`.
         batch: two views of each text.
     """
     first = model(batch.inputs, batch.attention_mask)

@@ -1,4 +1,4 @@
-"""Cross-entropy over the places where something is asked: the loss that most objectives end in.
+"""Cross-entropy over the positions with a target: the loss that most objectives end in.
 
 Chapter: ``book/formulas/losses.ipynb``.
 """
@@ -10,14 +10,19 @@ from companion.data.batch import IGNORED, upcast
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the mean negative log-likelihood of the targets, in nats, over the places where something is asked.
+    """Cross-entropy of the targets, in nats: mean negative log-likelihood over the positions with a target.
+
+    >>> import torch
+    >>> logits = torch.tensor([[0.0, 0.0], [9.0, -9.0]])
+    >>> cross_entropy(logits, torch.tensor([1, IGNORED]))  # log 2
+    tensor(0.6931)
 
     Args:
         logits: (…, vocab).
-        targets: (…), ``IGNORED`` where nothing is asked.
+        targets: (…), ``IGNORED`` at positions without a target.
 
     Raises:
-        ValueError: when the shapes do not fit, or nothing is asked at all.
+        ValueError: when the shapes do not fit, or no position has a target.
     """
     if logits.shape[:-1] != targets.shape:
         raise ValueError(f"logits must be (*targets, vocab); got {tuple(logits.shape)} for {tuple(targets.shape)}")

@@ -1,4 +1,4 @@
-"""Direct preference optimisation (DPO): of two answers, the one that people liked better gains on the other.
+"""Direct preference optimisation (DPO): the answer that people preferred gains probability on the rejected one.
 
 Chapter: ``book/formulas/optimizers.ipynb``. Source: Rafailov et al. 2023, "Direct Preference Optimization: Your
 Language Model is Secretly a Reward Model", section 4.
@@ -18,17 +18,24 @@ def dpo_loss(
     reference_rejected: Tensor,
     beta: float = 0.1,
 ) -> Tensor:
-    """Return the mean surprisal, in nats, of the choices that people made between two answers.
+    """DPO loss: mean negative log-likelihood, in nats, of the choices that people made between two answers.
 
     ``L = -mean log sigmoid(beta ((pi_w - ref_w) - (pi_l - ref_l)))``, where w was chosen and l rejected (Rafailov et
     al. 2023, eq. 7). It is log 2 while the policy is the reference.
 
+    >>> chosen, rejected = torch.tensor([-5.0]), torch.tensor([-3.0])
+    >>> dpo_loss(chosen, rejected, chosen, rejected)  # log 2
+    tensor(0.6931)
+    >>> dpo_loss(chosen + 4, rejected, chosen, rejected)
+    tensor(0.5130)
+
     Args:
-        policy_chosen: (batch,), log-probability of each whole answer that was chosen, its tokens' summed, not averaged.
-        policy_rejected: (batch,), the same of the answers that were rejected.
-        reference_chosen: (batch,), the chosen answers under the model that the policy began as; no gradient goes here.
-        reference_rejected: (batch,), the rejected ones under it.
-        beta: how dear it is to move away from the reference, above 0.
+        policy_chosen: (batch,), log-probability of each chosen answer, summed over its tokens, not averaged.
+        policy_rejected: (batch,), the same of the rejected answers.
+        reference_chosen: (batch,), log-probability of the chosen answers under the reference model, which the policy
+            began as; it gets no gradient.
+        reference_rejected: (batch,), the same of the rejected answers.
+        beta: strength of the KL penalty that keeps the policy near the reference, above 0.
 
     Raises:
         ValueError: when the batch is empty, the shapes differ, a number is not a finite log-probability, or beta is not
@@ -53,5 +60,5 @@ def dpo_loss(
 
 
 def _worst(values: Tensor) -> float:
-    """The first number that is no log-probability."""
+    """The first value that is no log-probability."""
     return float(values[~(torch.isfinite(values) & (values <= 0))][0])

@@ -1,4 +1,4 @@
-"""Random selection of tokens in each row of a batch, as masking, spans and noise need it.
+"""Random selection of tokens in each row of a batch, for masking, span corruption and denoising.
 
 Chapter: ``book/algorithms/denoising.ipynb``.
 """
@@ -10,11 +10,11 @@ from companion.nn.checks import check_mask
 
 
 def real_tokens(ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-    """Check texts (batch, length), and return where their real tokens are; everywhere when no mask is given.
+    """Attention mask of texts (batch, length), checked; all True when none is given.
 
     Raises:
         ValueError: on another rank, an empty batch, a mask of another shape, or a row without a real token.
-        TypeError: on ids that are no whole numbers, or a mask that is not boolean.
+        TypeError: on ids that are not integers, or a mask that is not boolean.
     """
     if ids.dim() != 2 or ids.numel() == 0:
         raise ValueError(f"ids must be (batch, length), neither of them 0; got shape {tuple(ids.shape)}")
@@ -29,37 +29,41 @@ def real_tokens(ids: Tensor, attention_mask: Tensor | None) -> Tensor:
     return attention_mask
 
 
-def check_share(share: float) -> None:
-    """Check a share of the tokens.
+def check_fraction(name: str, value: float) -> None:
+    """Check a fraction of the tokens.
+
+    Args:
+        name: name of the argument, for the message.
+        value: its value.
 
     Raises:
         ValueError: when it is not in (0, 1).
     """
-    if not 0 < share < 1:
-        raise ValueError(f"share must be in (0, 1); got {share}")
+    if not 0 < value < 1:
+        raise ValueError(f"{name} must be in (0, 1); got {value}")
 
 
 def uniform(shape: tuple[int, ...], device: torch.device, generator: torch.Generator | None) -> Tensor:
-    """Draw numbers from [0, 1) where the generator is, and bring them to the device."""
+    """Uniform random numbers in [0, 1), drawn on the generator's device and moved to ``device``."""
     where = device if generator is None else generator.device
     return torch.rand(shape, generator=generator, device=where).to(device)
 
 
 def rounded(expected: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Round each number down or up at random, so that the mean over many draws is the number itself.
+    """Stochastic rounding: each number down or up at random, so that its expectation is the number itself.
 
-    Thus 15 % of 30 tokens are 4 tokens as often as 5, and short texts keep their share.
+    Thus 15 % of 30 tokens are 4 tokens as often as 5, and short texts are not masked less than long ones.
     """
     return (expected + uniform(tuple(expected.shape), expected.device, generator)).floor().long()
 
 
 def ranks(keys: Tensor) -> Tensor:
-    """Return the place of each number in its sorted row (batch, n), from 0."""
+    """Rank of each number in its row (batch, n), 0 = the smallest."""
     return keys.argsort(dim=1).argsort(dim=1)
 
 
 def pick(candidates: Tensor, wanted: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Choose ``wanted`` (batch,) of each row's candidates (batch, length), any as likely as any other.
+    """Uniform sample without replacement of ``wanted`` (batch,) of each row's candidates (batch, length).
 
     Returns:
         boolean (batch, length), True = chosen.
@@ -69,14 +73,14 @@ def pick(candidates: Tensor, wanted: Tensor, generator: torch.Generator | None) 
 
 
 def compact(values: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
-    """Move the values that are kept to the beginning of their rows, in order.
+    """Kept values of each row, moved to its beginning in order, and padded.
 
     Args:
         values: (batch, length).
-        keep: boolean (batch, length).
+        keep: boolean (batch, length), True = kept.
 
     Returns:
-        values (batch, longest), 0 after a row's end, and a boolean mask of the same shape, True = a real one.
+        values (batch, longest), padded with 0, and a boolean mask of the same shape, True = a real value.
     """
     order = keep.logical_not().long().argsort(dim=1, stable=True)
     lengths = keep.sum(1)

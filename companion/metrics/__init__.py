@@ -1,4 +1,4 @@
-"""Metrics: of language models, classifiers, entity taggers and written texts, and how far a mean of runs can be trusted.
+"""Metrics: of language models, classifiers, entity taggers and generated texts, and confidence intervals of runs.
 
 Chapter: ``book/formulas/metrics.ipynb``.
 """

@@ -1,7 +1,7 @@
-"""How good a classifier is: accuracy, precision, recall, F1, what it confuses, and whether it knows how sure to be.
+"""Classification metrics: accuracy, precision, recall, F1, the confusion matrix, and calibration.
 
-Labels are numbers; where one is ``IGNORED`` nothing was asked. :mod:`companion.metrics.entities` scores entities. Chapter:
-``book/algorithms/finetuning.ipynb``.
+Labels are integers; positions with the label ``IGNORED`` are left out. :mod:`companion.metrics.entities` scores
+entities. Chapter: ``book/algorithms/finetuning.ipynb``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,13 +15,13 @@ from companion.data.batch import IGNORED
 
 @dataclass(frozen=True)
 class Scores:
-    """How well one label is found.
+    """Precision, recall and F1 of one label.
 
     Attributes:
-        precision: of what was given this label, the share that has it; 0 when nothing was.
-        recall: of what has this label, the share that was given it; 0 when nothing has it.
+        precision: fraction of the predictions of this label that are right; 0 when there is none.
+        recall: fraction of the examples with this label that were predicted so; 0 when there is none.
         f1: their harmonic mean, ``2 p r / (p + r)``.
-        support: how many have it.
+        support: number of examples with this label.
     """
 
     precision: float
@@ -31,7 +31,7 @@ class Scores:
 
     @classmethod
     def of(cls, right: int, given: int, true: int) -> "Scores":
-        """Scores from three counts: given and true, given at all, true at all."""
+        """Scores from three counts: true positives, predicted positives (``given``), actual positives (``true``)."""
         precision = right / given if given else 0.0
         recall = right / true if true else 0.0
         return cls(precision, recall, 2 * right / (given + true) if given + true else 0.0, true)
@@ -39,12 +39,12 @@ class Scores:
 
 @dataclass(frozen=True)
 class Report:
-    """Scores of every label, and two ways to sum them up.
+    """Scores of every label, and their macro and micro average.
 
     Attributes:
         labels: name -> scores, of each label that occurs or was predicted.
-        macro: the mean over these labels, each counting as much; rare labels weigh as much as frequent ones.
-        micro: of all decisions together, each counting as much.
+        macro: mean over these labels, so that rare labels count as much as frequent ones.
+        micro: scores of all decisions together, so that each decision counts the same.
     """
 
     labels: dict[str, Scores]
@@ -53,18 +53,18 @@ class Report:
 
     @classmethod
     def of(cls, counts: Mapping[str, tuple[int, int, int]]) -> "Report":
-        """A report from each label's three counts, see :meth:`Scores.of`; one with no count at all is left out."""
+        """Report from each label's three counts, see :meth:`Scores.of`; a label without any count is left out."""
         scores = {name: Scores.of(*three) for name, three in counts.items() if any(three)}
         support = sum(one.support for one in scores.values())
         precision, recall, f1 = (
             sum(getattr(one, what) for one in scores.values()) / max(1, len(scores))
             for what in ("precision", "recall", "f1")
         )
-        right, given, true = (sum(three[place] for three in counts.values()) for place in range(3))
+        right, given, true = (sum(three[i] for three in counts.values()) for i in range(3))
         return cls(scores, Scores(precision, recall, f1, support), Scores.of(right, given, true))
 
     def __str__(self) -> str:
-        """Return the table, one label a row."""
+        """Table of the scores, one row per label."""
         rows = {**self.labels, "macro": self.macro, "micro": self.micro}
         width = max(map(len, rows))
         head = f"{'':{width}}  precision  recall     f1  support"
@@ -76,23 +76,27 @@ class Report:
 
 
 def confusion(predicted: Tensor, labels: Tensor, n_labels: int) -> Tensor:
-    """Count how often each label was taken for each other one.
+    """Confusion matrix: how often each label was predicted for each true one.
+
+    >>> confusion(torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), n_labels=2)
+    tensor([[1, 1],
+            [0, 1]])
 
     Args:
-        predicted: numbers of labels, of any shape.
-        labels: the right ones, of the same shape; ``IGNORED`` where nothing was asked.
-        n_labels: how many labels there are.
+        predicted: predicted labels, of any shape.
+        labels: true labels, of the same shape; ``IGNORED`` at positions that are left out.
+        n_labels: number of labels.
 
     Returns:
-        (n_labels, n_labels), rows = the right label, columns = the predicted one.
+        counts (n_labels, n_labels), rows = the true label, columns = the predicted one.
 
     Raises:
-        ValueError: when the shapes differ, nothing was asked, or a number is out of range.
+        ValueError: when the shapes differ, every label is ``IGNORED``, or a label is out of range.
     """
     if predicted.shape != labels.shape:
         raise ValueError(f"predicted must be {tuple(labels.shape)}, as labels; got {tuple(predicted.shape)}")
-    asked = labels != IGNORED
-    predicted, labels = predicted[asked], labels[asked]
+    scored = labels != IGNORED
+    predicted, labels = predicted[scored], labels[scored]
     if not len(labels):
         raise ValueError("there is no label to compare with")
     for name, numbers in (("predicted", predicted), ("labels", labels)):
@@ -103,21 +107,32 @@ def confusion(predicted: Tensor, labels: Tensor, n_labels: int) -> Tensor:
 
 
 def accuracy(predicted: Tensor, labels: Tensor) -> float:
-    """Return the share of right predictions; arguments and errors as :func:`confusion`'s."""
+    """Accuracy: the fraction of right predictions; arguments and errors as :func:`confusion`.
+
+    >>> accuracy(torch.tensor([0, 1, 1]), torch.tensor([0, 0, IGNORED]))
+    0.5
+    """
     highest = int(torch.cat([predicted.flatten(), labels.flatten()]).max())
     counts = confusion(predicted, labels, highest + 1)
     return (counts.trace() / counts.sum()).item()
 
 
 def report(predicted: Tensor, labels: Tensor, names: Sequence[str]) -> Report:
-    """Return precision, recall and F1 of each label.
+    """Classification report: precision, recall and F1 of each label, with macro and micro average.
 
-    With one label for each text, micro precision, recall and F1 are all the accuracy.
+    With one label per text, micro precision, recall and F1 all equal the accuracy.
+
+    >>> print(report(torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), ["no", "yes"]))
+           precision  recall     f1  support
+    no         1.000   0.500  0.667        2
+    yes        0.500   1.000  0.667        1
+    macro      0.750   0.750  0.667        3
+    micro      0.667   0.667  0.667        3
 
     Args:
-        predicted: numbers of labels, of any shape.
-        labels: the right ones, of the same shape; ``IGNORED`` where nothing was asked.
-        names: of the labels, in the order of their numbers.
+        predicted: predicted labels, of any shape.
+        labels: true labels, of the same shape; ``IGNORED`` at positions that are left out.
+        names: names of the labels, in the order of their numbers.
 
     Raises:
         ValueError: see :func:`confusion`.
@@ -129,13 +144,13 @@ def report(predicted: Tensor, labels: Tensor, names: Sequence[str]) -> Report:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Whether a model that says 0.8 is right eight times in ten.
+    """Reliability diagram and expected calibration error: is a model with confidence 0.8 right eight times in ten?
 
     Attributes:
-        confidence: the mean probability of the predicted label in each bin, (bins,); NaN in an empty bin.
-        accuracy: the share of right predictions in each bin, (bins,); NaN in an empty bin.
-        counts: predictions a bin, (bins,).
-        error: the expected calibration error, in [0, 1].
+        confidence: mean probability of the predicted label in each bin, (bins,); NaN in an empty bin.
+        accuracy: fraction of right predictions in each bin, (bins,); NaN in an empty bin.
+        counts: number of predictions in each bin, (bins,).
+        error: expected calibration error (ECE), in [0, 1].
     """
 
     confidence: Tensor
@@ -145,17 +160,23 @@ class Calibration:
 
 
 def calibration(probabilities: Tensor, labels: Tensor, bins: int = 10) -> Calibration:
-    """Sort predictions by confidence into bins ``((b - 1) / B, b / B]``, and compare it with how many came true.
+    """Calibration of a classifier: confidence and accuracy in bins of confidence ``((b - 1) / B, b / B]``, and ECE.
 
     ``ECE = sum_b n_b / n |accuracy_b - confidence_b|`` (Guo et al. 2017, eq. 3).
 
+    >>> probabilities = torch.tensor([[0.8, 0.2]] * 10)
+    >>> labels = torch.tensor([0] * 8 + [1] * 2)  # right eight times in ten
+    >>> round(calibration(probabilities, labels).error, 6)
+    0.0
+
     Args:
         probabilities: (…, labels), each row summing to 1.
-        labels: (…), the right ones; ``IGNORED`` where nothing was asked.
-        bins: B.
+        labels: true labels (…); ``IGNORED`` at positions that are left out.
+        bins: B, number of bins.
 
     Raises:
-        ValueError: when the shapes do not fit, nothing was asked, rows are no distributions, or bins is below 1.
+        ValueError: when the shapes do not fit, every label is ``IGNORED``, rows are no distributions, or bins is below
+            1.
     """
     if bins < 1:
         raise ValueError(f"bins must be at least 1; got {bins}")
@@ -169,9 +190,9 @@ def calibration(probabilities: Tensor, labels: Tensor, bins: int = 10) -> Calibr
     if bool((probabilities < 0).any()) or not torch.allclose(probabilities.sum(-1), torch.ones(1).double(), atol=1e-4):
         raise ValueError("each row of probabilities must be at least 0 and sum to 1; give softmax(logits)")
     confidence, predicted = probabilities.max(-1)
-    place = (confidence * bins).ceil().long().clamp(1, bins) - 1  # (n,)
-    counts = torch.bincount(place, minlength=bins)
-    right = torch.bincount(place, (predicted == labels).double(), minlength=bins)
-    sure = torch.bincount(place, confidence, minlength=bins)
-    error = (right - sure).abs().sum().item() / len(labels)
-    return Calibration(sure / counts, right / counts, counts, error)
+    bin_of = (confidence * bins).ceil().long().clamp(1, bins) - 1  # (n,)
+    counts = torch.bincount(bin_of, minlength=bins)
+    right = torch.bincount(bin_of, (predicted == labels).double(), minlength=bins)
+    expected = torch.bincount(bin_of, confidence, minlength=bins)
+    error = (right - expected).abs().sum().item() / len(labels)
+    return Calibration(expected / counts, right / counts, counts, error)

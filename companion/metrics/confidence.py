@@ -1,4 +1,4 @@
-"""Is one way better than another? The mean of a few runs, how far it can be trusted, and how much error is gone.
+"""Comparison of methods over a few runs: confidence intervals by Student's t, and relative error reduction.
 
 Chapter: ``book/concepts/transfer.ipynb``. Sources: Student 1908, "The Probable Error of a Mean"; Abramowitz & Stegun
 1964, "Handbook of Mathematical Functions", 26.7.3 and 26.7.4 (the distribution for whole degrees of freedom).
@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 
 class Interval(NamedTuple):
-    """A mean of runs, and where the mean of very many would lie.
+    """Confidence interval of a mean of runs.
 
     Attributes:
-        mean: of the runs at hand.
-        low: the lower end of the interval.
-        high: its upper end.
+        mean: mean of the runs.
+        low: lower end of the interval.
+        high: upper end of the interval.
     """
 
     mean: float
@@ -25,13 +25,18 @@ class Interval(NamedTuple):
 
 
 def interval(values: Sequence[float], level: float = 0.95) -> Interval:
-    """Return the mean of independent runs and its interval by the t-distribution.
+    """Confidence interval of the mean of independent runs, by Student's t-distribution.
 
-    ``mean ± t s / sqrt(n)``: s is the runs' standard deviation, divided by n - 1, and t as in :func:`t_quantile`.
+    ``mean ± t s / sqrt(n)``: s is the sample standard deviation (with n - 1), and t as in :func:`t_quantile`.
+
+    >>> mean, low, high = interval([0.90, 0.92, 0.94])
+    >>> f"{mean:.3f} [{low:.3f}, {high:.3f}]"
+    '0.920 [0.870, 0.970]'
 
     Args:
-        values: one a run.
-        level: share of such intervals that hold the mean of very many runs, if the runs are normally distributed.
+        values: one score per run.
+        level: confidence level: fraction of such intervals that contain the true mean, if the runs are normally
+            distributed.
 
     Raises:
         ValueError: on fewer than two runs, one that is not finite, or a level outside (0, 1).
@@ -44,11 +49,14 @@ def interval(values: Sequence[float], level: float = 0.95) -> Interval:
 
 
 def t_quantile(freedom: int, level: float = 0.95) -> float:
-    """Return the t with ``P(-t < T < t) = level``, T distributed as Student's t.
+    """Two-sided quantile of Student's t: the t with ``P(-t < T < t) = level``.
+
+    >>> round(t_quantile(2), 3), round(t_quantile(10**6), 3)  # three runs; nearly the normal distribution's 1.96
+    (4.303, 1.96)
 
     Args:
-        freedom: degrees of freedom, a whole number.
-        level: the probability between -t and t.
+        freedom: degrees of freedom, an integer.
+        level: probability between -t and t.
 
     Raises:
         ValueError: when there is no degree of freedom, or the level is outside (0, 1).
@@ -65,11 +73,14 @@ def t_quantile(freedom: int, level: float = 0.95) -> float:
 
 
 def relative_error_reduction(score: float, baseline: float) -> float:
-    """Return the share of a baseline's error that is gone: ``1 - (1 - score) / (1 - baseline)``; below 0 = more error.
+    """Relative error reduction over a baseline, ``1 - (1 - score) / (1 - baseline)``; negative = more errors.
+
+    >>> round(relative_error_reduction(0.98, baseline=0.95), 6)  # three of five errors are gone
+    0.6
 
     Args:
-        score: such as an accuracy or F1, at most 1.
-        baseline: the score to compare with.
+        score: accuracy or F1, at most 1.
+        baseline: score to compare with.
 
     Raises:
         ValueError: when a score is not in [0, 1], or the baseline makes no error.

@@ -1,6 +1,6 @@
-"""Entities in tags of the BIO scheme: which spans the tags mark, and how many of them were found.
+"""Entity-level precision, recall and F1 in the BIO scheme.
 
-"B-X" begins an entity of kind X, "I-X" goes on with it, "O" is outside. The scores are those of ``conlleval``, the
+"B-X" begins an entity of kind X, "I-X" continues it, "O" is outside. The scores are those of ``conlleval``, the
 script of the CoNLL tasks (Tjong Kim Sang & De Meulder 2003), and of the package ``seqeval``. Chapter:
 ``book/algorithms/finetuning.ipynb``.
 """
@@ -13,12 +13,12 @@ from companion.metrics.classification import Report
 
 
 class Entity(NamedTuple):
-    """The words [begin, end) of a sentence.
+    """An entity: the words [begin, end) of a sentence.
 
     Attributes:
-        kind: such as "PERSON".
-        begin: the first word.
-        end: the word after the last.
+        kind: kind of entity, such as "PERSON".
+        begin: number of its first word.
+        end: number of the word after its last.
     """
 
     kind: str
@@ -27,32 +27,38 @@ class Entity(NamedTuple):
 
 
 def entities(tags: Sequence[str]) -> list[Entity]:
-    """Read the entities off a sentence's tags, in order.
+    """Entities that a sentence's BIO tags mark, in order.
 
-    A model may write what no annotator would: an "I-X" with nothing to go on with, or after another kind. As in
-    ``conlleval``, it then begins an entity.
+    A model may predict an inconsistent "I-X", after "O" or another kind. As in ``conlleval``, it begins an entity.
+
+    >>> entities(["B-PER", "I-PER", "O", "B-LOC"])
+    [Entity(kind='PER', begin=0, end=2), Entity(kind='LOC', begin=3, end=4)]
 
     Raises:
         ValueError: on a tag that is neither "O" nor "B-X" nor "I-X".
     """
     found: list[Entity] = []
-    kind, begin = "", 0  # of the entity that is open; "" = none
-    for place, tag in enumerate([*tags, "O"]):
+    kind, begin = "", 0  # of the open entity; "" = none
+    for position, tag in enumerate([*tags, "O"]):
         mark, own = _parts(tag)
         if kind and not (mark == "I" and own == kind):
-            found.append(Entity(kind, begin, place))
+            found.append(Entity(kind, begin, position))
             kind = ""
         if own and not kind:
-            kind, begin = own, place
+            kind, begin = own, position
     return found
 
 
 def entity_report(predicted: Sequence[Sequence[str]], true: Sequence[Sequence[str]]) -> Report:
-    """Return precision, recall and F1 of each kind of entity; one is found if its kind and both its ends are right.
+    """Entity-level precision, recall and F1 of each kind; an entity is right if its kind and both ends are.
+
+    >>> found = entity_report([["B-PER", "O", "B-LOC"]], [["B-PER", "O", "O"]])
+    >>> found.micro.precision, found.micro.recall
+    (0.5, 1.0)
 
     Args:
-        predicted: tags of each sentence.
-        true: the right ones.
+        predicted: predicted tags of each sentence.
+        true: true tags of each sentence.
 
     Raises:
         ValueError: when there is no sentence, one has no words, or the numbers of sentences or of tags differ.

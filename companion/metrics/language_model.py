@@ -1,4 +1,4 @@
-"""How good a language model is: cross-entropy, perplexity, bits per character, and the gap to what is possible.
+"""Language-model metrics: cross-entropy, perplexity, bits per character, token NLL, and excess NLL over the truth.
 
 Chapters: ``book/algorithms/gpt.ipynb`` (one long text), ``book/concepts/language_model.ipynb`` (stories whose exact
 probabilities are known).
@@ -18,33 +18,39 @@ from companion.losses import causal_loss
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number measured on a sample of stories, and how far it may be off.
+    """Mean over a sample of stories, with its standard error.
 
     Attributes:
-        value: nats per token.
-        standard_error: of the value, if other stories of the same kind had been drawn.
+        value: mean, in nats per token.
+        standard_error: standard error of the mean over the random choice of the stories.
     """
 
     value: float
     standard_error: float
 
     def __str__(self) -> str:
-        """Return value ± standard error."""
+        """Value ± standard error."""
         return f"{self.value:.3f} ± {self.standard_error:.3f}"
 
 
 @torch.inference_mode()
 def cross_entropy(model: nn.Module, stream: Tensor, batch_size: int = 8, length: int | None = None) -> float:
-    """Return the mean surprisal of a text's tokens, in nats.
+    """Cross-entropy of a model on a text: mean negative log-likelihood per token, in nats.
 
-    The text is read in windows, side by side, so that every token but the first is scored once; a window's first
-    tokens have little before them, so this is an upper bound of what the model can do.
+    The text is cut into adjacent windows, so that every token but the first is scored once. The first tokens of a
+    window have little context, so this is an upper bound of the model's cross-entropy.
+
+    >>> class Uniform(nn.Module):
+    ...     def forward(self, ids):
+    ...         return torch.zeros(*ids.shape, 8)
+    >>> round(perplexity(cross_entropy(Uniform(), torch.arange(8), length=4)), 3)
+    8.0
 
     Args:
-        model: its mode is left alone; pass one in evaluation mode.
-        stream: (tokens,).
+        model: a causal model, in evaluation mode (its mode is not changed).
+        stream: token ids (tokens,).
         batch_size: windows computed at once.
-        length: tokens that the model reads in a window; its own ``config.context_length`` when not given.
+        length: number of input tokens in a window; the model's ``config.context_length`` when not given.
 
     Raises:
         ValueError: when there is no token to predict, or the length is neither given nor the model's own.
@@ -57,7 +63,8 @@ def cross_entropy(model: nn.Module, stream: Tensor, batch_size: int = 8, length:
     device = _device(model)
     length = min(length, stream.numel() - 1)
     windows = stream.unfold(0, length + 1, length)  # (windows, length + 1), each starts with the last's last token
-    total = sum(causal_loss(model, w.to(device)).item() * len(w) * length for w in windows.split(batch_size))
+    parts = torch.split(windows, batch_size)
+    total = float(sum(causal_loss(model, part.to(device)).item() * len(part) * length for part in parts))
     scored = len(windows) * length
     rest = stream[scored:]
     if rest.numel() > 1:
@@ -68,18 +75,25 @@ def cross_entropy(model: nn.Module, stream: Tensor, batch_size: int = 8, length:
 
 @torch.inference_mode()
 def token_nll(model: nn.Module, rows: Tensor, batch_size: int = 64) -> Tensor:
-    """Return ``-log p(token | the tokens before it in its row)`` for each token but the first, in nats.
+    """Token NLL (surprisal): ``-log p(token | the tokens before it in its row)`` of each token but the first, in nats.
+
+    >>> class Uniform(nn.Module):
+    ...     def forward(self, ids):
+    ...         return torch.zeros(*ids.shape, 8)
+    >>> token_nll(Uniform(), torch.tensor([[3, 1, 4], [1, 5, IGNORED]])).exp()
+    tensor([[8., 8.],
+            [8., nan]])
 
     Args:
-        model: ids (batch, length) -> logits (batch, length, vocab), each position blind to later ones.
-        rows: (stories, length + 1), each row one story, filled up with ``IGNORED`` at its end.
+        model: a causal model, ids (batch, length) -> logits (batch, length, vocab).
+        rows: token ids (stories, length + 1), each row one story, padded with ``IGNORED`` at its end.
         batch_size: stories computed at once.
 
     Returns:
         (stories, length) on the CPU, NaN where a row is padded.
     """
     device, parts = _device(model), []
-    for batch in rows.split(batch_size):
+    for batch in torch.split(rows, batch_size):
         log_probs = upcast(model(fill_ignored(batch[:, :-1]).to(device))).log_softmax(-1)
         target = fill_ignored(batch[:, 1:]).to(device)
         nats = -log_probs.gather(-1, target[..., None])[..., 0].cpu()  # (batch, length)
@@ -88,14 +102,17 @@ def token_nll(model: nn.Module, rows: Tensor, batch_size: int = 64) -> Tensor:
 
 
 def per_token(nats: Tensor) -> Estimate:
-    """Return the mean over all tokens, with the standard error that comes from having drawn these stories.
+    """Mean NLL per token, with its cluster-robust standard error over stories.
 
-    Tokens of one story are not independent, stories are. So the mean is the ratio of two means over stories, nats
+    Tokens of one story are not independent, stories are. So the mean is a ratio estimate from the stories' nats
     ``s_i`` and tokens ``n_i``: ``r = sum s_i / sum n_i``, and ``se^2 = sum (s_i - r n_i)^2 / (N (N - 1) mean(n)^2)``
     (the delta method).
 
+    >>> print(per_token(torch.tensor([[1.0, 2.0], [3.0, torch.nan]])))  # 6 nats in 3 tokens
+    2.000 ± 0.667
+
     Args:
-        nats: (stories, length), NaN where there is no token.
+        nats: NLL of each token (stories, length), NaN where there is no token.
 
     Raises:
         ValueError: when there are fewer than two stories, or no token at all.
@@ -111,27 +128,31 @@ def per_token(nats: Tensor) -> Estimate:
 
 
 def story_cross_entropy(model: nn.Module, rows: Tensor, batch_size: int = 64) -> Estimate:
-    """Return the cross-entropy over stories, as :func:`companion.losses.causal_loss` of all rows at once.
+    """Cross-entropy of a model on stories, in nats per token: :func:`companion.losses.causal_loss` of all rows.
 
-    Args:
-        model: see :func:`token_nll`.
-        rows: see there.
-        batch_size: see there.
+    Arguments as :func:`token_nll`.
     """
     return per_token(token_nll(model, rows, batch_size))
 
 
 def excess_nll(model: nn.Module, rows: Tensor, log_probs: Sequence[Sequence[float]], batch_size: int = 64) -> Estimate:
-    """Return how many nats per token the model loses to the process that told the stories.
+    """Excess NLL of a model over the true distribution of the stories, in nats per token: an estimate of their KL.
 
-    The difference is taken token by token, on the same stories, so what makes a story hard for both does not count as
-    error. On average over all stories this is the Kullback-Leibler divergence of the model from the process, and not
-    negative.
+    In expectation it is the Kullback-Leibler divergence KL(truth || model), which is not negative. The difference is
+    taken token by token, on the same stories, so the entropy of a story adds no noise.
+
+    >>> class Uniform(nn.Module):
+    ...     def forward(self, ids):
+    ...         return torch.zeros(*ids.shape, 8)
+    >>> rows = torch.tensor([[3, 1, 4], [1, 5, IGNORED]])
+    >>> truth = [[-math.log(8)] * 2, [-math.log(2)]]  # the last token had a probability of 1/2, not 1/8
+    >>> round(excess_nll(Uniform(), rows, truth).value, 4)  # log 4, in one of three tokens
+    0.4621
 
     Args:
         model: see :func:`token_nll`.
-        rows: see there.
-        log_probs: for each row, the exact log-probability of each token but the first, in nats.
+        rows: see :func:`token_nll`.
+        log_probs: for each row, the true log-probability of each token but the first, in nats.
         batch_size: stories computed at once.
 
     Raises:
@@ -141,11 +162,15 @@ def excess_nll(model: nn.Module, rows: Tensor, log_probs: Sequence[Sequence[floa
 
 
 def padded_like(rows: Tensor, values: Sequence[Sequence[float]]) -> Tensor:
-    """Lay one number for each token but the first of each row out as a tensor, (stories, length), NaN at padding.
+    """Padded tensor (stories, length) of one value for each token but the first of each row, NaN at padding.
+
+    >>> padded_like(torch.tensor([[3, 1, 4], [1, 5, IGNORED]]), [[0.5, 0.25], [1.0]])
+    tensor([[0.5000, 0.2500],
+            [1.0000,    nan]])
 
     Args:
-        rows: (stories, length + 1), filled up with ``IGNORED`` at the end.
-        values: for each row, one number a token.
+        rows: token ids (stories, length + 1), padded with ``IGNORED`` at the end.
+        values: for each row, one value per token but the first.
 
     Raises:
         ValueError: when the numbers of rows or of tokens do not agree.
@@ -164,17 +189,24 @@ def padded_like(rows: Tensor, values: Sequence[Sequence[float]]) -> Tensor:
 
 
 def perplexity(nats_per_token: float) -> float:
-    """Return ``exp`` of a cross-entropy: the number of equally likely tokens that would be as hard to guess."""
+    """Perplexity, ``exp`` of the cross-entropy: the number of equally likely tokens that would be as hard to predict.
+
+    >>> round(perplexity(math.log(8)), 3)
+    8.0
+    """
     return math.exp(nats_per_token)
 
 
 def bits_per_character(nats_per_token: float, tokens: int, characters: int) -> float:
-    """Return a cross-entropy in bits a character, which models with different vocabularies can be compared by.
+    """Bits per character of a text: its cross-entropy on a scale that does not depend on the vocabulary.
+
+    >>> round(bits_per_character(math.log(16), tokens=10, characters=40), 3)  # 4 bits per token of 4 characters
+    1.0
 
     Args:
-        nats_per_token: cross-entropy.
-        tokens: in the text that it was measured on.
-        characters: in the same text.
+        nats_per_token: cross-entropy on the text.
+        tokens: number of scored tokens.
+        characters: number of characters of the text.
 
     Raises:
         ValueError: when the text is empty.
@@ -185,6 +217,6 @@ def bits_per_character(nats_per_token: float, tokens: int, characters: int) -> f
 
 
 def _device(model: nn.Module) -> torch.device:
-    """Where a model is; one without parameters or buffers is on the CPU."""
+    """Device of a model; the CPU for one without parameters or buffers."""
     first = next(itertools.chain(model.parameters(), model.buffers()), None)
     return torch.device("cpu") if first is None else first.device

@@ -1,4 +1,4 @@
-"""Numbers for what goes wrong: how sure of what is not there, how much of a secret is learned by heart.
+"""Metrics of failures: AUROC of confidence as a detector of errors, and exposure of memorised secrets.
 
 Chapter: ``book/background/limits.ipynb``. Sources: Carlini et al. 2019, section 4 (exposure); Hendrycks & Gimpel 2017
 (confidence as a detector, judged by the area under the ROC curve).
@@ -15,11 +15,18 @@ from companion.data.batch import padded
 
 @torch.no_grad()
 def next_token(model: nn.Module, prompts: Sequence[Sequence[int]], batch_size: int = 64) -> Tensor:
-    """Return the distribution over the token after each prompt.
+    """Next-token distribution after each prompt.
+
+    >>> class Uniform(nn.Linear):
+    ...     def forward(self, ids):
+    ...         return torch.zeros(*ids.shape, 4)
+    >>> next_token(Uniform(1, 1), [[3, 1], [2]])
+    tensor([[0.2500, 0.2500, 0.2500, 0.2500],
+            [0.2500, 0.2500, 0.2500, 0.2500]])
 
     Args:
-        model: causal, ids (batch, length) -> logits (batch, length, vocab); in evaluation mode.
-        prompts: ids of each, none empty; their lengths may differ.
+        model: a causal model in evaluation mode, ids (batch, length) -> logits (batch, length, vocab).
+        prompts: token ids of each prompt, none empty; their lengths may differ.
         batch_size: prompts computed at once.
 
     Returns:
@@ -31,22 +38,25 @@ def next_token(model: nn.Module, prompts: Sequence[Sequence[int]], batch_size: i
     ids, real = padded(prompts)
     device = next(model.parameters()).device
     parts = []
-    for some, ends in zip(ids.split(batch_size), real.sum(1).split(batch_size), strict=True):
-        longest = int(ends.max())  # what stands after a prompt is not seen by its last token
+    for some, ends in zip(torch.split(ids, batch_size), torch.split(real.sum(1), batch_size), strict=True):
+        longest = int(ends.max())  # padding after a prompt is not visible to its last token
         logits = model(some[:, :longest].to(device))[torch.arange(len(some)), ends.to(device) - 1]
         parts.append(logits.float().softmax(-1).cpu())
     return torch.cat(parts)
 
 
 def auroc(high: Tensor, low: Tensor) -> float:
-    """Return how often a random one of the first numbers is above a random one of the second; a tie is half.
+    """AUROC, the area under the ROC curve: the probability that a positive scores above a negative, ties one half.
 
-    ``A = 1 / (m n) sum_i sum_j ([a_i > b_j] + [a_i = b_j] / 2)``, the area under the ROC curve: 1 when one threshold
-    parts them, 1/2 when nothing does.
+    ``A = 1 / (m n) sum_i sum_j ([a_i > b_j] + [a_i = b_j] / 2)``: 1 when a threshold separates the two perfectly,
+    1/2 at chance.
+
+    >>> auroc(torch.tensor([0.9, 0.6]), torch.tensor([0.7, 0.1]))  # three of the four pairs are in order
+    0.75
 
     Args:
-        high: (m,).
-        low: (n,).
+        high: scores of the positives, (m,).
+        low: scores of the negatives, (n,).
 
     Raises:
         ValueError: when one of them is empty.
@@ -59,18 +69,24 @@ def auroc(high: Tensor, low: Tensor) -> float:
 
 @torch.no_grad()
 def secret_log_probs(model: nn.Module, prefix: Sequence[int], symbols: Sequence[int], length: int) -> Tensor:
-    """Return the log-probability of every word of ``length`` symbols after a prefix, in nats.
+    """Log-probability of every candidate secret, each word of ``length`` symbols, after a prefix, in nats.
 
-    A tree is walked: the distribution after each shorter word is computed once.
+    The candidates form a tree; the distribution at each inner node is computed once.
+
+    >>> class Uniform(nn.Linear):
+    ...     def forward(self, ids):
+    ...         return torch.zeros(*ids.shape, 4)
+    >>> secret_log_probs(Uniform(1, 1), prefix=[0], symbols=[1, 2], length=2).exp()
+    tensor([0.0625, 0.0625, 0.0625, 0.0625])
 
     Args:
-        model: causal, in evaluation mode.
-        prefix: ids that the secret follows.
-        symbols: ids that a secret is made of, S of them.
-        length: of a secret, at least 1.
+        model: a causal model in evaluation mode.
+        prefix: token ids before the secret.
+        symbols: token ids that a secret is made of, S of them.
+        length: number of symbols in a secret, at least 1.
 
     Returns:
-        (S ** length,), words in the order of counting: the first symbol varies slowest.
+        (S ** length,), candidates in lexicographic order: the first symbol varies slowest.
 
     Raises:
         ValueError: on a length below 1, or no symbol.
@@ -88,18 +104,21 @@ def secret_log_probs(model: nn.Module, prefix: Sequence[int], symbols: Sequence[
 
 
 def exposure(log_probs: Tensor, secret: int) -> float:
-    """Return how many bits of a secret a model gives away: ``log2 R - log2 rank``.
+    """Exposure of a secret, in bits: ``log2 R - log2 rank``.
 
-    R is the number of words that the secret could have been, rank its place when they are sorted by probability, 1 for
-    the likeliest. A model that never saw it gives it any rank alike, and so about 1.44 bits on average; log2 R means
-    that the secret is the model's first guess.
+    R is the number of candidates, rank that of the secret when they are sorted by probability, 1 for the most probable.
+    Under a model that never saw the secret all ranks are equally likely, which gives about 1.44 bits on average; log2 R
+    means that the secret is the model's first guess.
+
+    >>> exposure(torch.tensor([0.1, 0.2, 0.6, 0.1]).log(), secret=2)
+    2.0
 
     Args:
-        log_probs: (R,), of every candidate.
-        secret: the place of the true one among them.
+        log_probs: log-probability of every candidate, (R,).
+        secret: index of the secret among them.
 
     Raises:
-        ValueError: when there is no such place.
+        ValueError: when there is no such index.
     """
     if not 0 <= secret < log_probs.numel():
         raise ValueError(f"secret must be 0 to {log_probs.numel() - 1}; got {secret}")

@@ -1,8 +1,7 @@
-"""How near a text that a model wrote is to the one that was wanted: exact match, BLEU, ROUGE.
+"""Metrics of generated texts against references: exact match, BLEU, ROUGE.
 
-Texts are lists of tokens, so nothing here hangs on how a text is cut into words. Chapters:
-``book/algorithms/t5.ipynb``, ``book/algorithms/t5.ipynb``. Sources: Papineni et al. 2002 (BLEU), Post 2018 (how to
-report it), Lin 2004 (ROUGE).
+Texts are lists of tokens, so nothing here depends on a tokenizer. Chapter: ``book/algorithms/t5.ipynb``. Sources:
+Papineni et al. 2002 (BLEU), Post 2018 (how to report it), Lin 2004 (ROUGE).
 """
 
 import math
@@ -15,12 +14,12 @@ Text = Sequence[Hashable]
 
 @dataclass(frozen=True)
 class Bleu:
-    """A BLEU score and what it is made of.
+    """A BLEU score with its components.
 
     Attributes:
-        score: 0 to 100.
-        precisions: of 1-grams, 2-grams, …, each 0 to 1.
-        brevity_penalty: 1 when the candidates are at least as long as the references.
+        score: BLEU, 0 to 100.
+        precisions: clipped n-gram precisions of 1-grams, 2-grams, …, each 0 to 1.
+        brevity_penalty: 1 when the candidates are at least as long as the references, else below 1.
     """
 
     score: float
@@ -28,22 +27,25 @@ class Bleu:
     brevity_penalty: float
 
     def __str__(self) -> str:
-        """Return the score with one decimal, as it is reported."""
+        """Score with one decimal, as it is usually reported."""
         return f"BLEU {self.score:.1f}"
 
 
 def bleu(candidates: Sequence[Text], references: Sequence[Text], order: int = 4) -> Bleu:
-    """Score a corpus of translations by the n-grams that they share with the references.
+    """Corpus BLEU of generated texts, with one reference each.
 
     ``BLEU = BP * exp(mean_n log p_n)`` with ``BP = min(1, exp(1 - r / c))`` for candidates of c tokens and references
-    of r tokens (Papineni et al. 2002, section 2.3). p_n is the share of the candidates' n-grams that are in their
-    reference, each counted at most as often as there. Counts are summed over the whole corpus *before* they are
-    divided; the score is 0 when some p_n is.
+    of r tokens (Papineni et al. 2002, section 2.3). p_n is the fraction of the candidates' n-grams that are in their
+    reference, clipped: each counts at most as often as there. Counts are summed over the whole corpus *before* they
+    are divided; the score is 0 when some p_n is.
+
+    >>> print(bleu(["the cat sat on a mat".split()], ["the cat sat on the mat".split()]))
+    BLEU 53.7
 
     Args:
-        candidates: one list of tokens a text.
-        references: as many, in the same order.
-        order: the longest n-gram.
+        candidates: tokens of each generated text.
+        references: tokens of each reference, in the same order.
+        order: length of the longest n-grams.
 
     Raises:
         ValueError: when there is no text, the numbers of texts differ, or ``order`` is below 1.
@@ -53,20 +55,23 @@ def bleu(candidates: Sequence[Text], references: Sequence[Text], order: int = 4)
         raise ValueError(f"order must be at least 1; got {order}")
     precisions = []
     for n in range(1, order + 1):
-        matched = asked = 0
+        matched = total = 0
         for candidate, reference in zip(candidates, references, strict=True):
             found = ngrams(candidate, n)
             matched += (found & ngrams(reference, n)).total()  # & takes the smaller count: it clips
-            asked += found.total()
-        precisions.append(matched / asked if asked else 0.0)
-    written, wanted = sum(map(len, candidates)), sum(map(len, references))
-    penalty = min(1.0, math.exp(1 - wanted / written)) if written else 0.0
+            total += found.total()
+        precisions.append(matched / total if total else 0.0)
+    c, r = sum(map(len, candidates)), sum(map(len, references))
+    penalty = min(1.0, math.exp(1 - r / c)) if c else 0.0
     mean_log = sum(map(math.log, precisions)) / order if all(precisions) else -math.inf
     return Bleu(100 * penalty * math.exp(mean_log), tuple(precisions), penalty)
 
 
 def exact_match(candidates: Sequence[Text], references: Sequence[Text]) -> float:
-    """Return the share of texts that equal their reference token for token.
+    """Exact match: the fraction of texts that equal their reference token for token.
+
+    >>> exact_match([["a", "b"], ["a"]], [["a", "b"], ["b"]])
+    0.5
 
     Raises:
         ValueError: when there is no text, or the numbers of texts differ.
@@ -76,31 +81,41 @@ def exact_match(candidates: Sequence[Text], references: Sequence[Text]) -> float
 
 
 def rouge_n(candidate: Text, reference: Text, n: int = 1) -> float:
-    """Return ROUGE-n as F1, 0 to 1: the harmonic mean of precision and recall of n-grams.
+    """ROUGE-n as F1, 0 to 1: the harmonic mean of precision and recall of n-grams.
 
-    Clipped matches over the candidate's n-grams are the precision, over the reference's the recall
+    Precision is the fraction of the candidate's n-grams that match, clipped, recall that of the reference's
     (Lin 2004, section 2, where recall alone is the score).
+
+    >>> rouge_n("the cat sat".split(), "the cat".split())  # precision 2/3, recall 1
+    0.8
 
     Raises:
         ValueError: when ``n`` is below 1.
     """
     if n < 1:
         raise ValueError(f"n must be at least 1; got {n}")
-    written, wanted = ngrams(candidate, n), ngrams(reference, n)
-    return _f1((written & wanted).total(), written.total(), wanted.total())
+    ours, theirs = ngrams(candidate, n), ngrams(reference, n)
+    return _f1((ours & theirs).total(), ours.total(), theirs.total())
 
 
 def rouge_l(candidate: Text, reference: Text) -> float:
-    """Return ROUGE-L as F1, 0 to 1: of the longest subsequence that both have, in order and with gaps.
+    """ROUGE-L as F1, 0 to 1, from the longest common subsequence.
 
     (Lin 2004, section 3.1, with equal weight for precision and recall.)
+
+    >>> rouge_l("the black cat sat".split(), "the cat sat here".split())
+    0.75
     """
     return _f1(longest_common_subsequence(candidate, reference), len(candidate), len(reference))
 
 
 def longest_common_subsequence(a: Text, b: Text) -> int:
-    """Return the length of the longest list of tokens that both texts hold in this order, gaps allowed."""
-    row = [0] * (len(b) + 1)  # row[j]: of what was read of a, and the first j tokens of b
+    """Length of the longest common subsequence of two texts.
+
+    >>> longest_common_subsequence("the black cat sat".split(), "the cat sat here".split())
+    3
+    """
+    row = [0] * (len(b) + 1)  # row[j]: length for the tokens of a so far, and the first j tokens of b
     for token in a:
         before = row
         row = [0]
@@ -110,13 +125,17 @@ def longest_common_subsequence(a: Text, b: Text) -> int:
 
 
 def ngrams(text: Text, n: int) -> Counter[tuple[Hashable, ...]]:
-    """Count the runs of n tokens in a text."""
+    """Counts of the n-grams of a text.
+
+    >>> ngrams(["a", "b", "a", "b"], 2)
+    Counter({('a', 'b'): 2, ('b', 'a'): 1})
+    """
     return Counter(zip(*(text[i:] for i in range(n)), strict=False))
 
 
-def _f1(matched: int, written: int, wanted: int) -> float:
-    """The harmonic mean of matched / written and matched / wanted; 0 when nothing matches."""
-    return 2 * matched / (written + wanted) if matched else 0.0
+def _f1(matched: int, ours: int, theirs: int) -> float:
+    """Harmonic mean of precision, matched / ours, and recall, matched / theirs; 0 when nothing matches."""
+    return 2 * matched / (ours + theirs) if matched else 0.0
 
 
 def _check(candidates: Sequence[Text], references: Sequence[Text]) -> None:

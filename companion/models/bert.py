@@ -1,4 +1,4 @@
-"""BERT reads a text in both directions at once and fills in what was masked; three later models change it a little.
+"""BERT, a bidirectional encoder trained as a masked language model, and its variants RoBERTa, ALBERT and DistilBERT.
 
 ================  ===========  ===============  ============================  ============
 What differs      BERT         RoBERTa          ALBERT                        DistilBERT
@@ -23,8 +23,10 @@ from torch import Tensor, nn
 from companion.checkpoints import bert as names
 from companion.checkpoints.pretrained import Pretrained
 from companion.models.transformer import EncoderBlock, Stack
-from companion.nn.checks import check_heads, check_ids, check_mask, check_segments, check_sizes
+from companion.nn.checks import check_dropout, check_heads, check_ids, check_mask, check_segments, check_sizes
 from companion.nn.feed_forward import ACTIVATIONS
+from companion.nn.initialization import normal_initialization
+from companion.nn.masks import key_mask
 from companion.nn.positions import real_positions
 
 FAMILIES = ("bert", "roberta", "albert", "distilbert")
@@ -35,19 +37,19 @@ class BertConfig:
     """The sizes of a BERT; BERT-base is 12 layers, 12 heads, d_model 768.
 
     Attributes:
-        vocab_size: tokens in the vocabulary.
-        context_length: positions that a text may have.
-        n_layers: blocks that a text runs through.
-        n_heads: attention heads a block.
+        vocab_size: number of tokens in the vocabulary.
+        context_length: number of positions, the length of the longest text.
+        n_layers: number of blocks that a text runs through.
+        n_heads: attention heads per block.
         d_model: width of the residual stream.
         d_ff: width inside the feed-forward network; 4 d_model when not given.
         d_embedding: width of the embeddings; d_model when not given, and in all families but ALBERT.
-        n_segments: kinds of segment that a token may belong to; DistilBERT has 0.
+        n_segments: number of segment embeddings; DistilBERT has 0.
         dropout: probability of dropping an activation in training.
         activation: "gelu", or another of ``ACTIVATIONS``.
-        norm_eps: added to the variance in LayerNorm.
-        tied: read the logits off the token embedding itself.
-        pad_id: the token that padding is written with; RoBERTa counts its positions from there.
+        norm_eps: number added to the variance in LayerNorm.
+        tied: whether the output matrix is the token embedding.
+        pad_id: id of the padding token; RoBERTa's first position is ``pad_id`` + 1.
         family: "bert", "roberta", "albert" or "distilbert".
     """
 
@@ -68,22 +70,23 @@ class BertConfig:
 
     @classmethod
     def roberta(cls, **sizes: Any) -> "BertConfig":
-        """RoBERTa: no sentence head, so no second segment; positions counted from pad_id + 1."""
+        """Return the configuration of a RoBERTa: no sentence head, one segment, positions from ``pad_id`` + 1."""
         return cls(**{"n_segments": 1, "pad_id": 1, "norm_eps": 1e-5, **sizes}, family="roberta")
 
     @classmethod
     def albert(cls, **sizes: Any) -> "BertConfig":
-        """ALBERT: narrow embeddings, one block for all layers, a sentence head that tells order."""
+        """Return the configuration of an ALBERT: narrow embeddings, one block for all layers, sentence-order head."""
         return cls(**{"activation": "gelu_new", **sizes}, family="albert")
 
     @classmethod
     def distilbert(cls, **sizes: Any) -> "BertConfig":
-        """DistilBERT: neither segments nor a sentence head; half of BERT's layers."""
+        """Return the configuration of a DistilBERT: neither segments nor a sentence head."""
         return cls(**sizes, n_segments=0, family="distilbert")
 
     def __post_init__(self) -> None:
-        """Raise ValueError on a size out of range, or on what the family does not have."""
+        """Raise ValueError on a size out of range, or a part that the family does not have."""
         check_sizes(self, ("vocab_size", "context_length", "n_layers", "n_heads", "d_model"))
+        check_dropout(self.dropout)
         check_heads(self.d_model, self.n_heads)
         for name in ("d_ff", "d_embedding"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
@@ -101,17 +104,23 @@ class BertConfig:
 
     @property
     def first_position(self) -> int:
-        """The number of the first position; what lies before it is never used."""
+        """The index of the first position; the embeddings before it are never used."""
         return self.pad_id + 1 if self.family == "roberta" else 0
 
     @property
     def sentence_head(self) -> bool:
-        """Whether the model judges pairs of sentences, and so has a pooler."""
+        """Whether the model has a sentence head for pairs of sentences, and so a pooler."""
         return self.family in ("bert", "albert")
 
 
 class Bert(Pretrained):
-    """The body: embeddings, and a stack of post-LN encoder blocks in which every token may read every other."""
+    """The BERT encoder: embeddings, and a stack of post-LN blocks in which every token attends to every other.
+
+    Example:
+        >>> bert = Bert(BertConfig(vocab_size=10, context_length=8, n_layers=2, n_heads=2, d_model=12))
+        >>> bert(torch.tensor([[1, 2, 3]])).shape
+        torch.Size([1, 3, 12])
+    """
 
     config_class = BertConfig
     checkpoint_family = names.BODY
@@ -134,17 +143,17 @@ class Bert(Pretrained):
         else:
             self.encoder = Stack([EncoderBlock(*sizes) for _ in range(config.n_layers)])
         self.pooler = nn.Linear(config.d_model, config.d_model) if config.sentence_head else None
-        self.apply(_initialise)
+        self.apply(normal_initialization)
 
     def forward(
         self, ids: Tensor, token_type_ids: Tensor | None = None, attention_mask: Tensor | None = None
     ) -> Tensor:
-        """Return each token's vector in its context.
+        """Return the contextual vector of each token.
 
         Args:
-            ids: (batch, length) token numbers.
-            token_type_ids: (batch, length), the segment that each token belongs to; all 0 when not given.
-            attention_mask: boolean (batch, length), True = a real token, False = padding that nobody reads;
+            ids: (batch, length) token ids.
+            token_type_ids: (batch, length), the segment of each token; all 0 when not given.
+            attention_mask: boolean (batch, length), True = a real token, False = padding that no token attends to;
                 positions are counted over the real tokens, so padding may stand before a text or after it.
 
         Returns:
@@ -163,16 +172,16 @@ class Bert(Pretrained):
         if self.segment_embedding is not None:
             x = x + self.segment_embedding(torch.zeros_like(ids) if token_type_ids is None else token_type_ids)
         x = self.widen(self.dropout(self.embedding_norm(x)))  # (batch, length, d_model)
-        mask = None if attention_mask is None else attention_mask[:, None, None, :]  # (batch, 1, 1, key)
-        return self.encoder(x, mask)
+        hidden: Tensor = self.encoder(x, key_mask(attention_mask))
+        return hidden
 
     def pooled(self, hidden: Tensor) -> Tensor:
-        """The vector that stands for the whole text: ``tanh(W h_[CLS] + b)``, h_[CLS] being the first token's.
+        """Return the pooled vector of each text: ``tanh(W h_[CLS] + b)``, h_[CLS] being the first token's.
 
-        Families without a sentence head have no pooler either; theirs is the first token's vector itself.
+        Families without a sentence head have no pooler; theirs is the first token's vector itself.
 
         Args:
-            hidden: (batch, length, d_model), of :meth:`forward`; padding, if any, at the end.
+            hidden: (batch, length, d_model), returned by :meth:`forward`; padding, if any, at the end.
 
         Returns:
             (batch, d_model).
@@ -181,7 +190,7 @@ class Bert(Pretrained):
 
 
 class BertForPreTraining(Pretrained):
-    """BERT with the two heads that it is trained with: one fills in tokens, one judges the pair of sentences."""
+    """BERT with its two pretraining heads: masked language model, and next sentence (ALBERT: sentence order)."""
 
     config_class = BertConfig
     checkpoint_family = names.FULL
@@ -193,19 +202,19 @@ class BertForPreTraining(Pretrained):
         self.bert = Bert(config)
         d_embedding = config.d_embedding or config.d_model
         self.transform = nn.Linear(config.d_model, d_embedding)
-        # RoBERTa's head has the exact GELU, whatever bends the blocks
+        # RoBERTa's head has the exact GELU, whatever the blocks have
         self.activation = ACTIVATIONS["gelu" if config.family == "roberta" else config.activation]
         self.transform_norm = nn.LayerNorm(d_embedding, eps=config.norm_eps)
         self.decoder = nn.Linear(d_embedding, config.vocab_size)
         self.sentence_head = nn.Linear(config.d_model, 2) if config.sentence_head else None
-        self.apply(_initialise)
+        self.apply(normal_initialization)
         if config.tied:
             self.decoder.weight = self.bert.token_embedding.weight
 
     def forward(
         self, ids: Tensor, token_type_ids: Tensor | None = None, attention_mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Score every token at each position, and whether the two segments belong together.
+        """Return the logits of every token at each position, and those of the pair of segments.
 
         Arguments and errors are those of :meth:`Bert.forward`.
 
@@ -220,21 +229,18 @@ class BertForPreTraining(Pretrained):
 
 
 def segments_of(ids: Tensor, sep_id: int) -> Tensor:
-    """Number the segment of each token: 0 up to and with the first ``[SEP]``, 1 after it.
+    """Return the segment of each token: 0 up to and with the first ``[SEP]``, 1 after it.
 
     Args:
         ids: (batch, length).
-        sep_id: of ``[SEP]``.
+        sep_id: id of ``[SEP]``.
 
     Returns:
         (batch, length).
+
+    Example:
+        >>> segments_of(torch.tensor([[1, 5, 2, 6, 2]]), sep_id=2).tolist()
+        [[0, 0, 0, 1, 1]]
     """
     ends = (ids == sep_id).long()
     return (ends.cumsum(1) - ends).clamp(max=1)
-
-
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear | nn.Embedding):
-        nn.init.normal_(module.weight, std=0.02)
-    if isinstance(module, nn.Linear) and module.bias is not None:
-        nn.init.zeros_(module.bias)

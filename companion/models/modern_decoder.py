@@ -1,21 +1,22 @@
-"""Today's decoder: GPT-2 with rotary positions, RMSNorm, SwiGLU, shared keys and values, and, if asked, experts.
+"""Today's decoder: GPT-2 with rotary positions, RMSNorm, SwiGLU, grouped-query attention, and optional experts.
 
 Chapter: ``book/algorithms/modern_decoder.ipynb``. Sources: Touvron et al. 2023, "LLaMA", section 2.2; Yang et al. 2024,
 "Qwen2"; Yang et al. 2025, "Qwen3"; Jiang et al. 2023, "Mistral 7B"; Jiang et al. 2024, "Mixtral of Experts".
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 from torch import Tensor, nn
 
 from companion.checkpoints import modern_decoder
 from companion.checkpoints.pretrained import Pretrained
-from companion.nn.checks import check_heads, check_ids, check_mask, check_sizes
+from companion.nn.checks import check_dropout, check_heads, check_ids, check_mask, check_sizes
 from companion.nn.feed_forward import SwiGLU
 from companion.nn.grouped_query_attention import GroupedQueryAttention
 from companion.nn.kv_cache import KVCache
-from companion.nn.masks import window_mask
+from companion.nn.masks import combine_masks, key_mask, window_mask
 from companion.nn.mixture_of_experts import MixtureOfExperts
 from companion.nn.norms import RMSNorm
 from companion.nn.positions import RopeScaling, real_positions, rotary, rotary_frequencies
@@ -23,31 +24,74 @@ from companion.nn.positions import RopeScaling, real_positions, rotary, rotary_f
 FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "mixtral")
 
 
+class DerivedSize:
+    """A field of a configuration that is an int when read, computed from other fields when None was given.
+
+    A descriptor, which a dataclass takes as the field's default; see "Descriptor-typed fields" in Python's manual.
+    """
+
+    def __init__(self, default: "Callable[[ModernConfig], int]") -> None:
+        """Set the function that computes the size from a configuration."""
+        self.default = default
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Learn the name of the field."""
+        self.name = name
+
+    @overload
+    def __get__(self, config: None, owner: type) -> None: ...
+
+    @overload
+    def __get__(self, config: "ModernConfig", owner: type) -> int: ...
+
+    def __get__(self, config: "ModernConfig | None", owner: type) -> int | None:
+        """Return the size in a configuration; None, the default of the field, in the class itself."""
+        if config is None:
+            return None
+        given: int | None = vars(config)[self.name]
+        return self.default(config) if given is None else given
+
+    def __set__(self, config: "ModernConfig", given: int | None) -> None:
+        """Keep what a configuration is made with."""
+        vars(config)[self.name] = given
+
+
+def _equal_heads(config: "ModernConfig") -> int:
+    check_heads(config.d_model, config.n_heads)
+    return config.d_model // config.n_heads
+
+
 @dataclass(frozen=True)
 class ModernConfig:
-    """The sizes of a decoder. What is not given is filled in, so that a configuration always says all of it.
+    """The sizes of a decoder.
 
     Attributes:
-        vocab_size: tokens in the vocabulary.
-        context_length: positions that the model was trained on, and that a cache has room for.
-        n_layers: blocks.
-        n_heads: attention heads a block that ask.
+        vocab_size: number of tokens in the vocabulary.
+        context_length: number of positions in training, and capacity of a cache.
+        n_layers: number of blocks.
+        n_heads: query heads per block.
         d_model: width of the residual stream.
-        n_kv_heads: heads that are asked, each by n_heads / n_kv_heads others; n_heads when not given.
+        n_kv_heads: key/value heads, each shared by n_heads / n_kv_heads query heads; n_heads when not given.
         d_head: width of a head, even; d_model / n_heads when not given.
         d_ff: width inside the feed-forward network, or inside each expert; 8/3 d_model, rounded up to a multiple of 8,
             when not given: as many parameters as a plain network of 4 d_model.
-        family: whose details: "llama", "qwen2" (biases on queries, keys and values), "qwen3" (queries and keys
-            normalised), "mistral", or "mixtral" (experts).
-        window: tokens that a query sees, itself included; all when not given. Not in the family "llama".
-        full_layers: layers that see all despite the window, as some of Qwen's do.
-        n_experts: feed-forward networks to choose from; the family "mixtral" has them, no other has.
-        experts_per_token: that each token uses.
-        rope_base: of the rotary positions; see :func:`companion.nn.positions.rotary_frequencies`.
-        rope_scaling: how a model was stretched to longer texts.
+        family: family whose details the model has: "llama", "qwen2" (biases on queries, keys and values), "qwen3"
+            (queries and keys normalised), "mistral", or "mixtral" (experts).
+        window: number of tokens that a query attends to, itself included (sliding window); all when not given. Not in
+            the family "llama".
+        full_layers: layers without the window, as in some of Qwen's models.
+        n_experts: number of experts; in the family "mixtral" and no other.
+        experts_per_token: number of experts that process each token.
+        rope_base: base of the rotary positions; see :func:`companion.nn.positions.rotary_frequencies`.
+        rope_scaling: context extension of the rotary positions.
         dropout: probability of dropping an attention weight in training.
-        norm_eps: added to the mean square in RMSNorm.
-        tied: read the logits off the token embedding itself.
+        norm_eps: number added to the mean square in RMSNorm.
+        tied: whether the output matrix is the token embedding.
+
+    Example:
+        >>> config = ModernConfig(vocab_size=10, context_length=8, n_layers=1, n_heads=4, d_model=64)
+        >>> config.n_kv_heads, config.d_head, config.d_ff
+        (4, 16, 176)
     """
 
     vocab_size: int
@@ -55,9 +99,9 @@ class ModernConfig:
     n_layers: int
     n_heads: int
     d_model: int
-    n_kv_heads: int = None  # type: ignore[assignment]  # a whole number as soon as the configuration is made
-    d_head: int = None  # type: ignore[assignment]
-    d_ff: int = None  # type: ignore[assignment]
+    n_kv_heads: DerivedSize = DerivedSize(lambda config: config.n_heads)
+    d_head: DerivedSize = DerivedSize(_equal_heads)
+    d_ff: DerivedSize = DerivedSize(lambda config: -(-config.d_model // 3) * 8)
     family: str = "llama"
     window: int | None = None
     full_layers: tuple[int, ...] = ()
@@ -70,18 +114,13 @@ class ModernConfig:
     tied: bool = True
 
     def __post_init__(self) -> None:
-        """Fill in what was not given; raise ValueError on sizes that do not fit, or parts that the family lacks."""
+        """Raise ValueError on sizes that do not fit, or parts that the family lacks."""
         check_sizes(self, ("vocab_size", "context_length", "n_layers", "n_heads", "d_model"))
-        if self.d_head is None:
-            check_heads(self.d_model, self.n_heads)
-        filled = {"n_kv_heads": self.n_heads, "d_head": self.d_model // self.n_heads, "d_ff": -(-self.d_model // 3) * 8}
-        for name, value in filled.items():
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, value)  # frozen, but not yet in use
-        check_sizes(self, filled)
+        check_dropout(self.dropout)
+        check_sizes(self, ("n_kv_heads", "d_head", "d_ff"))
         if self.n_heads % self.n_kv_heads:
             raise ValueError(f"n_heads must be a multiple of n_kv_heads; got {self.n_heads} and {self.n_kv_heads}")
-        rotary_frequencies(self.d_head, self.rope_base)  # refuses what cannot turn
+        rotary_frequencies(self.d_head, self.rope_base)  # checks that the head has pairs of dimensions
         self._check_parts()
 
     def _check_parts(self) -> None:
@@ -102,7 +141,7 @@ class ModernConfig:
 
 
 class ModernBlock(nn.Module):
-    """Normalise, attend, add; normalise, feed forward, add: GPT-2's block with other parts."""
+    """A pre-LN block as GPT-2's: normalise, attend, add; normalise, feed forward, add."""
 
     def __init__(self, config: ModernConfig) -> None:
         """Make the two sublayers and their norms."""
@@ -130,17 +169,26 @@ class ModernBlock(nn.Module):
     ) -> Tensor:
         """(batch, length, d_model) -> the same; the arguments are those of :class:`GroupedQueryAttention`."""
         x = x + self.attention(self.attention_norm(x), rotation, mask, cache)
-        return x + self.feed_forward(self.feed_forward_norm(x))
+        x = x + self.feed_forward(self.feed_forward_norm(x))
+        return x
 
 
 class ModernDecoder(Pretrained):
-    """A decoder-only language model, exact enough to load Llama, Qwen2, Qwen3, Mistral and Mixtral."""
+    """A decoder-only language model, exact enough to load Llama, Qwen2, Qwen3, Mistral and Mixtral.
+
+    Example:
+        >>> import torch
+        >>> sizes = {"vocab_size": 10, "context_length": 8, "n_layers": 2, "n_heads": 4, "d_model": 16}
+        >>> model = ModernDecoder(ModernConfig(**sizes, n_kv_heads=2))
+        >>> model(torch.tensor([[1, 2, 3]])).shape  # the logits of the next token, at each position
+        torch.Size([1, 3, 10])
+    """
 
     config_class = ModernConfig
     checkpoint_family = modern_decoder
 
     def __init__(self, config: ModernConfig) -> None:
-        """Make a model with the initial weights of our GPT: N(0, 0.02), less for what adds to the residual stream."""
+        """Make a model with the initial weights of our GPT: N(0, 0.02), smaller for residual outputs."""
         super().__init__()
         self.config = config
         self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
@@ -159,12 +207,12 @@ class ModernDecoder(Pretrained):
     def forward(
         self, ids: Tensor, attention_mask: Tensor | None = None, cache: Sequence[KVCache] | None = None
     ) -> Tensor:
-        """Score every token of the vocabulary as the next one, at each position.
+        """Return the logits of the next token, at each position.
 
         Args:
-            ids: (batch, length) token numbers.
-            attention_mask: boolean (batch, past + length), True = a real token, False = padding that nobody reads.
-            cache: one :class:`KVCache` a layer (see :meth:`new_cache`); ``ids`` continue what it holds.
+            ids: (batch, length) token ids.
+            attention_mask: boolean (batch, past + length), True = a real token, False = padding.
+            cache: one :class:`KVCache` per layer (see :meth:`new_cache`); ``ids`` continue what it holds.
 
         Returns:
             logits (batch, length, vocab_size).
@@ -179,16 +227,16 @@ class ModernDecoder(Pretrained):
         check_mask(attention_mask, ids.size(0), past + ids.size(1))
         frequencies = rotary_frequencies(config.d_head, config.rope_base, config.rope_scaling, ids.device)
         rotation = rotary(real_positions(ids, attention_mask, past), frequencies)
-        real = None if attention_mask is None else attention_mask[:, None, None, :]  # (batch, 1, 1, key)
+        real = key_mask(attention_mask)  # (batch, 1, 1, key)
         near = real  # (batch or 1, 1, query or 1, key), for the layers with a window
         if config.window is not None:
-            window = window_mask(ids.size(1), past + ids.size(1), config.window, ids.device)
-            near = real if window is None else window if real is None else window & real
+            near = combine_masks(window_mask(ids.size(1), past + ids.size(1), config.window, ids.device), real)
         x = self.token_embedding(ids)
         for layer, block in enumerate(self.blocks):
             x = block(x, rotation, real if layer in config.full_layers else near, cache[layer] if cache else None)
-        return self.unembedding(self.final_norm(x))
+        logits: Tensor = self.unembedding(self.final_norm(x))
+        return logits
 
     def new_cache(self) -> list[KVCache]:
-        """Make an empty cache for each layer, to be passed to :meth:`forward` again and again."""
+        """Return an empty cache for each layer, to be passed to :meth:`forward` again and again."""
         return [KVCache(self.config.context_length) for _ in self.blocks]

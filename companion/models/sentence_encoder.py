@@ -1,7 +1,7 @@
-"""A vector for a whole text, and search among texts by their vectors.
+"""Sentence embeddings, one vector per text, and dense retrieval by them.
 
-Chapter: ``book/algorithms/denoising.ipynb``. Sources: Reimers & Gurevych 2019, "Sentence-BERT", section 3 (the mean of
-the tokens' vectors); Karpukhin et al. 2020, "Dense Passage Retrieval", section 3.
+Chapter: ``book/algorithms/denoising.ipynb``. Sources: Reimers & Gurevych 2019, "Sentence-BERT", section 3 (mean
+pooling); Karpukhin et al. 2020, "Dense Passage Retrieval", section 3.
 """
 
 import torch.nn.functional as F
@@ -12,15 +12,15 @@ from companion.models.bert import Bert
 
 
 class SentenceEncoder(nn.Module):
-    """A BERT whose token vectors are averaged, and the mean brought to length 1."""
+    """A BERT with mean pooling, normalised to length 1."""
 
     def __init__(self, bert: Bert) -> None:
-        """Take a body, trained or not; it goes on learning here."""
+        """Wrap an encoder, trained or not, whose weights stay trainable."""
         super().__init__()
         self.bert = bert
 
     def forward(self, ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Return one vector a text, ``v = m / |m|`` with ``m`` the mean of the vectors of its real tokens.
+        """Return the embedding of each text, ``v = m / |m|`` with ``m`` the mean of the vectors of its real tokens.
 
         Args:
             ids: (batch, length).
@@ -30,7 +30,7 @@ class SentenceEncoder(nn.Module):
             (batch, d_model), each of length 1.
 
         Raises:
-            ValueError: see :meth:`companion.models.bert.Bert.forward`.
+            ValueError: on ids or a mask that :meth:`companion.models.bert.Bert.forward` refuses.
             TypeError: on a mask that is not boolean.
         """
         hidden = self.bert(ids, attention_mask=attention_mask)
@@ -38,7 +38,14 @@ class SentenceEncoder(nn.Module):
 
 
 def masked_mean(hidden: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-    """Average the vectors (batch, length, d) of the real tokens: (batch, d); zeros where a row has none."""
+    """Return the mean of the vectors (batch, length, d) of the real tokens: (batch, d); zeros where a row has none.
+
+    Example:
+        >>> import torch
+        >>> hidden = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [9.0, 9.0]]])
+        >>> masked_mean(hidden, torch.tensor([[True, True, False]])).tolist()
+        [[2.0, 3.0]]
+    """
     if attention_mask is None:
         return hidden.mean(1)
     real = attention_mask[..., None].to(hidden.dtype)  # (batch, length, 1)
@@ -46,18 +53,24 @@ def masked_mean(hidden: Tensor, attention_mask: Tensor | None = None) -> Tensor:
 
 
 def retrieve(query: Tensor, documents: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Find the k documents nearest to each query.
+    """Return the k documents of the highest cosine similarity to each query.
 
     Args:
         query: (queries, d).
         documents: (documents, d).
-        k: at most the number of documents.
+        k: number of documents to return for each query.
 
     Returns:
-        the numbers of the documents (queries, k), nearest first, and their cosines, of the same shape.
+        the indices of the documents (queries, k), nearest first, and their cosines, of the same shape.
 
     Raises:
         ValueError: when k is below 1 or above the number of documents.
+
+    Example:
+        >>> import torch
+        >>> numbers, cosines = retrieve(torch.tensor([[3.0, 4.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]]), k=2)
+        >>> numbers.tolist(), [round(cosine, 4) for cosine in cosines[0].tolist()]
+        ([[1, 0]], [0.8, 0.6])
     """
     _check_k(k, len(documents))
     scores, numbers = similarity(query, documents).topk(k, dim=1)
@@ -65,17 +78,22 @@ def retrieve(query: Tensor, documents: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def recall_at(k: int, scores: Tensor, wanted: Tensor) -> float:
-    """Return the share of queries whose document is among the k of the highest score.
+    """Return recall at k: the fraction of queries whose relevant document is among the k of the highest score.
 
-    Documents of the same score come in random order, and the share is the expected one: a tie is neither won nor lost.
+    Documents of equal score are ranked at random, and the fraction is the expected one: a tie is neither won nor lost.
 
     Args:
-        k: documents that are looked at.
+        k: number of documents that are retrieved.
         scores: (queries, documents), of any method.
-        wanted: (queries,), the number of each query's document.
+        wanted: (queries,), the index of each query's relevant document.
 
     Raises:
-        ValueError: when k is below 1 or above the number of documents, or there is not one document a query.
+        ValueError: when k is below 1 or above the number of documents, or there is not one document per query.
+
+    Example:
+        >>> import torch
+        >>> recall_at(1, torch.tensor([[0.9, 0.1], [0.5, 0.5]]), wanted=torch.tensor([0, 1]))
+        0.75
     """
     if scores.dim() != 2 or wanted.shape != scores.shape[:1]:
         raise ValueError(

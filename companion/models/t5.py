@@ -1,4 +1,4 @@
-"""T5: an encoder that reads and a decoder that writes, told only how far apart two positions are.
+"""T5: an encoder–decoder Transformer with relative position bias, trained text to text.
 
 Chapter: ``book/algorithms/t5.ipynb``. Sources: Raffel et al. 2020, "Exploring the Limits of Transfer Learning with a
 Unified Text-to-Text Transformer", section 2.1; Shazeer 2020, "GLU Variants Improve Transformer", for T5 1.1.
@@ -14,8 +14,9 @@ from companion.checkpoints import t5
 from companion.checkpoints.pretrained import Pretrained
 from companion.models.transformer import Stack
 from companion.nn.attention import MultiHeadAttention
-from companion.nn.checks import check_heads, check_ids, check_mask, check_sizes
+from companion.nn.checks import check_dropout, check_heads, check_ids, check_mask, check_sizes
 from companion.nn.kv_cache import DecoderCache
+from companion.nn.masks import key_mask
 from companion.nn.norms import RMSNorm
 from companion.nn.relative_bias import RelativeBias, check_buckets
 
@@ -25,21 +26,21 @@ class T5Config:
     """The sizes of a T5.
 
     Attributes:
-        vocab_size: tokens in the vocabulary that source and target share.
-        n_layers: blocks of the encoder.
-        n_heads: attention heads a block.
+        vocab_size: number of tokens in the vocabulary of source and target.
+        n_layers: number of blocks of the encoder.
+        n_heads: attention heads per block.
         d_model: width of the residual stream.
-        n_decoder_layers: blocks of the decoder; as many as the encoder's when not given.
+        n_decoder_layers: number of blocks of the decoder; as many as the encoder's when not given.
         d_head: width of a head, whatever d_model is; d_model / n_heads when not given.
         d_ff: width inside the feed-forward network; 4 d_model when not given.
-        n_buckets: of distances, each with one number a head.
-        max_distance: from here on all distances share a bucket.
-        gated: T5 1.1's gated GELU feed-forward network in the place of T5's ReLU.
-        tied: read the logits off the token embedding itself, as T5 does; T5 1.1 does not.
+        n_buckets: number of buckets of distances, each with one bias per head.
+        max_distance: distance from which on all share the last bucket.
+        gated: whether the feed-forward network is the gated GELU of T5 1.1, in place of T5's ReLU.
+        tied: whether the output matrix is the token embedding, as in T5 but not in T5 1.1.
         dropout: probability of dropping an activation in training.
-        norm_eps: added to the mean square in RMSNorm.
-        start_id: the token that the decoder begins with.
-        context_length: tokens that a cache has room for. Distances have no end, so the model reads longer texts too.
+        norm_eps: number added to the mean square in RMSNorm.
+        start_id: id of the token that the decoder begins with.
+        context_length: capacity of a cache in tokens. The bias is defined for any distance, so longer texts work too.
     """
 
     vocab_size: int
@@ -62,6 +63,7 @@ class T5Config:
         """Raise ValueError on a size below 1, sizes that do not fit together, or a start outside the vocabulary."""
         optional = [name for name in ("n_decoder_layers", "d_head", "d_ff") if getattr(self, name) is not None]
         check_sizes(self, ("vocab_size", "n_layers", "n_heads", "d_model", "context_length", *optional))
+        check_dropout(self.dropout)
         if self.d_head is None:
             check_heads(self.d_model, self.n_heads)
         check_buckets(self.n_buckets, self.max_distance)
@@ -70,10 +72,10 @@ class T5Config:
 
 
 class FeedForward(nn.Module):
-    """``ReLU(x W_1) W_2``, or gated, ``(GELU(x W_1) * x V) W_2`` (Shazeer 2020, eq. 6); no biases."""
+    """The feed-forward network ``ReLU(x W_1) W_2``, or gated ``(GELU(x W_1) * x V) W_2`` (Shazeer 2020, eq. 6)."""
 
     def __init__(self, config: T5Config) -> None:
-        """Make the two projections, or three."""
+        """Make the two projections, or three, without biases."""
         super().__init__()
         d_ff = config.d_ff or 4 * config.d_model
         self.expand = nn.Linear(config.d_model, d_ff, bias=False)
@@ -84,11 +86,12 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(…, d_model) -> (…, d_model), each position for itself."""
         x = F.relu(self.expand(x)) if self.gate is None else F.gelu(self.expand(x), approximate="tanh") * self.gate(x)
-        return self.contract(self.dropout(x))
+        output: Tensor = self.contract(self.dropout(x))
+        return output
 
 
 class EncoderBlock(nn.Module):
-    """Normalise, attend, add; normalise, feed forward, add."""
+    """A pre-LN encoder block: normalise, attend, add; normalise, feed forward, add."""
 
     def __init__(self, config: T5Config) -> None:
         """Make the two sublayers and their norms."""
@@ -102,11 +105,12 @@ class EncoderBlock(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None, bias: Tensor) -> Tensor:
         """(batch, length, d_model) -> the same; mask and bias are broadcastable to (batch, heads, length, length)."""
         x = x + self.dropout(self.attention(self.attention_norm(x), mask=mask, bias=bias))
-        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+        x = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+        return x
 
 
 class DecoderBlock(EncoderBlock):
-    """An encoder block that looks at no later position, and between its two sublayers reads the encoder's output."""
+    """A pre-LN decoder block: causal self-attention, cross-attention to the encoder's output, feed forward."""
 
     def __init__(self, config: T5Config) -> None:
         """Make the three sublayers and their norms."""
@@ -114,18 +118,19 @@ class DecoderBlock(EncoderBlock):
         self.cross_attention_norm = RMSNorm(config.d_model, config.norm_eps)
         self.cross_attention = _attention(config)
 
-    def forward(  # type: ignore[override]
+    def forward(  # type: ignore[override]  # it has the memory beside x
         self, x: Tensor, memory: Tensor, mask: Tensor | None, bias: Tensor, cache: DecoderCache | None = None
     ) -> Tensor:
-        """(batch, length, d_model) -> the same; ``mask`` is of the memory, (batch, source length, d_model)."""
+        """(batch, length, d_model) -> the same; ``mask`` masks the memory, (batch, source length, d_model)."""
         own, read = (cache.own, cache.memory) if cache else (None, None)
         x = x + self.dropout(self.attention(self.attention_norm(x), causal=True, cache=own, bias=bias))
         x = x + self.dropout(self.cross_attention(self.cross_attention_norm(x), memory, mask, cache=read))
-        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+        x = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+        return x
 
 
 class T5Stack(Stack):
-    """Blocks, the bias of distances that all of them share, and a norm at the end."""
+    """A stack of blocks with one relative position bias for all of them, and a norm at the end."""
 
     def __init__(self, config: T5Config, blocks: Sequence[EncoderBlock], *, both_ways: bool) -> None:
         """Keep the blocks."""
@@ -135,21 +140,29 @@ class T5Stack(Stack):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, *arguments: Tensor | None, cache: Sequence[DecoderCache] | None = None) -> Tensor:
-        """(batch, length, d_model) -> the same; ``arguments`` are what the blocks take between x and the bias."""
+        """(batch, length, d_model) -> the same; the blocks take ``arguments`` between x and the bias."""
         past = cache[0].length if cache else 0
         bias = self.relative_bias(x.size(1), past + x.size(1))
         x = super().forward(self.dropout(x), *arguments, bias, cache=cache)
-        return self.dropout(self.final_norm(x))
+        hidden: Tensor = self.dropout(self.final_norm(x))
+        return hidden
 
 
 class T5(Pretrained):
-    """An encoder–decoder model that turns text into text, exact enough to load any T5 or T5 1.1 checkpoint."""
+    """A text-to-text encoder–decoder model, exact enough to load any T5 or T5 1.1 checkpoint.
+
+    Example:
+        >>> import torch
+        >>> model = T5(T5Config(vocab_size=10, n_layers=1, n_heads=2, d_model=12))
+        >>> model(torch.tensor([[1, 2, 3]]), torch.tensor([[0, 4]])).shape  # the logits of the target's next token
+        torch.Size([1, 2, 10])
+    """
 
     config_class = T5Config
     checkpoint_family = t5
 
     def __init__(self, config: T5Config) -> None:
-        """Make a model with the initial weights of T5's release; the query's make up for scores that are not scaled."""
+        """Make a model with the initial weights of T5's release; small queries replace the scaling of the scores."""
         super().__init__()
         self.config = config
         self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
@@ -162,12 +175,12 @@ class T5(Pretrained):
                 nn.init.normal_(parameter, std=_initial_std(name, parameter, config.d_model, config.n_heads))
 
     def forward(self, ids: Tensor, decoder_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Score every token as the next one of the target, at each of its positions.
+        """Return the logits of the target's next token, at each of its positions.
 
         Args:
-            ids: (batch, source length), the text to read.
+            ids: (batch, source length), the source.
             decoder_ids: (batch, length), the target so far; it begins with ``config.start_id``.
-            attention_mask: boolean (batch, source length), True = a real token, False = padding that nobody reads.
+            attention_mask: boolean (batch, source length), True = a real token, False = padding.
 
         Returns:
             logits (batch, length, vocab_size).
@@ -180,10 +193,11 @@ class T5(Pretrained):
         return self.decode(decoder_ids, self.encode(ids, attention_mask), attention_mask)
 
     def encode(self, ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Read the source (batch, source length); return (batch, source length, d_model)."""
+        """Return the encoder's output (batch, source length, d_model) for a source (batch, source length)."""
         check_ids(ids, self.config.vocab_size)
         check_mask(attention_mask, *ids.shape)
-        return self.encoder(self.token_embedding(ids), _over_keys(attention_mask))
+        memory: Tensor = self.encoder(self.token_embedding(ids), key_mask(attention_mask))
+        return memory
 
     def decode(
         self,
@@ -192,13 +206,13 @@ class T5(Pretrained):
         attention_mask: Tensor | None = None,
         cache: Sequence[DecoderCache] | None = None,
     ) -> Tensor:
-        """Score the next token of the target, given what :meth:`encode` returned.
+        """Return the logits of the target's next token, given the output of :meth:`encode`.
 
         Args:
-            decoder_ids: (batch, length); with a cache, only what is new.
-            memory: (batch, source length, d_model).
-            attention_mask: of the source.
-            cache: see :meth:`new_cache`.
+            decoder_ids: (batch, length); with a cache, only the new tokens.
+            memory: (batch, source length, d_model), the encoder's output.
+            attention_mask: padding mask of the source.
+            cache: one cache per decoder block; see :meth:`new_cache`.
 
         Returns:
             logits (batch, length, vocab_size).
@@ -207,31 +221,29 @@ class T5(Pretrained):
         if decoder_ids.size(0) != memory.size(0):
             raise ValueError(f"source and target must have as many rows; got {memory.size(0)} and {len(decoder_ids)}")
         check_mask(attention_mask, *memory.shape[:2])
-        x = self.decoder(self.token_embedding(decoder_ids), memory, _over_keys(attention_mask), cache=cache)
+        x = self.decoder(self.token_embedding(decoder_ids), memory, key_mask(attention_mask), cache=cache)
         if self.unembedding is None:
             return F.linear(x * self.config.d_model**-0.5, self.token_embedding.weight)
-        return self.unembedding(x)
+        logits: Tensor = self.unembedding(x)
+        return logits
 
     def new_cache(self, memory_length: int) -> list[DecoderCache]:
-        """Make an empty cache for each block of the decoder, for a source of ``memory_length`` tokens."""
+        """Return an empty cache for each block of the decoder, for a source of ``memory_length`` tokens."""
         return [DecoderCache(self.config.context_length, memory_length) for _ in self.decoder.blocks]
 
 
 def _attention(config: T5Config) -> MultiHeadAttention:
-    """Attention as T5 has it: no biases of the projections, and scores that are not scaled."""
+    """T5's attention: no biases in the projections, and no scaling of the scores."""
     return MultiHeadAttention(
         config.d_model, config.n_heads, d_head=config.d_head, bias=False, dropout=config.dropout, scale=1.0
     )
 
 
-def _over_keys(attention_mask: Tensor | None) -> Tensor | None:
-    return None if attention_mask is None else attention_mask[:, None, None, :]  # (batch, 1, 1, key)
-
-
 def _initial_std(name: str, weight: Tensor, d_model: int, n_heads: int) -> float:
-    """1 / sqrt(inputs) for a matrix, less for a query; 1 for what tokens are looked up in and read off."""
+    """1 / sqrt(inputs) for a matrix, less for a query; 1 for the embedding and the output matrix."""
     if name in ("token_embedding.weight", "unembedding.weight"):
         return 1.0
     inputs = d_model if name.endswith("table.weight") else weight.size(1)
     d_head = weight.size(0) // n_heads if name.endswith("query.weight") else 1
-    return (inputs * d_head) ** -0.5
+    std: float = (inputs * d_head) ** -0.5
+    return std

@@ -1,4 +1,4 @@
-"""The Transformer of 2017: an encoder that reads, a decoder that writes, attention between them.
+"""The Transformer of 2017: an encoder, and a decoder with cross-attention to its output.
 
 The blocks are post-LN, as in the paper: normalise *after* adding. Chapter: ``book/concepts/transformer.ipynb``.
 Source: Vaswani et al. 2017, "Attention Is All You Need", section 3.
@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from companion.nn.attention import MultiHeadAttention
-from companion.nn.checks import check_heads, check_ids, check_mask, check_sizes
+from companion.nn.checks import check_dropout, check_heads, check_ids, check_mask, check_sizes
 from companion.nn.feed_forward import ACTIVATIONS, FeedForward
 from companion.nn.kv_cache import DecoderCache
+from companion.nn.masks import key_mask
 from companion.nn.positions import real_positions, sinusoidal_positions
 
 
@@ -22,16 +23,16 @@ class TransformerConfig:
     """The sizes of a Transformer; the paper's base model is 6 layers, 8 heads, d_model 512, d_ff 2048.
 
     Attributes:
-        vocab_size: tokens in the vocabulary that source and target share.
-        context_length: positions, of the source and of the target.
-        n_layers: blocks of the encoder, and as many of the decoder.
-        n_heads: attention heads a block.
+        vocab_size: number of tokens in the vocabulary of source and target.
+        context_length: number of positions, of the source and of the target.
+        n_layers: number of blocks of the encoder, and as many of the decoder.
+        n_heads: attention heads per block.
         d_model: width of the residual stream.
         d_ff: width inside the feed-forward network; 4 d_model when not given.
         dropout: probability of dropping an activation in training.
         activation: "relu", as in the paper, or another of ``ACTIVATIONS``.
-        norm_eps: added to the variance in LayerNorm.
-        start_id: the token that the decoder begins with.
+        norm_eps: number added to the variance in LayerNorm.
+        start_id: id of the token that the decoder begins with.
     """
 
     vocab_size: int
@@ -48,6 +49,7 @@ class TransformerConfig:
     def __post_init__(self) -> None:
         """Raise ValueError on a size below 1, heads that do not divide d_model, or an unknown activation."""
         check_sizes(self, ("vocab_size", "context_length", "n_layers", "n_heads", "d_model"))
+        check_dropout(self.dropout)
         check_heads(self.d_model, self.n_heads)
         if self.d_ff is not None and self.d_ff < 1:
             raise ValueError(f"d_ff must be at least 1, or None for 4 d_model; got {self.d_ff}")
@@ -58,7 +60,7 @@ class TransformerConfig:
 
 
 class EncoderBlock(nn.Module):
-    """Attend, add, normalise; feed forward, add, normalise: ``LayerNorm(x + Sublayer(x))`` (section 3.1)."""
+    """A post-LN encoder block: attend, add, normalise; feed forward, add, normalise (section 3.1)."""
 
     def __init__(
         self, d_model: int, n_heads: int, d_ff: int, activation: str, norm_eps: float = 1e-5, dropout: float = 0.0
@@ -74,11 +76,12 @@ class EncoderBlock(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """(batch, length, d_model) -> the same; ``mask`` is broadcastable to (batch, heads, length, length)."""
         x = self.attention_norm(x + self.dropout(self.attention(x, mask=mask)))
-        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
+        x = self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
+        return x
 
 
 class DecoderBlock(EncoderBlock):
-    """An encoder block that looks at no later position, and between its two sublayers reads the encoder's output."""
+    """A post-LN decoder block: causal self-attention, cross-attention to the encoder's output, feed forward."""
 
     def __init__(
         self, d_model: int, n_heads: int, d_ff: int, activation: str, norm_eps: float = 1e-5, dropout: float = 0.0
@@ -88,16 +91,16 @@ class DecoderBlock(EncoderBlock):
         self.cross_attention = MultiHeadAttention(d_model, n_heads, dropout=dropout)
         self.cross_attention_norm = nn.LayerNorm(d_model, eps=norm_eps)
 
-    def forward(  # type: ignore[override]
+    def forward(  # type: ignore[override]  # it has the memory beside x
         self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None, cache: DecoderCache | None = None
     ) -> Tensor:
-        """Go on writing.
+        """Return the hidden states of the target after this block.
 
         Args:
-            x: (batch, length, d_model), of the target.
+            x: (batch, length, d_model), hidden states of the target.
             memory: (batch, source length, d_model), the encoder's output.
             memory_mask: broadcastable to (batch, heads, length, source length); True = may attend.
-            cache: of earlier positions; x are the ones after them.
+            cache: caches of the positions before those of x.
 
         Returns:
             (batch, length, d_model).
@@ -106,11 +109,12 @@ class DecoderBlock(EncoderBlock):
         x = self.attention_norm(x + self.dropout(self.attention(x, causal=True, cache=own)))
         attended = self.cross_attention(x, memory, memory_mask, cache=read)
         x = self.cross_attention_norm(x + self.dropout(attended))
-        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
+        x = self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
+        return x
 
 
 class Stack(nn.Module):
-    """Blocks one after the other; what is given beside x is given to each of them."""
+    """A stack of blocks, one after the other; each gets the same further arguments."""
 
     def __init__(self, blocks: Sequence[nn.Module]) -> None:
         """Keep the blocks."""
@@ -125,7 +129,14 @@ class Stack(nn.Module):
 
 
 class Transformer(nn.Module):
-    """The encoder–decoder model of the paper, with one embedding for source, target and output (section 3.4)."""
+    """The encoder–decoder model of the paper, with one embedding for source, target and output (section 3.4).
+
+    Example:
+        >>> import torch
+        >>> model = Transformer(TransformerConfig(vocab_size=10, context_length=8, n_layers=1, n_heads=2, d_model=12))
+        >>> model(torch.tensor([[1, 2, 3]]), torch.tensor([[0, 4]])).shape  # the logits of the target's next token
+        torch.Size([1, 2, 10])
+    """
 
     positions: Tensor  # (context_length, d_model), fixed
 
@@ -146,12 +157,12 @@ class Transformer(nn.Module):
         nn.init.normal_(self.token_embedding.weight, std=config.d_model**-0.5)
 
     def forward(self, ids: Tensor, decoder_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Score every token as the next one of the target, at each of its positions.
+        """Return the logits of the target's next token, at each of its positions.
 
         Args:
-            ids: (batch, source length), the text to read.
+            ids: (batch, source length), the source.
             decoder_ids: (batch, length), the target so far; it begins with ``config.start_id``.
-            attention_mask: boolean (batch, source length), True = a real token, False = padding that nobody reads.
+            attention_mask: boolean (batch, source length), True = a real token, False = padding.
 
         Returns:
             logits (batch, length, vocab_size).
@@ -164,11 +175,12 @@ class Transformer(nn.Module):
         return self.decode(decoder_ids, self.encode(ids, attention_mask), attention_mask)
 
     def encode(self, ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Read the source (batch, source length); return (batch, source length, d_model)."""
+        """Return the encoder's output (batch, source length, d_model) for a source (batch, source length)."""
         check_ids(ids, self.config.vocab_size, self.config.context_length)
         check_mask(attention_mask, *ids.shape)
-        mask = None if attention_mask is None else attention_mask[:, None, None, :]  # (batch, 1, 1, key)
-        return self.encoder(self._embed(ids, real_positions(ids, attention_mask)), mask)
+        x = self._embed(ids, real_positions(ids, attention_mask))
+        memory: Tensor = self.encoder(x, key_mask(attention_mask))
+        return memory
 
     def decode(
         self,
@@ -177,13 +189,13 @@ class Transformer(nn.Module):
         attention_mask: Tensor | None = None,
         cache: Sequence[DecoderCache] | None = None,
     ) -> Tensor:
-        """Score the next token of the target, given what :meth:`encode` returned.
+        """Return the logits of the target's next token, given the output of :meth:`encode`.
 
         Args:
-            decoder_ids: (batch, length); with a cache, only what is new.
-            memory: (batch, source length, d_model).
-            attention_mask: of the source.
-            cache: see :meth:`new_cache`.
+            decoder_ids: (batch, length); with a cache, only the new tokens.
+            memory: (batch, source length, d_model), the encoder's output.
+            attention_mask: padding mask of the source.
+            cache: one cache per decoder block; see :meth:`new_cache`.
 
         Returns:
             logits (batch, length, vocab_size).
@@ -193,13 +205,14 @@ class Transformer(nn.Module):
         if decoder_ids.size(0) != memory.size(0):
             raise ValueError(f"source and target must have as many rows; got {memory.size(0)} and {len(decoder_ids)}")
         check_mask(attention_mask, *memory.shape[:2])
-        mask = None if attention_mask is None else attention_mask[:, None, None, :]  # (batch, 1, 1, key)
         x = self._embed(decoder_ids, real_positions(decoder_ids, None, past))
-        return F.linear(self.decoder(x, memory, mask, cache=cache), self.token_embedding.weight)
+        return F.linear(self.decoder(x, memory, key_mask(attention_mask), cache=cache), self.token_embedding.weight)
 
     def new_cache(self, memory_length: int) -> list[DecoderCache]:
-        """Make an empty cache for each block of the decoder, for a source of ``memory_length`` tokens."""
+        """Return an empty cache for each block of the decoder, for a source of ``memory_length`` tokens."""
         return [DecoderCache(self.config.context_length, memory_length) for _ in self.decoder.blocks]
 
     def _embed(self, ids: Tensor, positions: Tensor) -> Tensor:
-        return self.dropout(self.token_embedding(ids) * self.config.d_model**0.5 + self.positions[positions])
+        tokens = self.token_embedding(ids) * self.config.d_model**0.5
+        embedded: Tensor = self.dropout(tokens + self.positions[positions])
+        return embedded

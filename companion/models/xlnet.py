@@ -1,4 +1,4 @@
-"""XLNet: a language model that reads in any order, with two streams so that it may know where and not what.
+"""XLNet, a permutation language model with two streams: a query stream knows a target's position, not its token.
 
 Chapter: ``book/algorithms/xlnet.ipynb``. Sources: Yang et al. 2019, "XLNet: Generalized Autoregressive Pretraining for
 Language Understanding", section 2; relative positions after Dai et al. 2019, "Transformer-XL", section 3.3.
@@ -11,25 +11,25 @@ from torch import Tensor, nn
 
 from companion.checkpoints import xlnet
 from companion.checkpoints.pretrained import Pretrained
-from companion.nn.checks import check_heads, check_ids, check_mask, check_sizes
+from companion.nn.checks import check_dropout, check_heads, check_ids, check_mask, check_sizes
 from companion.nn.feed_forward import ACTIVATIONS, FeedForward
 from companion.nn.two_stream_attention import Relations, TwoStreamAttention, relate
 
 
 @dataclass(frozen=True)
 class XLNetConfig:
-    """The sizes of an XLNet. There is no longest text: positions are known only by their distance.
+    """The sizes of an XLNet. There is no context length: positions are relative.
 
     Attributes:
-        vocab_size: tokens in the vocabulary.
-        n_layers: blocks.
-        n_heads: attention heads a block; each has d_model / n_heads dimensions.
+        vocab_size: number of tokens in the vocabulary.
+        n_layers: number of blocks.
+        n_heads: attention heads per block; each has d_model / n_heads dimensions.
         d_model: width of both streams, even.
         d_ff: width inside the feed-forward network; 4 d_model when not given.
         dropout: probability of dropping an activation in training.
         activation: "gelu", "relu" or "gelu_new".
-        norm_eps: added to the variance in LayerNorm.
-        tied: read the logits off the token embedding itself, with a bias beside it.
+        norm_eps: number added to the variance in LayerNorm.
+        tied: whether the output matrix is the token embedding; the output bias is learned in any case.
     """
 
     vocab_size: int
@@ -45,6 +45,7 @@ class XLNetConfig:
     def __post_init__(self) -> None:
         """Raise ValueError on a size below 1, an odd width, heads that do not divide it, or an unknown activation."""
         check_sizes(self, ("vocab_size", "n_layers", "n_heads", "d_model"))
+        check_dropout(self.dropout)
         check_heads(self.d_model, self.n_heads)
         if self.d_model % 2:
             raise ValueError(f"d_model must be even, for sines and cosines; got {self.d_model}")
@@ -55,7 +56,7 @@ class XLNetConfig:
 
 
 class Block(nn.Module):
-    """Attend, add, normalise; feed forward, add, normalise: a post-LN block that both streams go through."""
+    """A post-LN block of both streams: attend, add, normalise; feed forward, add, normalise."""
 
     def __init__(self, config: XLNetConfig) -> None:
         """Make the two sublayers and their norms."""
@@ -69,11 +70,19 @@ class Block(nn.Module):
     def forward(self, x: Tensor, relations: Relations) -> Tensor:
         """(batch, length + targets, d_model) -> the same."""
         x = self.attention_norm(x + self.dropout(self.attention(x, relations)))
-        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
+        x = self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
+        return x
 
 
 class XLNet(Pretrained):
-    """A permutation language model, exact enough to load any XLNet checkpoint; it reads one segment, without memory."""
+    """A permutation language model, exact enough to load any XLNet checkpoint; no memory of earlier segments.
+
+    Example:
+        >>> model = XLNet(XLNetConfig(vocab_size=10, n_layers=1, n_heads=2, d_model=12))
+        >>> ids, order = torch.tensor([[1, 2, 3]]), torch.tensor([[2, 0, 1]])
+        >>> model(ids, order=order, targets=torch.tensor([[0, 2]])).shape  # the logits of two targets
+        torch.Size([1, 2, 10])
+    """
 
     config_class = XLNetConfig
     checkpoint_family = xlnet
@@ -83,7 +92,7 @@ class XLNet(Pretrained):
         super().__init__()
         self.config = config
         self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
-        self.mask_embedding = nn.Parameter(torch.empty(1, 1, config.d_model))  # what each target begins as
+        self.mask_embedding = nn.Parameter(torch.empty(1, 1, config.d_model))  # the query stream's input at each target
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.dropout = nn.Dropout(config.dropout)
         self.unembedding = nn.Linear(config.d_model, config.vocab_size)
@@ -104,19 +113,19 @@ class XLNet(Pretrained):
         order: Tensor | None = None,
         targets: Tensor | None = None,
     ) -> Tensor:
-        """Score every token of the vocabulary at each target, which sees what comes before it in the order, or all.
+        """Return the logits of the token at each target, or at each position when there are no targets.
 
         Args:
-            ids: (batch, length) token numbers, in the order of the text whatever ``order`` is.
-            attention_mask: boolean (batch, length), True = a real token, False = padding that nobody else reads.
+            ids: (batch, length) token ids, in the order of the text whatever ``order`` is.
+            attention_mask: boolean (batch, length), True = a real token, False = padding that no token attends to.
             token_type_ids: integers (batch, length), the segment of each token; all of one segment when not given.
             order: integers (batch, length), the rank of each position in the factorisation order; every position
-                may see every other when not given. See :func:`companion.nn.masks.order_mask`.
-            targets: (batch, k) positions to predict; they see lower ranks only, and never themselves.
+                attends to every other when not given. See :func:`companion.nn.masks.order_mask`.
+            targets: (batch, k) positions to predict; they attend to lower ranks only, and never to themselves.
 
         Returns:
             logits of the query stream (batch, k, vocab_size), or without targets of the content stream
-            (batch, length, vocab_size), in which each position has read its own token.
+            (batch, length, vocab_size), in which each position attends to its own token too.
 
         Raises:
             ValueError: on ids of the wrong rank or outside the vocabulary, an empty text, a mask, segments, ranks or
@@ -124,7 +133,8 @@ class XLNet(Pretrained):
             TypeError: on a mask that is not boolean, or segments, ranks or targets that are not integers.
         """
         arguments = {"token_type_ids": token_type_ids, "order": order, "targets": targets}
-        return self.unembedding(self.dropout(self.encode(ids, attention_mask, **arguments)))
+        logits: Tensor = self.unembedding(self.dropout(self.encode(ids, attention_mask, **arguments)))
+        return logits
 
     def encode(
         self,
@@ -135,14 +145,14 @@ class XLNet(Pretrained):
         order: Tensor | None = None,
         targets: Tensor | None = None,
     ) -> Tensor:
-        """Return what :meth:`forward` reads its logits off: (batch, k, d_model), or (batch, length, d_model)."""
+        """Return the last hidden states, (batch, k, d_model) of the targets or (batch, length, d_model) of the text."""
         check_ids(ids, self.config.vocab_size)
         batch, length = ids.shape
         check_mask(attention_mask, batch, length)
         _check_integers(token_type_ids, batch, length, "token_type_ids")
         _check_integers(order, batch, length, "order")
         _check_integers(targets, batch, None, "targets")
-        x = self.dropout(self.token_embedding(ids))
+        x: Tensor = self.dropout(self.token_embedding(ids))
         if targets is not None:
             _check_targets(targets, order, length)
             query = self.mask_embedding.expand(batch, targets.size(1), -1)
@@ -155,33 +165,34 @@ class XLNet(Pretrained):
 
 
 class LeftToRight(nn.Module):
-    """An XLNet that is asked from left to right: the causal language model that is in every XLNet.
+    """The causal language model that is in every XLNet: its factorisation order is that of the text.
 
-    The order is that of the text, and every position but the first is a target. So whatever takes a causal model takes
-    it: :func:`companion.losses.causal_loss`, the measures of :mod:`companion.metrics.language_model`.
+    Every position but the first is a target. So the losses and metrics of causal models apply to it:
+    :func:`companion.losses.causal_loss`, the measures of :mod:`companion.metrics.language_model`.
     """
 
     def __init__(self, model: XLNet) -> None:
-        """Share the weights of ``model``."""
+        """Wrap ``model``, whose weights are used as they are."""
         super().__init__()
         self.model = model
         self.config = model.config
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Score every token of the vocabulary as the next one, at each position.
+        """Return the logits of the next token, at each position.
 
         Args:
-            ids: (batch, length), what is known.
+            ids: (batch, length), the context.
 
         Returns:
             logits (batch, length, vocab_size).
 
         Raises:
-            ValueError: see :meth:`XLNet.forward`.
+            ValueError: on ids that :meth:`XLNet.forward` refuses.
         """
-        next_one = torch.nn.functional.pad(ids, (0, 1))  # a place to ask about; what stands there is not read
-        order = torch.arange(next_one.size(-1), device=ids.device).expand_as(next_one)
-        return self.model(next_one, order=order, targets=order[:, 1:])
+        extended = torch.nn.functional.pad(ids, (0, 1))  # one more position to predict; its token is never attended to
+        order = torch.arange(extended.size(-1), device=ids.device).expand_as(extended)
+        logits: Tensor = self.model(extended, order=order, targets=order[:, 1:])
+        return logits
 
 
 def _check_integers(numbers: Tensor | None, batch: int, length: int | None, name: str) -> None:

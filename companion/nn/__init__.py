@@ -1,5 +1,5 @@
-"""The parts that models are built from: attention, masks, positions, norms, feed-forward networks, caches.
+"""The layers that models are built from: attention, masks, positions, norms, feed-forward networks, caches.
 
-A part knows no model, no data and no training. Chapters: ``book/concepts/attention.ipynb``,
+A layer knows no model, no data and no training. Chapters: ``book/concepts/attention.ipynb``,
 ``book/concepts/transformer.ipynb``.
 """

@@ -6,6 +6,7 @@ Chapter: ``book/concepts/attention.ipynb``. Source: Vaswani et al. 2017, "Attent
 import math
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -23,7 +24,7 @@ def scaled_dot_product_attention(
     bias: Tensor | None = None,
     scale: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Average the values, each weighted by how well its key matches the query.
+    """Return the average of the values for each query, weighted by how well its keys match it, and the weights.
 
     ``weights = softmax(query @ key.T / sqrt(d_k))`` and ``output = weights @ value`` (Vaswani et al. 2017, eq. 1).
 
@@ -33,7 +34,7 @@ def scaled_dot_product_attention(
         value: (…, m, d_v).
         mask: boolean, broadcastable to (…, n, m); True = may attend. A row that may attend to nothing gets
             weights of zero, and so an output of zero.
-        bias: added to the scores, broadcastable to (…, n, m); a model may say here how far apart two positions are.
+        bias: added to the scores, broadcastable to (…, n, m); T5 and XLNet put relative positions here.
         scale: multiplies the scores; 1 / sqrt(d_k) when not given.
 
     Returns:
@@ -42,6 +43,12 @@ def scaled_dot_product_attention(
     Raises:
         ValueError: on a tensor of rank below 2, sizes that do not fit, or a mask of the wrong shape.
         TypeError: on a mask that is not boolean.
+
+    Example:
+        >>> key, value = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[10.0], [20.0]])
+        >>> output, weights = scaled_dot_product_attention(torch.zeros(1, 2), key, value)
+        >>> output.tolist(), weights.tolist()
+        ([[15.0]], [[0.5, 0.5]])
     """
     check_attention(query, key, value, mask)
     scale = 1 / math.sqrt(query.size(-1)) if scale is None else scale
@@ -57,18 +64,18 @@ def scaled_dot_product_attention(
 
 
 class Attention(nn.Module):
-    """The part of an attention layer that has no weights: queries meet keys, and values are averaged.
+    """Attention without projections, the part of an attention layer that has no parameters.
 
     ``observers`` are functions ``weights -> weights`` over (batch, heads, query, key); see :mod:`companion.nn.capture`.
     Without any, torch's fused kernel computes the same output and never stores the weights.
     """
 
     def __init__(self, n_heads: int, *, dropout: float = 0.0, scale: float | None = None) -> None:
-        """Remember the number of heads, the share of weights dropped in training, and the scale of the scores.
+        """Set the number of heads, the dropout probability and the scale of the scores.
 
         Args:
-            n_heads: heads.
-            dropout: probability.
+            n_heads: attention heads.
+            dropout: probability of dropping an attention weight in training.
             scale: multiplies the scores; 1 / sqrt(d_k) when not given.
         """
         super().__init__()
@@ -87,7 +94,7 @@ class Attention(nn.Module):
         causal: bool = False,
         bias: Tensor | None = None,
     ) -> Tensor:
-        """Average ``value`` (batch, heads, m, d_v) for each query (batch, heads, n, d_k).
+        """Return the weighted average of the values for each query, by the fused kernel where nothing is observed.
 
         Args:
             query: (batch, heads, n, d_k).
@@ -101,7 +108,7 @@ class Attention(nn.Module):
             (batch, heads, n, d_v).
         """
         check_attention(query, key, value, mask)
-        causal = causal and query.size(-2) > 1  # one query, the last, may see all keys
+        causal = causal and query.size(-2) > 1  # one query, the last, may attend to all keys
         dropout = self.dropout if self.training else 0.0
         if not self.observers:
             return _fused(query, key, value, mask, causal, bias, self.scale, dropout)
@@ -113,10 +120,15 @@ class Attention(nn.Module):
 
 
 class MultiHeadAttention(Attention):
-    """Attention in ``n_heads`` subspaces side by side, mixed by an output matrix.
+    """Multi-head attention: attention in ``n_heads`` subspaces side by side, mixed by an output matrix.
 
     ``head_i = Attention(Q W_i^Q, K W_i^K, V W_i^V)``; ``output = Concat(head_1 … head_h) W^O``
     (Vaswani et al. 2017, section 3.2.2). The matrices of all heads are stored side by side in one ``nn.Linear`` each.
+
+    Example:
+        >>> layer = MultiHeadAttention(d_model=12, n_heads=3)
+        >>> layer(torch.zeros(2, 5, 12), causal=True).shape
+        torch.Size([2, 5, 12])
     """
 
     def __init__(
@@ -132,12 +144,12 @@ class MultiHeadAttention(Attention):
         """Make the four projections.
 
         Args:
-            d_model: width of what comes in and goes out.
-            n_heads: heads.
+            d_model: width of the input and of the output.
+            n_heads: attention heads.
             d_head: width of a head; d_model / n_heads when not given.
-            bias: add a learned vector after each projection.
-            dropout: see :class:`Attention`.
-            scale: see :class:`Attention`.
+            bias: whether each projection adds a learned vector.
+            dropout: probability of dropping an attention weight in training.
+            scale: multiplies the scores; 1 / sqrt(d_k) when not given.
 
         Raises:
             ValueError: when ``d_model`` is not a multiple of ``n_heads`` and no ``d_head`` is given.
@@ -161,15 +173,15 @@ class MultiHeadAttention(Attention):
         cache: KVCache | None = None,
         bias: Tensor | None = None,
     ) -> Tensor:
-        """Let each position of ``query`` (batch, n, d_model) read from ``memory`` (batch, m, d_model).
+        """Attend from each position of ``query`` to those of ``memory``, or of ``query`` itself (self-attention).
 
         Args:
-            query: where the questions come from.
-            memory: where keys and values come from; ``query`` itself when not given (self-attention).
+            query: (batch, n, d_model), projected to the queries.
+            memory: (batch, m, d_model), projected to keys and values; ``query`` itself when not given.
             mask: boolean, broadcastable to (batch, heads, n, m); True = may attend.
             causal: allow no position to attend to a later one.
-            cache: the keys and values of earlier positions, to which the new ones are added. Those of a ``memory``
-                are added at the first call and read at every later one.
+            cache: keys and values of earlier positions, to which the new ones are appended. Those of a ``memory``
+                are appended at the first call and read at every later one.
             bias: added to the scores before the softmax, broadcastable to (batch, heads, n, m).
 
         Returns:
@@ -184,11 +196,12 @@ class MultiHeadAttention(Attention):
             if cache is not None:
                 k, v = cache.append(k, v)
         heads = self.attend(q, k, v, mask, causal=causal, bias=bias)
-        return self.output(heads.transpose(1, 2).flatten(2))
+        output: Tensor = self.output(heads.transpose(1, 2).flatten(2))
+        return output
 
     def _split(self, x: Tensor) -> Tensor:
         """(batch, length, width) -> (batch, heads, length, d_head)."""
-        return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+        return torch.unflatten(x, -1, (self.n_heads, -1)).transpose(1, 2)
 
 
 def _fused(
@@ -201,6 +214,7 @@ def _fused(
     scale: float | None,
     dropout: float,
 ) -> Tensor:
+    """The output of torch's fused kernel, with zeros in the rows that may attend to nothing."""
     if mask is None and bias is None and q.size(-2) == k.size(-2):
         return F.scaled_dot_product_attention(q, k, v, is_causal=causal, dropout_p=dropout, scale=scale)
     mask = _with_causal(mask, causal, q, k)
@@ -213,5 +227,5 @@ def _fused(
 
 
 def _with_causal(mask: Tensor | None, causal: bool, q: Tensor, k: Tensor) -> Tensor | None:
-    """The mask of those keys that ``mask`` and, where asked for, causality allow."""
+    """The mask of the keys that ``mask`` allows, and causality too if ``causal``."""
     return combine_masks(mask, causal_mask(q.size(-2), k.size(-2), q.device) if causal else None)

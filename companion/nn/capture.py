@@ -1,10 +1,10 @@
-"""Record what flows through a model, or change it, without a line in the model.
+"""Hooks into a model, without a line in the model: record its attention and hidden states, or ablate heads.
 
 Chapter: ``book/concepts/attention.ipynb``, "Look inside".
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,16 +14,18 @@ from torch import Tensor, nn
 
 from companion.nn.attention import Attention
 
+Observer = Callable[[Tensor], Tensor]  # weights (batch, heads, query, key) -> the weights that are used
+
 
 @dataclass
 class Record:
-    """What :func:`capture` saw, in the order in which the model computed it.
+    """Attention weights and hidden states recorded by :func:`capture`, in the order of their computation.
 
     Attributes:
-        attention: self-attention, one tensor (batch, heads, query, key) a layer; of a model with an encoder and a
+        attention: self-attention, one tensor (batch, heads, query, key) per layer; of a model with an encoder and a
             decoder, first the encoder's layers, then the decoder's.
-        cross_attention: of the decoder to the encoder's output, one tensor (batch, heads, query, key) a layer.
-        query_attention: of XLNet's query stream, one tensor (batch, heads, query, key) a layer.
+        cross_attention: attention of the decoder to the encoder's output, one such tensor per layer.
+        query_attention: attention of XLNet's query stream, one such tensor per layer.
         hidden: the input of the first block, then the output of each block: (batch, length, d_model); of a model with
             an encoder and a decoder, first the encoder's, then the decoder's.
     """
@@ -33,14 +35,24 @@ class Record:
     query_attention: list[Tensor] = field(default_factory=list)
     hidden: list[Tensor] = field(default_factory=list)
 
+    def of(self, kind: str) -> list[Tensor]:
+        """Return the list of one kind of attention; see :func:`attention_layers`."""
+        lists = {"cross_attention": self.cross_attention, "query_attention": self.query_attention}
+        return lists.get(kind, self.attention)
+
+    def clear(self) -> None:
+        """Empty all lists."""
+        for tensors in (self.attention, self.cross_attention, self.query_attention, self.hidden):
+            tensors.clear()
+
 
 def attention_layers(model: nn.Module, kind: str = "attention") -> list[Attention]:
-    """Return the layers of ``model`` that attend, first to last; a shared one comes as often as it is used.
+    """Return the attention layers of ``model``, first to last; a shared one comes as often as it is used.
 
     Args:
         model: a model of this package.
-        kind: "attention" (to itself), "cross_attention" (to an encoder's output), or "query_attention" (XLNet's
-            second stream); the last two are told from the first by the name that the model gives them.
+        kind: "attention" (self-attention), "cross_attention" (of a decoder to the encoder's output), or
+            "query_attention" (of XLNet's query stream); the last two are recognised by the layer's name in the model.
 
     Raises:
         ValueError: when it has none of them.
@@ -64,63 +76,79 @@ def _kind(name: str) -> str:
 def capture(model: nn.Module, *, detach: bool = True) -> Iterator[Record]:
     """Record the attention weights and hidden states of each run of ``model`` inside the ``with`` block.
 
-    A second run inside the same block replaces what the first one left.
+    A second run inside the same block replaces the record of the first.
 
     Args:
         model: a model of this package.
-        detach: cut the recorded tensors from the graph; False keeps them differentiable.
+        detach: whether the recorded tensors are cut from the graph; False keeps them differentiable.
 
     Raises:
         ValueError: when the model has no attention layer.
+
+    Example:
+        >>> from companion.nn.attention import MultiHeadAttention
+        >>> layer = MultiHeadAttention(d_model=12, n_heads=3)
+        >>> model = nn.Sequential(layer, layer)
+        >>> with capture(model) as record:
+        ...     output = model(torch.zeros(1, 4, 12))
+        >>> [weights.shape for weights in record.attention]
+        [torch.Size([1, 3, 4, 4]), torch.Size([1, 3, 4, 4])]
     """
     attention_layers(model)
-    record = Record()
-    entered: set[nn.Module] = set()
-
-    def keep(tensor: Tensor) -> Tensor:
-        return tensor.detach() if detach else tensor
-
-    def observer_of(kind: str) -> Callable[[Tensor], Tensor]:
-        def observe(weights: Tensor) -> Tensor:
-            getattr(record, kind).append(keep(weights))
-            return weights
-
-        return observe
-
-    def start(*_: Any) -> None:
-        entered.clear()
-        for seen in vars(record).values():
-            seen.clear()
-
-    def enter(block: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if block not in entered:  # one that all layers share is entered again and again
-            entered.add(block)
-            record.hidden.append(keep(inputs[0]))
-
-    def leave(_: nn.Module, __: Any, output: Tensor) -> None:
-        record.hidden.append(keep(output))
-
-    handles = [model.register_forward_pre_hook(start)]
-    for stack in model.modules():
-        blocks: Sequence[nn.Module] = getattr(stack, "blocks", ())
-        if len(blocks):
-            handles.append(blocks[0].register_forward_pre_hook(enter))
-        handles += [block.register_forward_hook(leave) for block in dict.fromkeys(blocks)]
-    observed = [(m, observer_of(_kind(name))) for name, m in model.named_modules() if isinstance(m, Attention)]
-    for layer, observer in observed:
-        layer.observers.append(observer)
+    recorder = _Recorder(detach)
+    layers = [(name, module) for name, module in model.named_modules() if isinstance(module, Attention)]
+    handles = recorder.hook(model)
     try:
-        yield record
+        with _observing([(layer, recorder.observer(_kind(name))) for name, layer in layers]):
+            yield recorder.record
     finally:
-        for layer, observer in observed:
-            layer.observers.remove(observer)
         for handle in handles:
             handle.remove()
 
 
+class _Recorder:
+    """The hooks and observers that fill a record."""
+
+    def __init__(self, detach: bool) -> None:
+        self.record = Record()
+        self.detach = detach
+        self.entered: set[nn.Module] = set()  # first blocks that the current run has entered
+
+    def hook(self, model: nn.Module) -> list[torch.utils.hooks.RemovableHandle]:
+        """Hook into the model, and into each of its stacks of blocks."""
+        handles = [model.register_forward_pre_hook(self.start)]
+        for name, blocks in model.named_modules():
+            if isinstance(blocks, nn.ModuleList) and name.rpartition(".")[2] == "blocks":
+                handles += [block.register_forward_pre_hook(self.enter) for block in blocks[:1]]
+                handles += [block.register_forward_hook(self.leave) for block in dict.fromkeys(blocks)]
+        return handles
+
+    def observer(self, kind: str) -> Observer:
+        def observe(weights: Tensor) -> Tensor:
+            self.record.of(kind).append(self.keep(weights))
+            return weights
+
+        return observe
+
+    def start(self, *_: Any) -> None:
+        self.entered.clear()
+        self.record.clear()
+
+    def enter(self, block: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if block not in self.entered:  # a block that all layers share is entered again and again
+            self.entered.add(block)
+            self.record.hidden.append(self.keep(inputs[0]))
+
+    def leave(self, block: nn.Module, inputs: Any, output: Tensor) -> None:
+        self.record.hidden.append(self.keep(output))
+
+    def keep(self, tensor: Tensor) -> Tensor:
+        return tensor.detach() if self.detach else tensor
+
+
 @contextmanager
 def ablate(model: nn.Module, heads: Iterable[tuple[int, int]]) -> Iterator[None]:
-    """Silence attention heads inside the ``with`` block: their weights, and so their outputs, are zero.
+    """Ablate attention heads inside the ``with`` block: their weights, and so their outputs, are zero.
 
     Args:
         model: a model of this package.
@@ -128,35 +156,51 @@ def ablate(model: nn.Module, heads: Iterable[tuple[int, int]]) -> Iterator[None]
 
     Raises:
         ValueError: when the model has no such layer or head.
+
+    Example:
+        >>> from companion.nn.attention import MultiHeadAttention
+        >>> layer = MultiHeadAttention(d_model=12, n_heads=3)
+        >>> with ablate(layer, [(0, 2)]), capture(layer) as record:
+        ...     output = layer(torch.zeros(1, 4, 12))
+        >>> record.attention[0][0, :, 0, 0].tolist()  # of each head
+        [0.25, 0.25, 0.0]
     """
     layers = attention_layers(model)
-    silenced: dict[int, list[int]] = {}
+    ablated: dict[int, list[int]] = {}
     for layer, head in heads:
         if not 0 <= layer < len(layers):
             raise ValueError(f"layer must be 0 to {len(layers) - 1}; got {layer}")
         if not 0 <= head < layers[layer].n_heads:
             raise ValueError(f"head must be 0 to {layers[layer].n_heads - 1}; got {head}")
-        silenced.setdefault(layer, []).append(head)
-
-    def silence(which: list[list[int]]) -> Any:
-        turns = itertools.cycle(which)  # one entry, unless the layer is shared
-
-        def observer(weights: Tensor) -> Tensor:
-            keep = torch.ones(weights.size(1), 1, 1, dtype=weights.dtype, device=weights.device)
-            keep[next(turns)] = 0
-            return weights * keep
-
-        return observer
-
-    observers = {}
+        ablated.setdefault(layer, []).append(head)
+    observers = []
     for module in dict.fromkeys(layers):
-        which = [silenced.get(i, []) for i, layer in enumerate(layers) if layer is module]
+        which = [ablated.get(i, []) for i, layer in enumerate(layers) if layer is module]
         if any(which):
-            observers[module] = silence(which)
-    for module, observer in observers.items():
-        module.observers.insert(0, observer)  # before any recorder, so that what is recorded is what was used
+            observers.append((module, _silencer(which)))
+    with _observing(observers, first=True):  # before any recorder, so that the weights recorded are those used
+        yield
+
+
+def _silencer(which: list[list[int]]) -> Observer:
+    """An observer that zeroes these heads, one list per use of the layer in a run."""
+    turns = itertools.cycle(which)  # one entry, unless the layer is shared
+
+    def observe(weights: Tensor) -> Tensor:
+        keep = torch.ones(weights.size(1), 1, 1, dtype=weights.dtype, device=weights.device)
+        keep[next(turns)] = 0
+        return weights * keep
+
+    return observe
+
+
+@contextmanager
+def _observing(observers: list[tuple[Attention, Observer]], *, first: bool = False) -> Iterator[None]:
+    """Give each layer its observer inside the ``with`` block, before or after those that it has."""
+    for layer, observer in observers:
+        layer.observers.insert(0 if first else len(layer.observers), observer)
     try:
         yield
     finally:
-        for module, observer in observers.items():
-            module.observers.remove(observer)
+        for layer, observer in observers:
+            layer.observers.remove(observer)

@@ -1,30 +1,38 @@
-"""What a model is given, checked before it computes: sizes, token ids, masks. Each error says what is allowed.
+"""Checks of a model's sizes and of its inputs, before it computes; each error says what is allowed.
 
 Chapter: ``book/concepts/transformer.ipynb``.
 """
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 
-def check_sizes(config: Any, names: Iterable[str]) -> None:
-    """Check that these fields of a model's configuration are at least 1, and its dropout a probability.
+def check_sizes(config: object, names: Iterable[str]) -> None:
+    """Check that the fields of a configuration with these names are at least 1.
 
     Raises:
         ValueError: naming the field and its value.
     """
     for name in names:
-        if getattr(config, name) < 1:
-            raise ValueError(f"{name} must be at least 1; got {getattr(config, name)}")
-    if not 0 <= config.dropout < 1:
-        raise ValueError(f"dropout must be in [0, 1); got {config.dropout}")
+        size = getattr(config, name)
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1; got {size}")
+
+
+def check_dropout(dropout: float) -> None:
+    """Check that a dropout probability is at least 0 and below 1.
+
+    Raises:
+        ValueError: when it is not.
+    """
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be in [0, 1); got {dropout}")
 
 
 def check_heads(d_model: int, n_heads: int) -> None:
-    """Check that the heads share the width evenly.
+    """Check that ``d_model`` is a multiple of ``n_heads``, so that all heads are of one width.
 
     Raises:
         ValueError: when they do not.
@@ -37,11 +45,11 @@ def check_ids(ids: Tensor, vocab_size: int, longest: int | None = None, past: in
     """Check token ids (batch, length) before they are looked up.
 
     Args:
-        ids: to check.
-        vocab_size: ids are 0 to ``vocab_size`` - 1.
-        longest: positions that the model has; any number when not given.
-        past: positions that went before.
-        name: of the argument, for the message.
+        ids: token ids (batch, length).
+        vocab_size: number of ids, which are 0 to ``vocab_size`` - 1.
+        longest: number of positions of the model; no limit when not given.
+        past: number of cached positions, which count towards ``longest``.
+        name: name of the argument, for the message.
 
     Raises:
         ValueError: on another rank, an empty batch or text, a text that is too long, or an id outside the vocabulary.
@@ -58,7 +66,7 @@ def check_ids(ids: Tensor, vocab_size: int, longest: int | None = None, past: in
 
 
 def check_mask(mask: Tensor | None, batch: int, length: int, name: str = "attention_mask") -> None:
-    """Check a mask (batch, length), True = a real token.
+    """Check a padding mask (batch, length), True = a real token.
 
     Raises:
         TypeError: when it is not boolean.
@@ -73,7 +81,7 @@ def check_mask(mask: Tensor | None, batch: int, length: int, name: str = "attent
 
 
 def check_segments(token_type_ids: Tensor | None, ids: Tensor, n_segments: int) -> None:
-    """Check the segments (batch, length) that the tokens of ``ids`` belong to.
+    """Check the segment ids (batch, length) of the tokens of ``ids``.
 
     Raises:
         ValueError: when they are of another shape than the ids, outside 0 to ``n_segments`` - 1, or given to a model
@@ -93,7 +101,7 @@ def check_segments(token_type_ids: Tensor | None, ids: Tensor, n_segments: int) 
 
 
 def check_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> None:
-    """Check what attention is given: see :func:`companion.nn.attention.scaled_dot_product_attention`.
+    """Check the arguments of :func:`companion.nn.attention.scaled_dot_product_attention`.
 
     Raises:
         ValueError: on a tensor of rank below 2, sizes that do not fit, or a mask of the wrong shape.
@@ -106,20 +114,22 @@ def check_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | No
         raise ValueError(f"query and key must have the same last size d_k; got {query.size(-1)} and {key.size(-1)}")
     if key.size(-2) != value.size(-2):
         raise ValueError(f"key and value must have the same length m; got {key.size(-2)} and {value.size(-2)}")
-    try:
-        leading = torch.broadcast_shapes(query.shape[:-2], key.shape[:-2])
-        torch.broadcast_shapes(leading, value.shape[:-2])
-    except RuntimeError:
+    leading = _broadcast(query.shape[:-2], key.shape[:-2])
+    if leading is None or _broadcast(leading, value.shape[:-2]) is None:
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in (query, key, value))
-        raise ValueError(f"query, key and value must agree in the axes before the last two; got {shapes}") from None
+        raise ValueError(f"query, key and value must agree in the axes before the last two; got {shapes}")
     if mask is None:
         return
     if mask.dtype != torch.bool:
         raise TypeError(f"mask must be boolean, True = may attend; got {mask.dtype}")
     expected = (*leading, query.size(-2), key.size(-2))
-    try:
-        fits = torch.broadcast_shapes(mask.shape, expected) == torch.Size(expected)
-    except RuntimeError:
-        fits = False
-    if not fits:
+    if _broadcast(mask.shape, expected) != expected:
         raise ValueError(f"mask must be broadcastable to (…, n, m) = {expected}; got {tuple(mask.shape)}")
+
+
+def _broadcast(*shapes: Sequence[int]) -> tuple[int, ...] | None:
+    """The shape to which all of these are broadcast; None when they are not."""
+    try:
+        return tuple(torch.broadcast_shapes(*shapes))
+    except RuntimeError:
+        return None

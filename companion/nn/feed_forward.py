@@ -4,10 +4,12 @@ Chapters: ``book/concepts/transformer.ipynb``, ``book/algorithms/modern_decoder.
 section 3.3; Hendrycks & Gimpel 2016 (GELU); Shazeer 2020, "GLU Variants Improve Transformer", eq. 6.
 """
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
     "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"),  # the same function by its later name
     "gelu": F.gelu,
@@ -16,7 +18,7 @@ ACTIVATIONS = {
 
 
 class FeedForward(nn.Module):
-    """Widen each position, bend it, narrow it again: ``activation(x W_1 + b_1) W_2 + b_2`` (eq. 2)."""
+    """The position-wise feed-forward network, ``activation(x W_1 + b_1) W_2 + b_2`` (eq. 2)."""
 
     def __init__(self, d_model: int, d_ff: int, activation: str) -> None:
         """Make the two projections, d_model -> d_ff -> d_model."""
@@ -27,11 +29,12 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, d_model) -> (…, d_model), each position for itself."""
-        return self.contract(self.activation(self.expand(x)))
+        output: Tensor = self.contract(self.activation(self.expand(x)))
+        return output
 
 
 class SwiGLU(nn.Module):
-    """``(SiLU(x W_gate) * x W_expand) W_contract``: one projection opens and closes the other (Shazeer 2020, eq. 6)."""
+    """The gated feed-forward network ``(SiLU(x W_gate) * x W_expand) W_contract`` (Shazeer 2020, eq. 6)."""
 
     def __init__(self, d_model: int, d_ff: int) -> None:
         """Make the three projections, without biases."""
@@ -42,4 +45,5 @@ class SwiGLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, d_model) -> (…, d_model), each position for itself."""
-        return self.contract(F.silu(self.gate(x)) * self.expand(x))
+        output: Tensor = self.contract(F.silu(self.gate(x)) * self.expand(x))
+        return output

@@ -1,7 +1,7 @@
-"""Attention whose heads share keys and values in groups, turned by rotary positions, inside a window or not.
+"""Grouped-query attention: query heads share key/value heads in groups; positions are rotary.
 
 Chapter: ``book/algorithms/modern_decoder.ipynb``. Sources: Ainslie et al. 2023, "GQA", section 2.2; Su et al. 2021,
-"RoFormer", section 3.2; Jiang et al. 2023, "Mistral 7B", section 2 (the window).
+"RoFormer", section 3.2.
 """
 
 from torch import Tensor, nn
@@ -13,10 +13,10 @@ from companion.nn.positions import rotate
 
 
 class GroupedQueryAttention(Attention):
-    """``n_heads`` heads that ask, ``n_kv_heads`` that are asked.
+    """Causal self-attention of ``n_heads`` query heads over ``n_kv_heads`` key/value heads.
 
-    Head h reads the keys and values of group ``h // (n_heads / n_kv_heads)``, so a cache holds ``n_kv_heads`` keys and
-    values a position. One group a head is multi-head attention; one group for all is multi-query attention
+    Query head h reads key/value head ``h // (n_heads / n_kv_heads)``, so a cache holds ``n_kv_heads`` keys and values
+    per position. As many key/value heads as query heads is multi-head attention; a single one is multi-query attention
     (Shazeer 2019).
     """
 
@@ -34,13 +34,14 @@ class GroupedQueryAttention(Attention):
         """Make the four projections.
 
         Args:
-            d_model: width of what comes in and goes out.
-            n_heads: heads that ask.
-            n_kv_heads: heads that are asked; divides ``n_heads``.
+            d_model: width of the input and of the output.
+            n_heads: query heads.
+            n_kv_heads: key/value heads, a divisor of ``n_heads``.
             d_head: width of a head, even.
-            bias: add a learned vector to queries, keys and values, as Qwen2 does.
-            norm_eps: when given, queries and keys are normalised head by head before they turn, as in Qwen3.
-            dropout: see :class:`companion.nn.attention.Attention`.
+            bias: whether the projections to queries, keys and values add a learned vector, as in Qwen2.
+            norm_eps: eps of an RMSNorm of each head's queries and keys before the rotation, as in Qwen3; no norm when
+                not given.
+            dropout: probability of dropping an attention weight in training.
 
         Raises:
             ValueError: when the heads do not form equal groups.
@@ -59,13 +60,13 @@ class GroupedQueryAttention(Attention):
     def forward(
         self, x: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor | None = None, cache: KVCache | None = None
     ) -> Tensor:
-        """Let each position read those before it.
+        """Attend from each position to itself and to those before it.
 
         Args:
             x: (batch, length, d_model).
-            rotation: of these positions; see :func:`companion.nn.positions.rotary`.
+            rotation: cosines and sines of these positions; see :func:`companion.nn.positions.rotary`.
             mask: boolean, broadcastable to (batch, heads, length, past + length); True = may attend.
-            cache: the keys (turned already) and values of earlier positions, to which the new ones are added.
+            cache: rotated keys and values of earlier positions, to which the new ones are appended.
 
         Returns:
             (batch, length, d_model).
@@ -79,4 +80,5 @@ class GroupedQueryAttention(Attention):
         group = self.n_heads // self.n_kv_heads
         k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
         heads = self.attend(q, k, v, mask, causal=True)
-        return self.output(heads.transpose(1, 2).flatten(2))
+        output: Tensor = self.output(heads.transpose(1, 2).flatten(2))
+        return output

@@ -1,4 +1,4 @@
-"""The keys and values of past positions, kept so that no position is computed twice.
+"""The KV cache: keys and values of past positions, kept so that no position is computed twice.
 
 Chapters: ``book/concepts/attention.ipynb``, ``book/algorithms/gpt.ipynb``, "Generate".
 """
@@ -9,8 +9,16 @@ from torch import Tensor
 class KVCache:
     """The keys and values of one layer's past positions.
 
-    Space is taken as it is needed, doubled each time it runs out, up to ``capacity`` positions: a model of a long
-    context takes no more for a short text.
+    Memory grows with the text, doubled each time it runs out, up to ``capacity`` positions: a model of a long context
+    takes no more for a short text.
+
+    Example:
+        >>> import torch
+        >>> cache = KVCache(capacity=8)
+        >>> key, value = cache.append(torch.ones(1, 2, 3, 4), torch.ones(1, 2, 3, 4))
+        >>> key, value = cache.append(torch.zeros(1, 2, 1, 4), torch.zeros(1, 2, 1, 4))
+        >>> key.shape, cache.length
+        (torch.Size([1, 2, 4, 4]), 4)
     """
 
     def __init__(self, capacity: int) -> None:
@@ -21,7 +29,7 @@ class KVCache:
         self._value: Tensor | None = None
 
     def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Add the new positions' keys and values, both (batch, heads, new, d_head), and return all so far.
+        """Append the keys and values of new positions, both (batch, heads, new, d_head), and return all so far.
 
         Raises:
             ValueError: when the capacity would be exceeded, or the sizes are not those of the earlier positions.
@@ -46,17 +54,17 @@ class KVCache:
         """Return the keys and the values so far, both (batch, heads, length, d_head).
 
         Raises:
-            ValueError: when nothing was added yet.
+            ValueError: when nothing was appended yet.
         """
         if self._key is None or self._value is None:
             raise ValueError("the cache is empty; append keys and values first")
         return self._key[:, :, : self.length], self._value[:, :, : self.length]
 
     def reorder(self, rows: Tensor) -> None:
-        """Let row i go on from what was row ``rows[i]``, as a beam search does; rows may be repeated or left out.
+        """Replace row i by row ``rows[i]``, as a beam search does; rows may be repeated or left out.
 
         Args:
-            rows: (new batch,) numbers of rows.
+            rows: (new batch,) indices of rows.
         """
         if self._key is not None and self._value is not None:
             self._key, self._value = self._key[rows], self._value[rows]
@@ -70,7 +78,7 @@ def _widened(kept: Tensor, room: int, length: int) -> Tensor:
 
 
 class DecoderCache:
-    """What a decoder block keeps: its own past, and the encoder's output, read once."""
+    """The caches of one decoder block: of its self-attention, and of its cross-attention to the encoder's output."""
 
     def __init__(self, capacity: int, memory_length: int) -> None:
         """Make empty caches for ``capacity`` positions of the decoder and ``memory_length`` of the encoder."""
@@ -79,10 +87,10 @@ class DecoderCache:
 
     @property
     def length(self) -> int:
-        """Positions that the decoder has gone through."""
+        """Number of positions that the decoder has processed."""
         return self.own.length
 
     def reorder(self, rows: Tensor) -> None:
-        """See :meth:`KVCache.reorder`."""
+        """Replace row i of both caches by row ``rows[i]``; see :meth:`KVCache.reorder`."""
         self.own.reorder(rows)
         self.memory.reorder(rows)

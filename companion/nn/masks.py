@@ -10,18 +10,23 @@ from torch import Tensor
 
 
 def causal_mask(query_length: int, key_length: int | None = None, device: torch.device | str | None = None) -> Tensor:
-    """Let each query attend to its own position and to those before it.
+    """Return the causal mask: each query may attend to its own position and to those before it.
 
     Args:
         query_length: n; the queries are the *last* n of the key positions.
-        key_length: m ≥ n; n when it is not given.
-        device: where the mask is made.
+        key_length: m ≥ n; n when not given.
+        device: device of the mask.
 
     Returns:
         boolean (n, m), True = may attend; the lower triangle where n = m.
 
     Raises:
         ValueError: when the lengths are not 1 ≤ n ≤ m.
+
+    Example:
+        >>> causal_mask(2, 4).int()
+        tensor([[1, 1, 1, 0],
+                [1, 1, 1, 1]], dtype=torch.int32)
     """
     key_length = query_length if key_length is None else key_length
     if not 1 <= query_length <= key_length:
@@ -31,16 +36,16 @@ def causal_mask(query_length: int, key_length: int | None = None, device: torch.
 
 
 def order_mask(order: Tensor, *, own: bool = False) -> Tensor:
-    """Let each position attend to those that come before it in a factorisation order, wherever they stand.
+    """Return the mask of a factorisation order: each position may attend to those of lower rank.
 
-    Position i may see position j when ``rank_j < rank_i`` (Yang et al. 2019, section 2.3); with ``own`` when
-    ``rank_j <= rank_i``. Ranks 0, 1, 2, … from left to right give the causal mask. Positions of one rank are told
-    at the same time: none of them is known when the others are predicted.
+    Position i may attend to position j when ``rank_j < rank_i`` (Yang et al. 2019, section 2.3); with ``own`` when
+    ``rank_j <= rank_i``. Ranks 0, 1, 2, … from left to right give the causal mask. Positions of equal rank are
+    predicted independently: none of them is context for another.
 
     Args:
         order: (…, length), integers: the rank of each position in the order.
-        own: a position may see itself, and those of its own rank: what the content stream may. The query stream,
-            which predicts, may not.
+        own: whether a position may attend to itself and to those of its own rank, as the content stream does; the
+            query stream, which predicts, does not.
 
     Returns:
         boolean (…, query, key), True = may attend.
@@ -48,6 +53,12 @@ def order_mask(order: Tensor, *, own: bool = False) -> Tensor:
     Raises:
         TypeError: when the ranks are not integers.
         ValueError: when there is no rank at all.
+
+    Example:
+        >>> order_mask(torch.tensor([2, 0, 1])).int()  # the second position comes first
+        tensor([[0, 1, 1],
+                [0, 0, 0],
+                [0, 1, 0]], dtype=torch.int32)
     """
     if order.is_floating_point() or order.is_complex() or order.dtype == torch.bool:
         raise TypeError(f"order must be integers, the rank of each position; got {order.dtype}")
@@ -60,16 +71,21 @@ def order_mask(order: Tensor, *, own: bool = False) -> Tensor:
 def window_mask(
     query_length: int, key_length: int, window: int, device: torch.device | str | None = None
 ) -> Tensor | None:
-    """Hide what lies ``window`` tokens back or more: a query sees its own position and ``window - 1`` before it.
+    """Return the mask of a sliding window: no query attends ``window`` or more tokens back.
 
     Args:
         query_length: n; the queries are the last n of the key positions.
         key_length: m >= n.
-        window: tokens.
-        device: where the mask is made.
+        window: number of positions that a query attends to, its own included.
+        device: device of the mask.
 
     Returns:
-        boolean (n, m), True = near enough, later positions included; None when nothing is too far.
+        boolean (n, m), True = near enough, later positions included; None when every key is near enough.
+
+    Example:
+        >>> window_mask(2, 4, window=2).int()  # to be combined with the causal mask
+        tensor([[0, 1, 1, 1],
+                [0, 0, 1, 1]], dtype=torch.int32)
     """
     if key_length <= window:
         return None
@@ -77,8 +93,13 @@ def window_mask(
     return torch.arange(key_length, device=device) > query - window
 
 
+def key_mask(attention_mask: Tensor | None) -> Tensor | None:
+    """Return a padding mask (batch, key) in the shape (batch, 1, 1, key), for all heads and queries; None for None."""
+    return None if attention_mask is None else attention_mask[:, None, None, :]
+
+
 def combine_masks(*masks: Tensor | None) -> Tensor | None:
-    """Return the mask of what every given mask allows, broadcast against each other; None when none is given."""
+    """Return the conjunction of the masks that are given, broadcast against each other; None when none is given."""
     combined: Tensor | None = None
     for mask in masks:
         combined = mask if combined is None else combined if mask is None else combined & mask

@@ -1,7 +1,7 @@
-"""The feed-forward networks of today's decoders: SwiGLU, and many of it side by side, of which each token uses a few.
+"""Sparse mixture of experts: feed-forward networks side by side, of which a router chooses a few for each token.
 
-Chapter: ``book/algorithms/modern_decoder.ipynb``. Sources: Shazeer 2020, "GLU Variants Improve Transformer", eq. 6;
-Jiang et al. 2024, "Mixtral of Experts", section 2; Fedus et al. 2022, "Switch Transformers", section 2.2 (the balance).
+Chapter: ``book/algorithms/modern_decoder.ipynb``. Sources: Jiang et al. 2024, "Mixtral of Experts", section 2; Fedus et
+al. 2022, "Switch Transformers", section 2.2 (the load-balancing loss).
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,24 +16,29 @@ from companion.nn.feed_forward import SwiGLU
 
 
 class MixtureOfExperts(nn.Module):
-    """Experts, and a router that sends each token to the few that it scores highest.
+    """A sparse mixture of SwiGLU experts with a top-k router.
 
-    ``y = sum_e g_e(x) SwiGLU_e(x)``, where g is the softmax of the router's scores over all experts, cut to the
-    ``experts_per_token`` largest and scaled to sum to 1: the same as a softmax over those scores alone
+    ``y = sum_e g_e(x) SwiGLU_e(x)``, where g is the softmax of the router's logits over all experts, cut to the
+    ``experts_per_token`` largest and scaled to sum to 1: the same as a softmax over those logits alone
     (Jiang et al. 2024, section 2.1).
+
+    Example:
+        >>> layer = MixtureOfExperts(d_model=6, d_ff=8, n_experts=4, experts_per_token=2)
+        >>> layer(torch.zeros(2, 5, 6)).shape, active_parameters(layer)
+        (torch.Size([2, 5, 6]), 312)
     """
 
     def __init__(self, d_model: int, d_ff: int, n_experts: int, experts_per_token: int) -> None:
         """Make the router and the experts.
 
         Args:
-            d_model: width of what comes in and goes out.
+            d_model: width of the input and of the output.
             d_ff: width inside each expert.
-            n_experts: to choose from.
-            experts_per_token: that each token uses.
+            n_experts: number of experts.
+            experts_per_token: number of experts that process each token.
 
         Raises:
-            ValueError: when a token would use none of the experts, or more than there are.
+            ValueError: when no expert would process a token, or more than there are.
         """
         super().__init__()
         if not 1 <= experts_per_token <= n_experts:
@@ -45,26 +50,31 @@ class MixtureOfExperts(nn.Module):
         self.experts = nn.ModuleList(SwiGLU(d_model, d_ff) for _ in range(n_experts))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, length, d_model) -> the same, each position for itself."""
-        shares, chosen = routed(self.router(x), self.experts_per_token)  # (batch, length, experts_per_token)
-        flat, shares, chosen = x.flatten(0, -2), shares.flatten(0, -2).to(x.dtype), chosen.flatten(0, -2)
+        """(batch, length, d_model) -> (batch, length, d_model), each position for itself."""
+        weights, chosen = routed(self.router(x), self.experts_per_token)  # (batch, length, experts_per_token)
+        flat, weights, chosen = x.flatten(0, -2), weights.flatten(0, -2).to(x.dtype), chosen.flatten(0, -2)
         total = torch.zeros_like(flat)
         for number, expert in enumerate(self.experts):
-            token, place = (chosen == number).nonzero(as_tuple=True)  # who comes to this expert, and as which choice
-            answer = expert(flat[token]) * shares[token, place, None]
-            total = total.index_add(0, token, answer.to(total.dtype))
+            token, choice = (chosen == number).nonzero(as_tuple=True)  # tokens of this expert, and as which choice
+            output = expert(flat[token]) * weights[token, choice, None]
+            total = total.index_add(0, token, output.to(total.dtype))
         return total.view_as(x)
 
 
 def routed(logits: Tensor, experts_per_token: int) -> tuple[Tensor, Tensor]:
-    """Choose experts by a router's logits.
+    """Return the routing weights of the experts with the highest logits, and the indices of these experts.
 
     Args:
-        logits: (…, experts).
-        experts_per_token: that each token uses.
+        logits: (…, experts), of the router.
+        experts_per_token: number of experts that process each token.
 
     Returns:
-        shares (…, experts_per_token), largest first, which sum to 1, and the numbers of the experts they belong to.
+        weights (…, experts_per_token), largest first, which sum to 1; and indices of the same shape.
+
+    Example:
+        >>> weights, experts = routed(torch.tensor([0.0, 5.0, 5.0]), experts_per_token=2)
+        >>> weights.tolist(), sorted(experts.tolist())
+        ([0.5, 0.5], [1, 2])
     """
     best = _probabilities(logits).topk(experts_per_token)
     return best.values / best.values.sum(-1, keepdim=True), best.indices
@@ -76,12 +86,19 @@ def _probabilities(logits: Tensor) -> Tensor:
 
 @contextmanager
 def record_routing(model: nn.Module) -> Iterator[list[Tensor]]:
-    """Record the routers' logits, (batch, length, experts) a layer, of each run of ``model`` inside the ``with`` block.
+    """Record the routers' logits, (batch, length, experts) per layer, of each run of ``model`` in the ``with`` block.
 
-    A second run inside the same block replaces what the first one left. Gradients flow through what is recorded.
+    A second run inside the same block replaces the record of the first. Gradients flow through the recorded logits.
 
     Raises:
         ValueError: when the model has no experts.
+
+    Example:
+        >>> model = nn.Sequential(MixtureOfExperts(6, 8, n_experts=4, experts_per_token=2))
+        >>> with record_routing(model) as logits:
+        ...     output = model(torch.zeros(2, 5, 6))
+        >>> [tuple(layer.shape) for layer in logits]
+        [(2, 5, 4)]
     """
     mixtures = [module for module in model.modules() if isinstance(module, MixtureOfExperts)]
     if not mixtures:
@@ -106,15 +123,15 @@ def record_routing(model: nn.Module) -> Iterator[list[Tensor]]:
 def load_balancing_loss(
     logits: Sequence[Tensor], experts_per_token: int, attention_mask: Tensor | None = None
 ) -> Tensor:
-    """Return how unevenly the experts are used: ``experts_per_token`` when all alike, up to ``n_experts``.
+    """Return the load-balancing loss: ``experts_per_token`` when all experts are used alike, at most ``n_experts``.
 
-    ``L = n_experts sum_e f_e P_e``, with f_e the choices of expert e a token and P_e its mean probability, over all
-    tokens and layers (Fedus et al. 2022, eq. 4 to 6, as Mixtral uses it). The choices have no gradient, the
-    probabilities do.
+    ``L = n_experts sum_e f_e P_e``, with f_e the mean number of times per token that expert e is chosen and P_e its
+    mean probability, over all tokens and layers (Fedus et al. 2022, eq. 4 to 6, as Mixtral uses it). The choices have
+    no gradient, the probabilities do.
 
     Args:
-        logits: one tensor (batch, length, experts) a layer; see :func:`record_routing`.
-        experts_per_token: that each token uses.
+        logits: one tensor (batch, length, experts) per layer; see :func:`record_routing`.
+        experts_per_token: number of experts that process each token.
         attention_mask: boolean (batch, length), True = a real token; the others do not count.
 
     Returns:
@@ -123,6 +140,10 @@ def load_balancing_loss(
     Raises:
         ValueError: when there is no layer, no real token, or a mask of another shape.
         TypeError: on a mask that is not boolean.
+
+    Example:
+        >>> float(load_balancing_loss([torch.zeros(1, 3, 4)], experts_per_token=1))  # a router without preference
+        1.0
     """
     if not logits:
         raise ValueError("logits of at least one layer are needed; got none")
@@ -139,7 +160,12 @@ def load_balancing_loss(
 
 
 def active_parameters(model: nn.Module) -> int:
-    """Return how many parameters compute for one token: all but those of the experts that it does not use."""
+    """Return the number of active parameters: those that process one token, all but those of its unused experts.
+
+    Example:
+        >>> active_parameters(MixtureOfExperts(d_model=6, d_ff=8, n_experts=4, experts_per_token=1))
+        168
+    """
     idle = 0
     for mixture in (module for module in model.modules() if isinstance(module, MixtureOfExperts)):
         expert = sum(p.numel() for p in mixture.experts[0].parameters())

@@ -1,4 +1,4 @@
-"""Root-mean-square normalisation: LayerNorm without the mean and without the shift.
+"""RMSNorm, root-mean-square normalisation: LayerNorm without the mean and without the shift.
 
 Chapters: ``book/algorithms/t5.ipynb``, ``book/algorithms/modern_decoder.ipynb``. Source: Zhang & Sennrich 2019, "Root
 Mean Square Layer Normalization", section 4.
@@ -9,10 +9,14 @@ from torch import Tensor, nn
 
 
 class RMSNorm(nn.Module):
-    """Scale each vector to a root mean square of 1, then each of its dimensions by a learned weight.
+    """Normalisation of each vector to a root mean square of 1, then a learned weight for each dimension.
 
     ``RMSNorm(x) = x / sqrt(mean_i(x_i^2) + eps) * weight`` (Zhang & Sennrich 2019, eq. 4; eps as T5 and Llama add it).
-    Nothing is subtracted, so a vector keeps its direction until the weights bend it.
+    No mean is subtracted, so with equal weights a vector keeps its direction.
+
+    Example:
+        >>> RMSNorm(2, eps=0.0)(torch.tensor([3.0, 3.0])).tolist()
+        [1.0, 1.0]
     """
 
     def __init__(self, d: int, eps: float = 1e-6) -> None:
@@ -20,10 +24,10 @@ class RMSNorm(nn.Module):
 
         Args:
             d: size of the last axis.
-            eps: added to the mean square; a vector of zeros stays one.
+            eps: number added to the mean square, so that a vector of zeros stays zero.
 
         Raises:
-            ValueError: when a size is below 1, or eps negative.
+            ValueError: when ``d`` is below 1, or ``eps`` negative.
         """
         super().__init__()
         if d < 1 or not eps >= 0:  # NaN too
@@ -32,7 +36,7 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        """(…, d) -> the same, in the same precision; half precision is squared and summed in float32."""
+        """(…, d) -> (…, d) of the same dtype; half precision is squared and averaged in float32."""
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         scaled = wide * (wide.square().mean(-1, keepdim=True) + self.eps).rsqrt()
         return self.weight * scaled.to(x.dtype)

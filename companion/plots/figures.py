@@ -13,9 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm, to_rgba
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
+from matplotlib.rcsetup import cycler
+from numpy.typing import ArrayLike
 from torch import Tensor
 
-from companion.training.loop import History
+from companion.training.run_state import History
 
 INK = "#7b828c"  # contrast above 3.8 on the light page and above 4.3 on the dark one
 COLOURS = ("#2f7ed8", "#e07b39", "#3a9d6e", "#b45fc4", "#c2484d")
@@ -32,7 +34,7 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": plt.cycler(color=COLOURS),
+    "axes.prop_cycle": cycler(color=COLOURS),
     "axes.titlesize": "medium",
     "figure.figsize": (6.4, 3.2),
     "figure.constrained_layout.use": True,
@@ -40,7 +42,7 @@ STYLE: dict[Any, Any] = {
 
 
 def use_book_style() -> None:
-    """Draw every later figure in the book's colours, as crisp vector pictures inside a notebook."""
+    """Set the book's style for all later figures, and vector graphics inside a notebook."""
     plt.rcParams.update(STYLE)
     if get_ipython() is not None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
@@ -49,12 +51,12 @@ def use_book_style() -> None:
 
 
 def loss_curve(axes: Axes, history: History, levels: Mapping[str, float]) -> None:
-    """Draw a run's training loss, its evaluations, and named levels to compare them with.
+    """Draw the training loss, the evaluations, and named levels as dashed lines.
 
     Args:
-        axes: to draw on; emptied first.
-        history: of the run.
-        levels: label -> loss, each a dashed line.
+        axes: axes to draw on; cleared first.
+        history: losses and evaluations of the run.
+        levels: label -> loss to compare with.
     """
     axes.clear()
     axes.plot(
@@ -71,15 +73,15 @@ def loss_curve(axes: Axes, history: History, levels: Mapping[str, float]) -> Non
 
 
 class LiveLoss:
-    """Redraw the loss while a model trains: pass it to :func:`companion.training.fit` as ``on_step``."""
+    """Redraw the loss while a model trains: pass it to :func:`companion.training.fit` as ``progress``."""
 
     def __init__(self, steps: int, levels: Mapping[str, float], every: int = 10) -> None:
-        """Show an empty picture.
+        """Show an empty figure.
 
         Args:
-            steps: of the whole run, the width of the picture.
+            steps: number of steps of the whole run, the width of the x axis.
             levels: label -> loss to compare with.
-            every: steps between two pictures.
+            every: steps between two updates.
         """
         self.figure, self.axes = plt.subplots()
         plt.close(self.figure)  # shown by this object alone, not once more at the end of the cell
@@ -87,7 +89,7 @@ class LiveLoss:
         self.handle: DisplayHandle = display(self.figure, display_id=True)
 
     def __call__(self, step: int, history: History) -> None:
-        """Draw the history so far, when it is time to."""
+        """Draw the history so far, at every ``every``-th step and the last."""
         if step % self.every and step != self.steps:
             return
         loss_curve(self.axes, history, self.levels)
@@ -98,32 +100,37 @@ class LiveLoss:
 def bars(axes: Axes, labels: Sequence[str], probabilities: Sequence[float], title: str) -> None:
     """Draw a distribution over tokens as horizontal bars, the first on top.
 
+    >>> axes = plt.figure().subplots()
+    >>> bars(axes, ["a", "b"], [0.75, 0.25], "next token")
+    >>> [float(bar.get_width()) for bar in axes.patches]
+    [0.75, 0.25]
+
     Args:
-        axes: to draw on.
-        labels: of the tokens.
-        probabilities: one a label.
-        title: above the bars.
+        axes: axes to draw on.
+        labels: labels of the tokens.
+        probabilities: probability of each token.
+        title: title of the figure.
     """
-    places = range(len(labels))
-    axes.barh(places, probabilities, color=COLOURS[0])
-    axes.set_yticks(places, labels, family="monospace")
+    rows = range(len(labels))
+    axes.barh(rows, probabilities, color=COLOURS[0])
+    axes.set_yticks(rows, labels, family="monospace")
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set(title=title, xlabel="probability")
 
 
-def heatmap(axes: Axes, values: Any, rows: Sequence[str], columns: Sequence[str]) -> AxesImage:
+def heatmap(axes: Axes, values: ArrayLike | Tensor, rows: Sequence[str], columns: Sequence[str]) -> AxesImage:
     """Draw a matrix of numbers from 0 up, the larger the stronger the colour.
 
     The colour's *opacity* follows the square root of the number, so that small ones stay visible on any page.
 
     Args:
-        axes: to draw on.
-        values: (rows, columns), a tensor or an array.
+        axes: axes to draw on.
+        values: non-negative numbers (rows, columns), a tensor or an array.
         rows: labels from top to bottom.
         columns: labels from left to right.
 
     Returns:
-        the picture, for a colour bar.
+        the image, for a colour bar.
     """
     colours = LinearSegmentedColormap.from_list("ink", [to_rgba(COLOURS[0], 0.0), to_rgba(COLOURS[0], 1.0)])
     image = axes.imshow(values, cmap=colours, norm=PowerNorm(0.5, vmin=0), interpolation="nearest", aspect="equal")
@@ -138,26 +145,26 @@ def signed_heatmap(axes: Axes, values: Tensor) -> AxesImage:
     """Draw a matrix of numbers, blue above zero and orange below, the further away the stronger.
 
     Args:
-        axes: to draw on.
-        values: (rows, columns).
+        axes: axes to draw on.
+        values: numbers of either sign (rows, columns).
 
     Returns:
-        the picture, for a colour bar.
+        the image, for a colour bar.
     """
     ends = [to_rgba(COLOURS[1], 1.0), to_rgba(COLOURS[1], 0.0), to_rgba(COLOURS[0], 0.0), to_rgba(COLOURS[0], 1.0)]
-    places = [0.0, 0.5, 0.5, 1.0]
-    colours = LinearSegmentedColormap.from_list("signed", list(zip(places, ends, strict=True)))
+    stops = [0.0, 0.5, 0.5, 1.0]
+    colours = LinearSegmentedColormap.from_list("signed", list(zip(stops, ends, strict=True)))
     largest = float(values.abs().max())
     return axes.imshow(values, cmap=colours, vmin=-largest, vmax=largest, interpolation="nearest", aspect="auto")
 
 
 def attention_squares(axes: Axes, weights: Tensor, tokens: Sequence[str]) -> None:
-    """Draw the attention of a few tokens to each other as squares of that area, each over its number.
+    """Draw attention weights among a few tokens as squares of that area, each over its number.
 
     Args:
-        axes: to draw on.
-        weights: (n, n), rows are queries.
-        tokens: n labels.
+        axes: axes to draw on.
+        weights: attention weights (n, n), rows are queries.
+        tokens: labels of the n tokens.
     """
     for i, row in enumerate(weights.tolist()):
         for j, weight in enumerate(row):
@@ -174,12 +181,12 @@ def attention_squares(axes: Axes, weights: Tensor, tokens: Sequence[str]) -> Non
 
 
 def head_grid(axes: Axes, scores: Tensor, title: str) -> None:
-    """Draw a score of each head, layers downwards, and frame the highest.
+    """Draw a score of each attention head, layers downwards, and frame the highest.
 
     Args:
-        axes: to draw on.
-        scores: (layers, heads), from 0 up.
-        title: above the grid.
+        axes: axes to draw on.
+        scores: non-negative scores (layers, heads).
+        title: title of the figure.
     """
     layers, heads = scores.shape
     heatmap(axes, scores, [str(layer) for layer in range(layers)], [str(head) for head in range(heads)])

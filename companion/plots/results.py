@@ -1,8 +1,7 @@
-"""What the benchmarks measured, for the chapters to show.
+"""Results of the benchmarks, for the chapters to show.
 
 Each file is written by a program in ``benchmarks/`` or by a test, and holds the command, the seeds and the versions
-beside the numbers.
-Chapter: ``book/algorithms/bert.ipynb``.
+beside the numbers. Chapter: ``book/algorithms/bert.ipynb``.
 """
 
 import json
@@ -13,13 +12,17 @@ FOLDERS = (Path(__file__).parents[1] / "benchmark_results", Path(__file__).paren
 
 
 def benchmark_table(subject: str) -> dict[str, Any]:
-    """Return the table of a subject, such as "parity".
+    """Results of a benchmark, such as "parity".
+
+    >>> benchmark_table("parity")["command"]
+    'pytest tests/test_parity.py'
 
     Raises:
-        ValueError: when nothing was measured under this name.
+        ValueError: when there are no results of this name.
     """
     folder = next((folder for folder in FOLDERS if folder.is_dir()), FOLDERS[-1])
     known = sorted(path.stem for path in folder.glob("*.json"))
     if subject not in known:
         raise ValueError(f"there are no results of {subject!r}; choose from {', '.join(known)}")
-    return json.loads((folder / f"{subject}.json").read_text(encoding="utf8"))
+    table: dict[str, Any] = json.loads((folder / f"{subject}.json").read_text(encoding="utf8"))
+    return table

@@ -21,21 +21,21 @@ OBJECTIVES = (
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """One model of the timeline.
+    """A model of the timeline.
 
     Attributes:
-        name: of the model, the largest of its paper unless the name says otherwise.
-        date: "year-month" in which it became public first, as a paper, a preprint or an announcement.
+        name: name of the model, the largest of its paper unless the name says otherwise.
+        date: "year-month" of its first publication, as a paper, a preprint or an announcement.
         architecture: one of ``ARCHITECTURES``.
-        objective: of the training that is new in this model, one of ``OBJECTIVES``.
-        parameters: all of them; the stored n-grams of an n-gram model.
-        active: parameters that one token meets, where they are not all.
-        tokens: that training read, repetitions counted.
-        stated_flops: operations of training, where a paper states them.
-        flops_source: key of the paper that does.
-        shared: one set of weights serves several layers, so that a token meets a parameter more than once.
-        source: key of ``book/references.bib``.
-        note: what one must know to read the numbers.
+        objective: training objective that is new in this model, one of ``OBJECTIVES``.
+        parameters: number of parameters; of an n-gram model, number of stored n-grams.
+        active: parameters that process one token, where they are not all.
+        tokens: training tokens, repetitions counted.
+        stated_flops: training FLOPs, where a paper states them.
+        flops_source: key of that paper in ``book/references.bib``.
+        shared: whether several layers share one set of weights, so that a token meets a parameter more than once.
+        source: key of the model's paper in ``book/references.bib``.
+        note: remark that one needs to read the numbers.
     """
 
     name: str
@@ -62,13 +62,13 @@ class LanguageModel:
 
     @property
     def when(self) -> float:
-        """The date as a number of years: the middle of the month."""
+        """Date in years: the middle of the month."""
         year, month = map(int, self.date.split("-"))
         return year + (month - 0.5) / 12
 
     @property
     def flops(self) -> float | None:
-        """Operations of training: what a paper states, or else 6 N D where that holds, or else None.
+        """Training FLOPs: what a paper states, or else 6 N D where that holds, or else None.
 
         It holds for dense encoders and decoders and, with the active parameters, for mixtures of experts.
         """
@@ -81,17 +81,24 @@ class LanguageModel:
 
 
 def timeline_models() -> tuple[LanguageModel, ...]:
-    """Return the models in the order of their dates."""
+    """All models, in the order of their dates.
+
+    >>> [model.name for model in timeline_models()[:2]]
+    ['NNLM', 'Web n-grams']
+    """
     text = (resources.files("companion.plots") / "timeline.csv").read_text(encoding="utf8")
     models = [_model(row) for row in csv.DictReader(text.splitlines())]
     return tuple(sorted(models, key=lambda model: model.when))
 
 
 def model(name: str) -> LanguageModel:
-    """Return the model of this name.
+    """The model of this name.
+
+    >>> model("GPT-3").date, model("GPT-3").parameters
+    ('2020-05', 175000000000.0)
 
     Raises:
-        ValueError: when the timeline has none of that name.
+        ValueError: when the timeline has no model of this name.
     """
     found = {one.name: one for one in timeline_models()}
     if name not in found:

@@ -1,8 +1,8 @@
 """The timeline as a picture that needs no script: parameters and training compute against the date, log scale.
 
-Points can be pointed at, touched, and reached by the keyboard; each says its numbers in the line above the picture, and
-a table below has all of them. Text is escaped. Ink is the page's own colour, so light and dark pages both work.
-Chapter: ``book/background/rise.ipynb``.
+Points are reached by mouse, finger and keyboard; each shows its numbers in the line above the picture, and a table
+below has all of them. Text is escaped. Ink is the page's own colour, so light and dark pages both work. Chapter:
+``book/background/rise.ipynb``.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from companion.plots.timeline import ARCHITECTURES, LanguageModel
 
 WIDTH, HEIGHT = 360, 232  # a phone's width: letters keep their size there and grow on a wider page
 LEFT, RIGHT, TOP, FLOOR = 34, 348, 24, 190  # of the plane
-RAIL = 206  # where those stand that published no number
+RAIL = 206  # y of the models without a published number
 MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July"),
     *("August", "September", "October", "November", "December"),
@@ -80,9 +80,9 @@ class OwnModel:
     """A model of the reader's or of this book, drawn as a star at the right edge.
 
     Attributes:
-        name: as it is shown.
-        parameters: all of them.
-        flops: of its training.
+        name: name to show.
+        parameters: number of parameters.
+        flops: training FLOPs.
     """
 
     name: str
@@ -92,7 +92,7 @@ class OwnModel:
 
 @dataclass(frozen=True)
 class TimelineFigure:
-    """Two panels over one axis of dates, and a table; a notebook and the book's page show it as HTML."""
+    """Two panels over one axis of dates, and a table, shown as HTML; there is at least one model."""
 
     models: Sequence[LanguageModel]
     own: Sequence[OwnModel] = ()
@@ -103,7 +103,7 @@ class TimelineFigure:
             raise ValueError("a timeline needs at least one model; got none")
 
     def __repr__(self) -> str:
-        """Return what stands in for the picture where no HTML can be shown."""
+        """Text in place of the picture where no HTML is shown."""
         first, last = (min(m.date for m in self.models), max(m.date for m in self.models))
         return f"TimelineFigure({len(self.models)} models from {first} to {last}, {len(self.own)} own)"
 
@@ -132,7 +132,7 @@ class _Panel:
     figure: TimelineFigure
 
     def svg(self) -> str:
-        """One panel: axes, the points with a number, and a rail with those that have none."""
+        """The panel: axes, the points with a number, and a rail with those that have none."""
         values = [v for m in self.figure.models if (v := self.of(m))] + [self.of_own(m) for m in self.figure.own]
         low = math.floor(math.log10(min(values, default=1))) if values else 0
         high = max(math.ceil(math.log10(max(values, default=10))), low + 1)

@@ -1,8 +1,8 @@
 """A corpus whose true distribution is known: short stories from a small simulated world, in English and Chinese.
 
 People are in places, move, take things, give them away and have moods; questions follow, with their answers. The world
-knows the exact probability of each token given those before it, so the mean surprisal of its own stories is a floor
-that no model's loss can pass. Chapter: ``book/concepts/storyworld.ipynb``.
+knows the exact probability of each token given those before it, so the entropy of its stories is known: a floor that no
+model's cross-entropy can pass. Chapter: ``book/concepts/storyworld.ipynb``.
 """
 
 from companion.storyworld.lexicon import GENRES

@@ -17,16 +17,21 @@ SMALL_WORDS = ("the", "to", "in", ".")  # a text says the same when one of them 
 
 
 def unanswerable(stories: Sequence[Story], kind: str, seed: int = 0) -> list[tuple[str, ...]]:
-    """Ask one question about each story whose answer the story does not hold.
+    """Prompts with an unanswerable question, one for each story that allows such a question.
+
+    >>> from companion.storyworld import World
+    >>> (prompt,) = unanswerable(World("tiny").stories(1), "who")
+    >>> " ".join(prompt)
+    'Tom is in the kitchen . Anna is in the kitchen . Who has the lamp'
 
     Args:
-        stories: to ask about.
+        stories: stories that the questions are about.
         kind: "where" (somebody who is not in it), "who" (an object that nobody has) or "how" (somebody in it whose mood
             is not told).
-        seed: of the choice.
+        seed: seed of the choice.
 
     Returns:
-        prompts, one for each story that allows such a question: what happened, then the question without its answer.
+        tokens of what happened, then of the question without its answer.
 
     Raises:
         ValueError: on another kind.
@@ -49,30 +54,37 @@ def unanswerable(stories: Sequence[Story], kind: str, seed: int = 0) -> list[tup
     return prompts
 
 
-def with_moods(story: Story, favoured: Mapping[str, str], share: float, draw: random.Random) -> Story:
-    """Tell a story again in which some people feel one way more often than others do.
+def with_moods(story: Story, favoured: Mapping[str, str], probability: float, draw: random.Random) -> Story:
+    """The story with a skew: some people feel one way more often than others do.
 
-    Each time such a person's mood is told it is drawn anew: the favoured one with probability ``share``, any other
-    with an equal part of the rest, among those that are news. Answers to questions about it follow.
+    Each mood of such a person is drawn anew: the favoured one with weight ``probability``, each other one with an equal
+    part of the rest, among those that are news. Answers to questions about moods follow.
+
+    >>> from companion.storyworld import World
+    >>> story = World("tiny").stories(5)[4]
+    >>> story.text
+    'Tom is in the garden. Anna is in the kitchen. Anna feels sad. Tom goes to the kitchen. How is Anna? sad.'
+    >>> with_moods(story, {"Anna": "happy"}, 1.0, random.Random(0)).text
+    'Tom is in the garden. Anna is in the kitchen. Anna feels happy. Tom goes to the kitchen. How is Anna? happy.'
 
     Args:
-        story: to change.
+        story: story to change.
         favoured: person -> mood.
-        share: from 0 to 1.
-        draw: random numbers.
+        probability: weight of the favoured mood, from 0 to 1.
+        draw: source of random numbers.
 
     Raises:
-        ValueError: on a share outside [0, 1].
+        ValueError: on a probability outside [0, 1].
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"share must be in [0, 1]; got {share}")
+    if not 0 <= probability <= 1:
+        raise ValueError(f"probability must be in [0, 1]; got {probability}")
     moods, state, events = story.world.process.moods, State(), []
     for event in story.events:
         changed = event
         if event.kind == "feel" and event.subject in favoured:
             news = [mood for mood in moods if mood != state.mood.get(event.subject)]
-            rest = (1 - share) / (len(moods) - 1)
-            weights = [share if mood == favoured[event.subject] else rest for mood in news]
+            rest = (1 - probability) / (len(moods) - 1)
+            weights = [probability if mood == favoured[event.subject] else rest for mood in news]
             changed = event._replace(word=draw.choices(news, weights)[0])
         elif event.kind == "how":
             changed = event._replace(word=state.mood[event.subject])
@@ -82,11 +94,15 @@ def with_moods(story: Story, favoured: Mapping[str, str], share: float, draw: ra
 
 
 def renamed(story: Story, names: Mapping[str, str]) -> Story:
-    """Tell the same story of other people; two names that stand for each other are swapped.
+    """The same story of people with other names.
+
+    >>> from companion.storyworld import World
+    >>> renamed(World("tiny").stories(1)[0], {"Tom": "Anna", "Anna": "Tom"}).text
+    'Anna is in the kitchen. Tom is in the kitchen. Can Anna see Tom? yes.'
 
     Args:
-        story: to change.
-        names: person -> the new name; whoever is missing keeps theirs.
+        story: story to change.
+        names: person -> new name; whoever is missing keeps theirs.
 
     Raises:
         ValueError: when two people would have one name.
@@ -102,14 +118,17 @@ def renamed(story: Story, names: Mapping[str, str]) -> Story:
 
 
 def misspellings(tokens: Sequence[str], before: int) -> list[tuple[str, ...]]:
-    """Return every text in which one small word is misspelt, and so unknown to the vocabulary.
+    """All texts in which one small word is misspelt, and so unknown to the vocabulary.
+
+    >>> misspellings(("Tom", "is", "in", "the", "park"), before=4)
+    [('Tom', 'is', '[UNK]', 'the', 'park'), ('Tom', 'is', 'in', '[UNK]', 'park')]
 
     Args:
-        tokens: the text.
-        before: only words in front of this place may change; the question stays.
+        tokens: tokens of the text.
+        before: first position that may not change, such as the question's.
     """
-    places = [i for i, token in enumerate(tokens[:before]) if token in SMALL_WORDS]
-    return [(*tokens[:i], UNKNOWN, *tokens[i + 1 :]) for i in places]
+    positions = [i for i, token in enumerate(tokens[:before]) if token in SMALL_WORDS]
+    return [(*tokens[:i], UNKNOWN, *tokens[i + 1 :]) for i in positions]
 
 
 def _about(kind: str, name: str, story: Story) -> Event:

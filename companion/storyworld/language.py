@@ -1,4 +1,4 @@
-"""How an event is said in English and in Chinese, and how text becomes tokens.
+"""Sentences for events, in English and in Chinese, and the tokenizers that read them.
 
 Values stand last in the questions (*Where is Tom? garden.*), so that the answer follows the name that was asked for.
 The question mark is written, and is no token: the tokenizer drops it. Chapter: ``book/concepts/storyworld.ipynb``.
@@ -55,18 +55,30 @@ _ENGLISH = {chinese: english for english, chinese in CHINESE.items()}
 
 @lru_cache(maxsize=200_000)
 def say(event: Event, language: str) -> tuple[str, ...]:
-    """Return the tokens of an event's sentence."""
+    """Tokens of an event's sentence.
+
+    >>> say(Event("go", "Tom", place="park"), "en"), say(Event("go", "Tom", place="park"), "zh")
+    (('Tom', 'goes', 'to', 'the', 'park', '.'), ('汤姆', '去', '公园', '。'))
+    """
     return tuple(word for word, _ in tagged(event, language))
 
 
 def tagged(event: Event, language: str) -> list[tuple[str, str]]:
-    """Return the tokens of an event's sentence, each with the field that it stands for ("" for other words)."""
+    """Tokens of an event's sentence, each with the field of the event that it stands for ("" for other words).
+
+    >>> tagged(Event("take", "Tom", object="lamp"), "en")
+    [('Tom', 'subject'), ('takes', ''), ('the', ''), ('lamp', 'object'), ('.', '')]
+    """
     parts = (part for part in TEMPLATES[language][event.kind].split() if part not in QUESTION_MARKS)
     return [(word(event, part[1:-1], language), part[1:-1]) if part[0] == "{" else (part, "") for part in parts]
 
 
 def word(event: Event, field: str, language: str) -> str:
-    """Return the word for one field of an event: a name, or the pronoun in its place."""
+    """Word for one field of an event: a name, or the pronoun in its place.
+
+    >>> word(Event("go", "Anna", place="park", pronoun=True), "subject", "en")
+    'She'
+    """
     if field == "subject" and event.pronoun:
         return PRONOUNS[PEOPLE[event.subject][1]][LANGUAGES.index(language)]
     value = getattr(event, field)
@@ -74,7 +86,10 @@ def word(event: Event, field: str, language: str) -> str:
 
 
 def value_of(token: str, language: str) -> str:
-    """Return what a name, place, object, mood or answer is called in no language: its English word.
+    """English word of a name, place, object, mood or answer, which is its value in an event.
+
+    >>> value_of("公园", "zh")
+    'park'
 
     Raises:
         KeyError: when the token is none of these.
@@ -83,7 +98,11 @@ def value_of(token: str, language: str) -> str:
 
 
 def write(event: Event, language: str) -> str:
-    """Return an event's sentence as one reads it, with its question mark."""
+    """Written sentence of an event, with its question mark.
+
+    >>> write(Event("where", "Tom", place="park"), "en")
+    'Where is Tom? park.'
+    """
     if event.kind == "end":
         return ""
     parts = TEMPLATES[language][event.kind].split()
@@ -93,7 +112,7 @@ def write(event: Event, language: str) -> str:
 
 
 def vocabulary(language: str, people: list[str], places: list[str], objects: list[str], moods: list[str]) -> list[str]:
-    """List the tokens of a world: the end of a text, the unknown word, the words of the sentences, the names."""
+    """Vocabulary of a world: the end of a text, the unknown word, the words of the sentences, the names."""
     parts = [part for template in TEMPLATES[language].values() for part in template.split()]
     fixed = sorted({part for part in parts if part[0] != "{"} - {END_OF_TEXT, *QUESTION_MARKS})
     pronouns = sorted({PRONOUNS[PEOPLE[person][1]][LANGUAGES.index(language)] for person in people})
@@ -103,10 +122,10 @@ def vocabulary(language: str, people: list[str], places: list[str], objects: lis
 
 
 def make_tokenizer(language: str, words: list[str], specials: Sequence[str] = ()) -> Tokenizer:
-    """Return a tokenizer whose tokens are whole words; ``<|endoftext|>`` (id 0) stands before each text.
+    """Word-level tokenizer, which puts ``<|endoftext|>`` (id 0) before each text.
 
-    Its model is WordPiece with no pieces: a word of the list, or ``[UNK]``. Chinese is cut at the longest word of the
-    list that fits. ``specials`` are further tokens, see :meth:`companion.storyworld.World.tokenizer`.
+    Its model is WordPiece without pieces: a word of the list, or ``[UNK]``. Chinese is cut by longest match with the
+    list. ``specials`` are further tokens, see :meth:`companion.storyworld.World.tokenizer`.
     """
     tokenizer = Tokenizer(models.WordPiece({word: i for i, word in enumerate(words)}, unk_token=UNKNOWN))
     marks = "".join(QUESTION_MARKS)

@@ -67,14 +67,17 @@ PRONOUNS = {"he": ("He", "他"), "she": ("She", "她")}
 
 @dataclass(frozen=True)
 class Size:
-    """How large a world is.
+    """Size of a world.
 
     Attributes:
-        people: names to choose from; so for places, objects and moods.
-        genres: hidden kinds of story; each favours its own places and objects.
-        cast: the largest number of people in one story, at least 2.
-        events: the largest number of events after the opening.
-        questions: the largest number of questions after the events.
+        people: number of people to choose from.
+        places: number of places.
+        objects: number of objects.
+        moods: number of moods.
+        genres: number of hidden kinds of story; each favours its own places and objects.
+        cast: largest number of people in one story, at least 2.
+        events: largest number of events after the opening.
+        questions: largest number of questions after the events.
     """
 
     people: int

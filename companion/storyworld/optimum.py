@@ -1,8 +1,8 @@
-"""The best possible answer to each classification task, and to a gap in a story: what one who knows the process says.
+"""The Bayes classifier of each task, and the exact distribution of a masked token: the best that any model can do.
 
-Chapters: ``book/concepts/storyworld.ipynb``; ``book/algorithms/xlnet.ipynb`` (gaps). No classifier can be right more
-often, on average, than the one that always gives the label with the largest probability given the text (the Bayes
-classifier). Here it is known.
+Chapters: ``book/concepts/storyworld.ipynb``; ``book/algorithms/xlnet.ipynb`` (gaps). No classifier has a higher
+expected accuracy than the one that always gives the label with the largest probability given the text, the Bayes
+classifier. Here it is known.
 """
 
 import math
@@ -16,13 +16,17 @@ from companion.storyworld.reader import Reader
 from companion.storyworld.tasks import SEPARATOR, Example
 from companion.storyworld.world import World
 
-SAMPLE = 20_000  # stories that the frequency of single sentences is counted in
+SAMPLE = 20_000  # stories in which single sentences are counted
 
 
 def best_label(task: str, example: Example, world: World) -> str:
-    """Return the likeliest label of an example of one of ``tasks.TASKS``; it ends with its question where it has one.
+    """Likeliest label of an example of one of ``tasks.CLASSIFICATION_TASKS``, with its question at the end.
 
-    For "next sentence" the probability of a sentence from *another* story is counted in a sample; all else is exact.
+    For "next sentence" the probability of a sentence from *another* story is estimated on a sample; all else is exact.
+
+    >>> example = Example(("Tom", "gives", "Anna", "the", "lamp", ".", "Tom"), "gives")
+    >>> best_label("giver", example, World("tiny"))
+    'gives'
 
     Raises:
         ValueError: on an unknown task.
@@ -32,33 +36,36 @@ def best_label(task: str, example: Example, world: World) -> str:
     return _BEST[task](example.tokens, world)
 
 
-def fill_in(tokens: Sequence[str], place: int, world: World) -> dict[str, float]:
-    """Return the exact probability of each token at one place of a story, given all the others, before it and after.
+def fill_in(tokens: Sequence[str], position: int, world: World) -> dict[str, float]:
+    """Exact distribution of a masked token, given all other tokens of a story, to its left and right.
 
-    ``p(x_i = c | rest) = p(story with c) / sum_c' p(story with c')``: the floor of a model that sees both sides.
+    ``p(x_i = c | rest) = p(story with c) / sum_c' p(story with c')``: the optimum of a bidirectional model.
+
+    >>> fill_in("Tom is in the kitchen . [MASK] is in the garden .".split(), 6, World("tiny"))
+    {'Anna': 1.0}
 
     Args:
-        tokens: of a whole story or of its beginning; the one at ``place`` is not looked at.
-        place: of the gap.
-        world: that told it.
+        tokens: tokens of a whole story or of its beginning; the one at ``position`` is not read.
+        position: position of the masked token.
+        world: world of the story.
 
     Returns:
-        token -> probability, of those that are possible; they sum to 1.
+        possible token -> probability; they sum to 1.
 
     Raises:
-        ValueError: when there is no such place, or no token makes it a story.
+        ValueError: when there is no such position, or no token makes it a story.
     """
-    if not 0 <= place < len(tokens):
-        raise ValueError(f"place must be 0 to {len(tokens) - 1}; got {place}")
+    if not 0 <= position < len(tokens):
+        raise ValueError(f"position must be 0 to {len(tokens) - 1}; got {position}")
     found = {}
-    for token in _after(tokens[:place], world).next_probabilities():
+    for token in _after(tokens[:position], world).next_probabilities():
         reader = world.reader()
         try:
-            found[token] = math.fsum(reader.read(t) for t in (*tokens[:place], token, *tokens[place + 1 :]))
+            found[token] = math.fsum(reader.read(t) for t in (*tokens[:position], token, *tokens[position + 1 :]))
         except ValueError:  # no story goes on like this
             continue
     if not found:
-        raise ValueError(f"no token at place {place} makes this a story")
+        raise ValueError(f"no token at position {position} makes this a story")
     most = max(found.values())
     total = math.fsum(math.exp(value - most) for value in found.values())
     return {token: math.exp(value - most) / total for token, value in found.items()}
@@ -86,8 +93,8 @@ def _giver(tokens: Sequence[str], world: World) -> str:
 def _next_sentence(tokens: Sequence[str], world: World) -> str:
     first, second = _parts(tokens)
     reader = _after(first, world)
-    seen = _sentences(world.size_name, world.language)
-    elsewhere = (seen[second] + 0.5) / (seen.total() + 0.5 * len(seen))
+    counts = _sentences(world.size_name, world.language)
+    elsewhere = (counts[second] + 0.5) / (counts.total() + 0.5 * len(counts))
     going_on = reader.going_on()  # the text does go on, so its probability is divided out
     return "next" if _probability(reader, [second]) > elsewhere * going_on else "other"
 
@@ -117,7 +124,7 @@ def _after(tokens: Sequence[str], world: World) -> Reader:
 
 
 def _answer(tokens: Sequence[str], world: World) -> str:
-    """The one word that can follow a question, in English: the answer is a function of the story."""
+    """The only word that can follow a question, in English: the answer is a function of the story."""
     (token,) = _after(tokens, world).next_probabilities()
     return value_of(token, world.language)
 
@@ -133,7 +140,7 @@ def _parts(tokens: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def _probability(reader: Reader, sentences: Sequence[tuple[str, ...]]) -> float:
-    """Probability of these sentences in this order; 0 when one of them cannot stand there."""
+    """Probability of these sentences in this order; 0 when one of them is impossible there."""
     total = 1.0
     for sentence in sentences:
         possible = reader.sentences()
@@ -147,6 +154,6 @@ def _probability(reader: Reader, sentences: Sequence[tuple[str, ...]]) -> float:
 
 @lru_cache
 def _sentences(size: str, language: str) -> Counter[tuple[str, ...]]:
-    """How often each sentence after the opening occurs in a sample of stories."""
+    """Counts of the sentences after the opening, in a sample of stories."""
     stories = World(size, language).stories(SAMPLE, seed="single sentences")
     return Counter(say(e, language) for story in stories for e in story.statements if e.kind != "be")

@@ -1,15 +1,15 @@
-"""What can happen next in a story, and how likely each thing is: a tree of choices.
+"""The stochastic process that tells stories: a tree of weighted choices over what can happen next.
 
-Each choice is a list of pairs (weight, what is chosen); what is chosen is an :class:`Event`, the next choice, or a
-function that returns it. A weight is a number, or a tuple of one number for each genre. One tree serves two walks:
+Each choice is a list of pairs (weight, branch); a branch is an :class:`Event`, the next choice, or a function that
+returns it. A weight is a number, or a tuple of one number per genre. One tree serves two walks:
 :meth:`Process.sample` follows one branch, :meth:`Process.outcomes` lists all of them. Chapter:
 ``book/concepts/storyworld.ipynb``.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
@@ -17,22 +17,23 @@ from companion.storyworld.lexicon import MOODS, OBJECTS, PEOPLE, PLACES, Size
 from companion.storyworld.state import QUESTIONS, Event, State
 
 Weight = float | tuple[float, ...]
-Choice = list[tuple[Weight, Any]]
+Branch: TypeAlias = "Event | Choice | Callable[[], Choice]"
+Choice = list[tuple[Weight, Branch]]
 
-FAVOUR = 8.0  # how much likelier a genre's own places and objects are
-COMPANY = 3.0  # how much likelier a place is where somebody else is already
-THIRD = 0.5  # chance of one more person at the opening
-STOP_EVENTS = 1 / 7
-STOP_QUESTIONS = 1 / 8
-PRONOUN = 0.5
+FAVOUR = 8.0  # weight of a genre's own places and objects; that of others is 1
+COMPANY = 3.0  # factor of the weight of a place where somebody else is already
+THIRD = 0.5  # probability of one more person at the opening
+STOP_EVENTS = 1 / 7  # probability, before each event, that the events are over
+STOP_QUESTIONS = 1 / 8  # the same before each question
+PRONOUN = 0.5  # weight of a pronoun for the last subject; its name has the rest of 1
 VERBS = {"go": 3.0, "take": 2.0, "give": 3.0, "get": 3.0, "feel": 2.0}
 
 
 class Process:
-    """The tree of choices of a world of one size."""
+    """Tree of choices of a world of one size."""
 
     def __init__(self, size: Size) -> None:
-        """Choose the names of this size and each genre's weights for them."""
+        """Take the names of this size, and each genre's weights for them."""
         self.size = size
         self.people = list(PEOPLE)[: size.people]
         self.places = list(PLACES)[: size.places]
@@ -42,24 +43,16 @@ class Process:
         self.object_weights = _favoured(self.objects, size.genres)
 
     def sample(self, state: State, genre: int, draw: random.Random) -> Event:
-        """Choose what happens next."""
+        """Draw the next event, given the hidden genre."""
         choice = self._next(state)
         while True:
-            if len(choice) == 1:
-                chosen = choice[0][1]
-            else:
-                weights = [w[genre] if isinstance(w, tuple) else w for w, _ in choice]
-                left = draw.random() * sum(weights)
-                for weight, (_, chosen) in zip(weights, choice, strict=True):  # noqa: B007
-                    left -= weight
-                    if left < 0:
-                        break
-            if isinstance(chosen, Event):
-                return chosen
-            choice = chosen if isinstance(chosen, list) else chosen()
+            branch = choice[0][1] if len(choice) == 1 else _drawn(choice, genre, draw)
+            if isinstance(branch, Event):
+                return branch
+            choice = branch if isinstance(branch, list) else branch()
 
     def outcomes(self, state: State) -> tuple[list[Event], np.ndarray]:
-        """List everything that can happen next, with its probability under each genre: (outcomes, genres)."""
+        """All possible next events, and their probabilities under each genre: (outcomes, genres)."""
         events: list[Event] = []
         probabilities: list[np.ndarray] = []
         for event, probability in self._walk(self._next(state), np.ones(self.size.genres)):
@@ -70,12 +63,12 @@ class Process:
     def _walk(self, choice: Choice, before: np.ndarray) -> Iterator[tuple[Event, np.ndarray]]:
         weights = [np.asarray(w, dtype=float) for w, _ in choice]
         total = sum(weights)
-        for weight, (_, chosen) in zip(weights, choice, strict=True):
+        for weight, (_, branch) in zip(weights, choice, strict=True):
             probability = before * (weight / total)
-            if isinstance(chosen, Event):
-                yield chosen, probability
+            if isinstance(branch, Event):
+                yield branch, probability
             else:
-                yield from self._walk(chosen if isinstance(chosen, list) else chosen(), probability)
+                yield from self._walk(branch if isinstance(branch, list) else branch(), probability)
 
     def _next(self, s: State) -> Choice:
         if len(s.place) < 2:
@@ -112,13 +105,15 @@ class Process:
         if len(s.holder) < len(self.objects):
             choice.append((VERBS["take"], partial(self._take, s, person, pronoun)))
         if held and near:
-            gifts = [(1.0, Event("give", person, object=o, other=p, pronoun=pronoun)) for o in held for p in near]
+            gifts: Choice = [
+                (1.0, Event("give", person, object=o, other=p, pronoun=pronoun)) for o in held for p in near
+            ]
             choice.append((VERBS["give"], gifts))
         if offered:
-            gains = [(1.0, Event("get", person, object=o, other=p, pronoun=pronoun)) for o, p in offered]
+            gains: Choice = [(1.0, Event("get", person, object=o, other=p, pronoun=pronoun)) for o, p in offered]
             choice.append((VERBS["get"], gains))
         moods = [m for m in self.moods if s.mood.get(person) != m]
-        feelings = [(1.0, Event("feel", person, word=m, pronoun=pronoun)) for m in moods]
+        feelings: Choice = [(1.0, Event("feel", person, word=m, pronoun=pronoun)) for m in moods]
         choice.append((VERBS["feel"], feelings))
         return choice
 
@@ -139,26 +134,35 @@ class Process:
     def _questions(self, s: State) -> Choice:
         if s.questions >= self.size.questions:
             return [(1.0, Event("end"))]
-        asked = [self.questions_of(s, kind) for kind in QUESTIONS]
-        kinds = [(1.0, choice) for choice in asked if choice]
+        possible = [self.questions_of(s, kind) for kind in QUESTIONS]
+        kinds: Choice = [(1.0, [(1.0, event) for event in events]) for events in possible if events]
         return [(STOP_QUESTIONS, Event("end")), (1 - STOP_QUESTIONS, kinds)]
 
-    def questions_of(self, s: State, kind: str) -> list[tuple[float, Event]]:
-        """List the questions of one kind that can be asked now, with their answers, all equally likely."""
+    def questions_of(self, s: State, kind: str) -> list[Event]:
+        """All possible questions of one kind, with their answers; they are equally likely."""
         if kind == "where":
-            events = [Event(kind, p, place=place) for p, place in s.place.items()]
-        elif kind == "find":
-            events = [Event(kind, object=o, other=p, place=s.place[p]) for o, p in s.holder.items()]
-        elif kind == "who":
-            events = [Event(kind, object=o, other=p) for o, p in s.holder.items()]
-        elif kind == "how":
-            events = [Event(kind, p, word=mood) for p, mood in s.mood.items()]
-        else:
-            pairs = [(a, b) for a in s.place for b in s.place if a != b]
-            events = [Event(kind, a, other=b, word="yes" if s.together(a, b) else "no") for a, b in pairs]
-        return [(1.0, event) for event in events]
+            return [Event(kind, p, place=place) for p, place in s.place.items()]
+        if kind == "find":
+            return [Event(kind, object=o, other=p, place=s.place[p]) for o, p in s.holder.items()]
+        if kind == "who":
+            return [Event(kind, object=o, other=p) for o, p in s.holder.items()]
+        if kind == "how":
+            return [Event(kind, p, word=mood) for p, mood in s.mood.items()]
+        pairs = [(a, b) for a in s.place for b in s.place if a != b]
+        return [Event(kind, a, other=b, word="yes" if s.together(a, b) else "no") for a, b in pairs]
+
+
+def _drawn(choice: Choice, genre: int, draw: random.Random) -> Branch:
+    """A branch drawn in proportion to the weights."""
+    weights = [w[genre] if isinstance(w, tuple) else w for w, _ in choice]
+    left = draw.random() * sum(weights)
+    for weight, (_, branch) in zip(weights, choice, strict=True):
+        left -= weight
+        if left < 0:
+            return branch
+    return choice[-1][1]  # rounding may leave a little
 
 
 def _favoured(words: list[str], genres: int) -> dict[str, tuple[float, ...]]:
-    """Give each word its weight in each genre; pairs of neighbours belong to one genre."""
+    """Weight of each word in each genre; pairs of neighbours belong to one genre."""
     return {word: tuple(FAVOUR if i // 2 % genres == g else 1.0 for g in range(genres)) for i, word in enumerate(words)}

@@ -1,8 +1,8 @@
-"""A story and many questions about its end, as one pair of texts for a model that reads both ways.
+"""A story and many questions about its end, as one pair of texts for a bidirectional encoder.
 
 ``[CLS] what happened [SEP] where is Tom garden . who has the key Anna . … [SEP]``: the answers stand in the text, and
-the objective hides some of them. To fill one in, the model must know who is where and who has what. What is true at the
-end may be told once more between the questions (*Tom is in the garden .*), with a word to be filled in as well.
+some of them are masked. To predict one, the model must know who is where and who has what. Facts about the end may
+stand between the questions (*Tom is in the garden .*), with a word to be predicted as well.
 Chapter: ``book/algorithms/finetuning.ipynb``.
 """
 
@@ -28,15 +28,15 @@ FACT = len(QUESTIONS) + 1
 
 
 class Questionnaire(NamedTuple):
-    """Stories with questions and answers.
+    """A batch of stories with questions and answers.
 
     Attributes:
-        ids: (batch, length), padded with 0 at the end.
-        token_type_ids: (batch, length), 0 = what happened, 1 = the questions.
+        ids: token ids (batch, length), padded with 0 at the end.
+        token_type_ids: segment of each token (batch, length), 0 = what happened, 1 = the questions.
         attention_mask: boolean (batch, length), True = a real token.
-        kinds: (batch, length), at each token of an answer the number of its kind in ``QUESTIONS``, counted from 1;
-            ``FACT`` at the word to be filled in of a sentence that tells what is true; 0 elsewhere.
-        labels: (batch,), 0 = the questions are about this story, 1 = about another one.
+        kinds: kind of each token that can be asked for (batch, length): in an answer the index of the question's kind
+            in ``QUESTIONS``, counted from 1; ``FACT`` at one word of each fact; 0 elsewhere.
+        labels: class of each pair (batch,), 0 = the questions are about this story, 1 = about another one.
     """
 
     ids: Tensor
@@ -47,7 +47,11 @@ class Questionnaire(NamedTuple):
 
 
 def vocabulary_of(world: World) -> Vocabulary:
-    """Return the world's tokens and BERT's special ones, numbered as ``world.tokenizer(SPECIALS)`` does."""
+    """Vocabulary of a world with BERT's special tokens, numbered as ``world.tokenizer(SPECIALS)`` does.
+
+    >>> vocabulary_of(World("tiny")).tokens[-4:]
+    ['no', '[CLS]', '[SEP]', '[MASK]']
+    """
     return Vocabulary([*world.vocabulary, *SPECIALS])
 
 
@@ -61,16 +65,21 @@ def lay_out(
     fewer: float = 0.0,
     elsewhere: float = 0.0,
 ) -> Questionnaire:
-    """Put questions to each story, of all kinds in turn, no question twice.
+    """A batch of stories, each with questions of all kinds in turn, no question twice.
+
+    >>> world = World("tiny")
+    >>> batch = lay_out(world.stories(1), n_questions=1, draw=random.Random(0))
+    >>> " ".join(vocabulary_of(world).decode(batch.ids[0]))
+    '[CLS] Tom is in the kitchen . Anna is in the kitchen . [SEP] Where is Anna kitchen . [SEP]'
 
     Args:
-        stories: told by one world; each must allow a question of these kinds.
-        n_questions: at most so many for each; a story in which little happens allows fewer.
-        draw: chooses them.
-        kinds: of questions.
-        facts: also tell what is true at the end, between the questions.
-        fewer: share of the stories that get any smaller number of questions, from 1 on.
-        elsewhere: share of the stories that get the questions of the story before them instead (BERT's second task).
+        stories: stories of one world; each must allow a question of these kinds.
+        n_questions: largest number of questions per story; a story in which little happens allows fewer.
+        draw: source of random numbers.
+        kinds: kinds of questions, among ``QUESTIONS``.
+        facts: whether what is true at the end stands between the questions.
+        fewer: probability that a story gets a random smaller number of questions, from 1 on.
+        elsewhere: probability that a story gets the questions of the story before it instead (BERT's second task).
 
     Raises:
         ValueError: when there is no story, one allows no question, or a kind is unknown.
@@ -105,16 +114,29 @@ def lay_out(
 
 
 def hide(
-    batch: Questionnaire, world: World, *, answers: float, share: float, generator: torch.Generator
+    batch: Questionnaire,
+    world: World,
+    *,
+    answer_probability: float,
+    mask_probability: float,
+    generator: torch.Generator,
 ) -> Pretraining:
-    """Hide words as BERT does, and answers on top of that.
+    """Inputs and targets of masked language modelling, with answers masked on top of other tokens.
+
+    >>> world = World("tiny")
+    >>> batch = lay_out(world.stories(1), n_questions=1, draw=random.Random(0))
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> masked = hide(batch, world, answer_probability=1.0, mask_probability=0.01, generator=generator)
+    >>> " ".join(vocabulary_of(world).decode(masked.inputs[0, -4:]))
+    'Anna [MASK] . [SEP]'
 
     Args:
         batch: see :func:`lay_out`.
-        world: whose words they are.
-        answers: share of the answers' tokens to hide, each behind "[MASK]"; those of another story stay.
-        share: of all tokens to choose, see :func:`companion.losses.masked.mask_tokens`.
-        generator: draws.
+        world: world of the stories.
+        answer_probability: probability that a token of an answer is replaced by "[MASK]"; answers about another story
+            stay.
+        mask_probability: probability that any other token is chosen, see :func:`companion.losses.masked.mask_tokens`.
+        generator: source of random numbers.
     """
     vocabulary = vocabulary_of(world)
     cls_id, sep_id, mask_id = vocabulary.encode(SPECIALS)
@@ -124,11 +146,11 @@ def hide(
         mask_id=mask_id,
         vocab_size=len(world.vocabulary),
         special_ids=(0, cls_id, sep_id),
-        share=share,
+        mask_probability=mask_probability,
         generator=generator,
     )
     chosen = (batch.kinds > 0) & (batch.labels == 0)[:, None]
-    chosen &= torch.rand(batch.ids.shape, generator=generator) < answers
+    chosen &= torch.rand(batch.ids.shape, generator=generator) < answer_probability
     inputs = masked.inputs.masked_fill(chosen, mask_id)
     targets = torch.where(chosen, batch.ids, masked.targets)
     return Pretraining(inputs, targets, masked.visible, batch.token_type_ids, batch.labels)
@@ -142,20 +164,20 @@ def questionnaire_batches(
     n_questions: int = 8,
     fewer: float = 0.25,
     elsewhere: float = 0.0,
-    answers: float = 0.9,
-    share: float = 0.05,
+    answer_probability: float = 0.9,
+    mask_probability: float = 0.05,
 ) -> Iterator[Pretraining]:
-    """Tell new stories without end, put questions to them and tell what is true, and hide words and answers.
+    """Pre-training batches of new stories with questions and facts, masked, without end.
 
     Args:
-        world: that tells them.
-        batch_size: stories a batch.
-        seed: of everything that is drawn.
+        world: world that tells the stories.
+        batch_size: stories per batch.
+        seed: seed of everything that is drawn.
         n_questions: see :func:`lay_out`.
         fewer: see :func:`lay_out`.
         elsewhere: see :func:`lay_out`.
-        answers: see :func:`hide`.
-        share: see :func:`hide`.
+        answer_probability: see :func:`hide`.
+        mask_probability: see :func:`hide`.
 
     Raises:
         ValueError: when ``batch_size`` is below 1.
@@ -168,18 +190,24 @@ def questionnaire_batches(
         for batch in by_length([len(told(story)) for story in stories], batch_size, generator):
             chosen = [stories[i] for i in batch]
             laid = lay_out(chosen, n_questions, draw, facts=True, fewer=fewer, elsewhere=elsewhere)
-            yield hide(laid, world, answers=answers, share=share, generator=generator)
+            yield hide(
+                laid,
+                world,
+                answer_probability=answer_probability,
+                mask_probability=mask_probability,
+                generator=generator,
+            )
         pool += 1
 
 
 def hide_answers(batch: Questionnaire, world: World) -> tuple[Tensor, Tensor]:
-    """Hide every answer and no other word: inputs (batch, length), and targets that are ``IGNORED`` elsewhere."""
+    """Inputs with every answer masked and no other word, and targets that are ``IGNORED`` elsewhere."""
     asked = batch.kinds > 0
     return batch.ids.masked_fill(asked, vocabulary_of(world).number("[MASK]")), batch.ids.masked_fill(~asked, IGNORED)
 
 
 def _asking(event: Event, language: str, draw: random.Random) -> tuple[tuple[str, ...], list[int]]:
-    """A sentence, and at each of its tokens the number of its kind where it is asked for, or 0."""
+    """A sentence, and the kind of each of its tokens as in ``Questionnaire.kinds``."""
     sentence = say(event, language)
     if event.kind in QUESTIONS:
         words = 2 if event.kind == "find" else 1
@@ -189,7 +217,7 @@ def _asking(event: Event, language: str, draw: random.Random) -> tuple[tuple[str
 
 
 def _questions(story: Story, count: int, kinds: Sequence[str], draw: random.Random) -> list[Event]:
-    by_kind = {kind: [event for _, event in story.world.process.questions_of(story.end, kind)] for kind in kinds}
+    by_kind = {kind: story.world.process.questions_of(story.end, kind) for kind in kinds}
     for events in by_kind.values():
         draw.shuffle(events)
     chosen: list[Event] = []

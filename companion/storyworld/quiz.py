@@ -1,4 +1,4 @@
-"""Does a model answer the questions of a story, and which of its heads look for the answer?
+"""Accuracy of a language model on the questions of a story, and the attention heads that look for the answer.
 
 Chapter: ``book/concepts/storyworld.ipynb``.
 """
@@ -13,17 +13,18 @@ from torch import Tensor, nn
 from companion.nn.capture import capture
 from companion.storyworld import QUESTIONS, Event, Story
 from companion.storyworld.language import say, tagged, word
+from companion.storyworld.views import told
 
 
 @dataclass(frozen=True)
 class Question:
-    """One question about a story, asked right after what happened.
+    """A question about a story, as a prompt for a language model.
 
     Attributes:
-        story: that it is about; its own questions are left out.
+        story: story of the question; its own questions are left out.
         event: the question with its right answer.
-        prompt: tokens of the story's statements and of the question, up to where the answer begins.
-        answer: the right tokens after it, the full stop included.
+        prompt: tokens of what happened and of the question, up to the answer.
+        answer: right tokens after the prompt, the full stop included.
     """
 
     story: Story
@@ -33,7 +34,12 @@ class Question:
 
 
 def ask(stories: Sequence[Story], kind: str, seed: int = 0) -> list[Question]:
-    """Ask one random question of one kind about each story that allows it.
+    """One random question of one kind about each story that allows it.
+
+    >>> from companion.storyworld import World
+    >>> (question,) = ask(World("tiny").stories(1), "see", seed=1)
+    >>> " ".join(question.prompt), question.answer
+    ('Tom is in the kitchen . Anna is in the kitchen . Can Tom see Anna', ('yes', '.'))
 
     Raises:
         ValueError: when ``kind`` is not one of ``QUESTIONS``.
@@ -43,7 +49,7 @@ def ask(stories: Sequence[Story], kind: str, seed: int = 0) -> list[Question]:
     draw = random.Random(seed)
     questions = []
     for story in stories:
-        events = [event for _, event in story.world.process.questions_of(story.end, kind)]
+        events = story.world.process.questions_of(story.end, kind)
         if events:
             questions.append(_question(story, draw.choice(events)))
     return questions
@@ -51,17 +57,20 @@ def ask(stories: Sequence[Story], kind: str, seed: int = 0) -> list[Question]:
 
 def _question(story: Story, event: Event) -> Question:
     language = story.world.language
-    told = [token for statement in story.statements for token in say(statement, language)]
     sentence = say(event, language)
     begins = len(sentence) - (3 if event.kind == "find" else 2)
-    return Question(story, event, (*told, *sentence[:begins]), sentence[begins:])
+    return Question(story, event, (*told(story), *sentence[:begins]), sentence[begins:])
 
 
 @torch.no_grad()
 def predictions(model: nn.Module, questions: Sequence[Question]) -> list[tuple[str, ...]]:
-    """Let the model go on after each prompt, always with its likeliest token, for as many tokens as the answer has.
+    """Greedy continuation of each prompt, for as many tokens as the answer has.
 
-    The model's own first word stands before it when it chooses the second.
+    The second token is predicted after the model's own first one.
+
+    Args:
+        model: a causal model over the stories' vocabulary, in evaluation mode.
+        questions: see :func:`ask`.
 
     Raises:
         ValueError: when there is no question.
@@ -72,14 +81,14 @@ def predictions(model: nn.Module, questions: Sequence[Question]) -> list[tuple[s
     number = {token: i for i, token in enumerate(vocabulary)}
     device = next(model.parameters()).device
     room = max(len(q.prompt) + len(q.answer) for q in questions)
-    ids = torch.zeros(len(questions), room, dtype=torch.int64, device=device)  # what stands after a row is not seen
+    ids = torch.zeros(len(questions), room, dtype=torch.int64, device=device)  # a causal model reads no padding
     ends = torch.tensor([len(q.prompt) for q in questions], device=device)
     for row, question in zip(ids, questions, strict=True):
         row[1 : len(question.prompt) + 1] = torch.tensor([number[token] for token in question.prompt])
     rows = torch.arange(len(questions), device=device)
     given: list[list[str]] = [[] for _ in questions]
     for step in range(max(len(q.answer) for q in questions)):
-        chosen = torch.cat([model(part) for part in ids.split(64)])[rows, ends + step].argmax(-1)
+        chosen = torch.cat([model(part) for part in torch.split(ids, 64)])[rows, ends + step].argmax(-1)
         ids[rows, (ends + step + 1).clamp(max=room - 1)] = chosen
         for words, question, token in zip(given, questions, chosen.tolist(), strict=True):
             if step < len(question.answer):
@@ -88,30 +97,30 @@ def predictions(model: nn.Module, questions: Sequence[Question]) -> list[tuple[s
 
 
 def accuracy(model: nn.Module, stories: Sequence[Story], seed: int = 0) -> dict[str, float]:
-    """Return, for each kind of question, the share that the model answers right to the last token.
+    """Exact-match accuracy of a model on each kind of question.
 
     Args:
         model: a causal model over the stories' vocabulary, in evaluation mode.
-        stories: held-out ones.
-        seed: of the choice of questions.
+        stories: held-out stories.
+        seed: seed of the choice of questions.
     """
-    shares = {}
+    accuracies = {}
     for kind in QUESTIONS:
         questions = ask(stories, kind, seed)
         right = [given == q.answer for given, q in zip(predictions(model, questions), questions, strict=True)]
-        shares[kind] = sum(right) / len(right)
-    return shares
+        accuracies[kind] = sum(right) / len(right)
+    return accuracies
 
 
 def attention_from_answer(model: nn.Module, questions: Sequence[Question], kind: str) -> Tensor:
-    """Return how much each head reads what the question is about, from the place where the answer is chosen.
+    """Mean attention of each head to what the question is about, from the position that predicts the answer.
 
     Args:
         model: a causal model over the stories' vocabulary.
         questions: see :func:`ask`.
-        kind: which earlier tokens are meant. "place": where it was last said that the person who matters is there.
-            "person": the other one that a *see* question names. "sentence": all tokens, the full stop too, of the
-            statement that last told who has the object that is asked about.
+        kind: kind of :func:`targets`: "place" is the last mention of where the person who matters is; "person" the
+            other person of a *see* question; "sentence" all tokens, the full stop too, of the last statement about who
+            has the object in question.
 
     Returns:
         mean attention (layers, heads), from 0 to 1.
@@ -133,7 +142,12 @@ def attention_from_answer(model: nn.Module, questions: Sequence[Question], kind:
 
 
 def targets(question: Question, kind: str) -> list[int]:
-    """Return the positions in ``<|endoftext|>`` + prompt of what the question is about.
+    """Positions in ``<|endoftext|>`` + prompt of what the question is about.
+
+    >>> from companion.storyworld import World
+    >>> (question,) = ask(World("tiny").stories(1), "where", seed=1)
+    >>> question.prompt[-1], targets(question, "place"), question.prompt[targets(question, "place")[0] - 1]
+    ('Tom', [5], 'kitchen')
 
     Args:
         question: see :func:`ask`.
@@ -141,7 +155,7 @@ def targets(question: Question, kind: str) -> list[int]:
     """
     event, language = question.event, question.story.world.language
     if kind == "person":
-        return [question.prompt.index(word(event, "subject", language), len(_told(question.story))) + 1]
+        return [question.prompt.index(word(event, "subject", language), len(told(question.story))) + 1]
     found, position = [], 1
     for statement in question.story.statements:
         sentence = tagged(statement, language)
@@ -154,7 +168,7 @@ def targets(question: Question, kind: str) -> list[int]:
 
 
 def pronoun_attention(model: nn.Module, stories: Sequence[Story]) -> Tensor:
-    """Return how much each head reads a name from the pronoun that stands for it: the subject of the sentence before.
+    """Mean attention of each head from a pronoun to its name, the subject of the sentence before.
 
     Returns:
         mean attention (layers, heads).
@@ -167,7 +181,7 @@ def pronoun_attention(model: nn.Module, stories: Sequence[Story]) -> Tensor:
         weights, position, before = None, 1, 0
         for statement in story.statements:
             if statement.pronoun:
-                weights = _attention(model, story, _told(story)) if weights is None else weights
+                weights = _attention(model, story, told(story)) if weights is None else weights
                 scores.append(weights[:, :, position, before])
             before = position
             position += len(say(statement, story.world.language))
@@ -177,25 +191,21 @@ def pronoun_attention(model: nn.Module, stories: Sequence[Story]) -> Tensor:
 
 
 def previous_token_attention(model: nn.Module, stories: Sequence[Story]) -> Tensor:
-    """Return how much each head reads the token just before, averaged over all positions but the first two.
+    """Mean attention of each head to the token just before, over all positions but the first two.
 
     Returns:
         mean attention (layers, heads).
     """
     scores = []
     for story in stories:
-        weights = _attention(model, story, _told(story))  # (layers, heads, n, n)
+        weights = _attention(model, story, told(story))  # (layers, heads, n, n)
         scores.append(weights.diagonal(-1, -2, -1)[:, :, 1:].mean(-1))
     return torch.stack(scores).mean(0)
 
 
-def _told(story: Story) -> tuple[str, ...]:
-    return tuple(token for statement in story.statements for token in say(statement, story.world.language))
-
-
 @torch.no_grad()
 def _attention(model: nn.Module, story: Story, tokens: Sequence[str]) -> Tensor:
-    """Attention over ``<|endoftext|>`` + tokens: (layers, heads, n, n)."""
+    """Attention weights over ``<|endoftext|>`` + tokens: (layers, heads, n, n)."""
     number = {token: i for i, token in enumerate(story.world.vocabulary)}
     device = next(model.parameters()).device
     with capture(model) as record:

@@ -1,8 +1,8 @@
-"""Reads a story token by token and says how likely each token was: the exact probability given what stands before.
+"""Exact next-token probabilities of a story, read token by token.
 
-After each sentence, everything that can happen next is listed with its probability. Tokens narrow the list down; a
-token's probability is the weight of what is left over the weight of what was there. The hidden genre is summed over:
-the reader keeps how likely each genre is by now, ``p(genre | tokens so far)``. Chapter:
+After each sentence, all possible next sentences are listed with their probabilities. Tokens narrow the list down; a
+token's probability is the mass of what is left over the mass before it. The hidden genre is marginalised: the reader
+keeps its posterior, ``p(genre | sentences so far)``. Chapter:
 ``book/concepts/storyworld.ipynb``.
 """
 
@@ -16,16 +16,23 @@ from companion.storyworld.state import STATEMENTS, Event, State
 
 
 class Reader:
-    """What a reader who knows the process knows after some tokens of a story.
+    """Exact inference over a story that is read token by token.
+
+    >>> from companion.storyworld import World
+    >>> reader = World("tiny").reader()
+    >>> reader.next_probabilities()
+    {'Tom': 0.5, 'Anna': 0.5}
+    >>> round(math.exp(reader.read("Tom")), 2), reader.next_probabilities()
+    (0.5, {'is': 1.0})
 
     Attributes:
-        state: of the world, after the last whole sentence.
-        events: the sentences so far.
-        genres: how likely each genre is, given the whole sentences so far: (genres,), sums to 1.
+        state: state of the world after the last whole sentence.
+        events: events so far.
+        genres: posterior of the genres, given the whole sentences so far: (genres,), sums to 1.
     """
 
     def __init__(self, process: Process, language: str) -> None:
-        """Stand before the first token."""
+        """Start before the first token."""
         self.process, self.language = process, language
         self.state = State()
         self.events: list[Event] = []
@@ -36,7 +43,7 @@ class Reader:
         self._begin()
 
     def next_probabilities(self) -> dict[str, float]:
-        """Return the probability of every token that can follow; empty after the end of the story."""
+        """Probability of every token that can follow; empty after the end of the story."""
         masses: dict[str, float] = {}
         for k in self._left:
             token = self._said[k][self._place]
@@ -44,16 +51,16 @@ class Reader:
         return {token: mass / self._total for token, mass in masses.items()}
 
     def sentences(self) -> dict[tuple[str, ...], float]:
-        """Return the probability of every whole sentence that can follow the last whole one."""
+        """Probability of every sentence that can follow the last whole one."""
         return dict(zip(self._said, self._joint.sum(axis=1).tolist(), strict=True))
 
     def going_on(self) -> float:
-        """Return the probability that the next sentence tells of an event after the opening."""
-        told = (m for e, m in zip(self._events, self._mass, strict=True) if e.kind in STATEMENTS and e.kind != "be")
-        return math.fsum(told)
+        """Probability that the next sentence tells of an event after the opening."""
+        masses = (m for e, m in zip(self._events, self._mass, strict=True) if e.kind in STATEMENTS and e.kind != "be")
+        return math.fsum(masses)
 
     def read(self, token: str) -> float:
-        """Take one more token in and return its log-probability, in nats.
+        """Log-probability of the next token, in nats; the reader moves past it.
 
         Raises:
             ValueError: when no story goes on like this; the reader stays where it was.
@@ -78,7 +85,7 @@ class Reader:
         self._begin()
 
     def _begin(self) -> None:
-        """List what can come next; ``_joint`` is (outcomes, genres)."""
+        """List what can follow; ``_joint`` is (outcomes, genres)."""
         self._place, self._total = 0, 1.0
         if self.state.ended:
             self._left = []

@@ -1,4 +1,4 @@
-"""Stories as tensors: one story a row, and batches of them without end. Chapter: ``book/concepts/storyworld.ipynb``."""
+"""Stories as tensors: one story per row, and endless batches. Chapter: ``book/concepts/storyworld.ipynb``."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,10 @@ from companion.storyworld.world import VERSION, Story, World
 
 
 def rows(stories: Sequence[Story]) -> Tensor:
-    """Lay stories out as token ids: (stories, longest + 1), ``<|endoftext|>`` first, ``IGNORED`` after the end.
+    """Token ids of stories, ``<|endoftext|>`` first, ``IGNORED`` after the end: (stories, longest + 1).
+
+    >>> rows(World("tiny").stories(1)).shape  # 19 tokens, after <|endoftext|>
+    torch.Size([1, 20])
 
     Raises:
         ValueError: when there is no story.
@@ -28,7 +31,7 @@ def rows(stories: Sequence[Story]) -> Tensor:
 
 
 def corpus(world: World, n: int, seed: int = 0) -> Tensor:
-    """Return the :func:`rows` of ``world.stories(n, seed)``, told once and then kept on disk.
+    """The :func:`rows` of ``world.stories(n, seed)``, from a cache on disk.
 
     The file lies in ``$COMPANION_CACHE``, or else in ``~/.cache/companion``; its name holds the version, the size, the
     language, n and the seed. A folder that cannot be written, or a damaged file, costs time and nothing else.
@@ -50,12 +53,15 @@ def corpus(world: World, n: int, seed: int = 0) -> Tensor:
 
 
 def story_batches(world: World, batch_size: int, seed: int = 0) -> Iterator[Tensor]:
-    """Tell new stories without end, and deal them out in batches of about the same length.
+    """Batches of new stories of about the same length, without end.
+
+    >>> len(next(story_batches(World("tiny"), batch_size=4)))
+    4
 
     Args:
-        world: that tells them.
-        batch_size: stories a batch.
-        seed: of the stories and of the order of the batches.
+        world: world that tells the stories.
+        batch_size: stories per batch.
+        seed: seed of the stories and of the order of the batches.
 
     Yields:
         (batch_size, longest story in it + 1), as :func:`rows` lays them out.

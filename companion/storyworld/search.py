@@ -1,4 +1,4 @@
-"""What a search among stories is asked with and tested on: facts put as questions, and stories of the very same words.
+"""Queries for a search among stories, and hard negatives: other stories of the very same words.
 
 Chapter: ``book/algorithms/denoising.ipynb``.
 """
@@ -6,7 +6,6 @@ Chapter: ``book/algorithms/denoising.ipynb``.
 import itertools
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 from companion.storyworld.lexicon import OBJECTS, PEOPLE, PLACES
 from companion.storyworld.state import Event
@@ -15,20 +14,31 @@ from companion.storyworld.world import Story
 
 
 def inquiry(story: Story) -> tuple[str, ...]:
-    """Ask for what is true at the end, and answer: where each one is, who has what, how each one feels.
+    """Query for a story: questions about its end with their answers, where each one is, who has what, who feels how.
 
-    It tells the same as :func:`companion.storyworld.views.summary`, in other words: *Where is Tom garden*.
+    It says the same as :func:`companion.storyworld.views.summary`, in other words.
+
+    >>> from companion.storyworld import World
+    >>> " ".join(inquiry(World("tiny").stories(1)[0]))
+    'Where is Tom kitchen . Where is Anna kitchen .'
     """
     stop = told(story)[-1]
-    asked = [one for one in questions(story) if one.kind in ("where", "who", "how")]
-    return tuple(token for one in asked for token in (*one.question, *one.answer, stop))
+    relevant = [one for one in questions(story) if one.kind in ("where", "who", "how")]
+    return tuple(token for one in relevant for token in (*one.question, *one.answer, stop))
 
 
 def mirrored(story: Story) -> Story | None:
-    """Let two people, places or things of a story change roles, so that no word is said more or less often.
+    """Hard negative of a story: two of its people, places or things change roles, and no word count changes.
 
     The two are mentioned equally often, in the story as in its summary, and people who change roles share their
-    pronoun. So story and mirror are the same bag of words, and so are their summaries; but something else is true.
+    pronoun. So story and mirror are the same bag of words, and so are their summaries; but other facts are true.
+
+    >>> from companion.storyworld import World
+    >>> story = World("tiny").stories(2)[1]
+    >>> " ".join(told(story))
+    'Anna is in the kitchen . Tom is in the garden . Anna takes the lamp . She feels happy .'
+    >>> " ".join(told(mirrored(story)))
+    'Anna is in the garden . Tom is in the kitchen . Anna takes the lamp . She feels happy .'
 
     Returns:
         the mirror, or None when the story has no such two.
@@ -42,18 +52,21 @@ def mirrored(story: Story) -> Story | None:
 
 
 def _alike(story: Story) -> Iterator[tuple[str, str]]:
-    """Pairs of people of one pronoun, of places, and of things that the story speaks of."""
-    spoken = dict.fromkeys(name for event in story.statements for name in event[1:5])
+    """Pairs of people of one pronoun, of places, and of things that the story mentions."""
+    mentioned = dict.fromkeys(name for e in story.statements for name in (e.subject, e.place, e.object, e.other))
     groups = [PLACES, OBJECTS, *({p for p, (_, pronoun) in PEOPLE.items() if pronoun == one} for one in ("he", "she"))]
     for group in groups:
-        yield from itertools.combinations([name for name in spoken if name in group], 2)
+        yield from itertools.combinations([name for name in mentioned if name in group], 2)
 
 
 def _exchanged(story: Story, one: str, other: str) -> Story:
-    """The story with two names in each other's place; the fields 1 to 4 of an event hold names."""
-    swap: dict[Any, Any] = {one: other, other: one}
+    """The story with two names swapped."""
+
+    def swapped(name: str) -> str:
+        return {one: other, other: one}.get(name, name)
+
     events = tuple(
-        Event._make(swap.get(part, part) if 0 < i < 5 else part for i, part in enumerate(event))
-        for event in story.events
+        Event(e.kind, swapped(e.subject), swapped(e.place), swapped(e.object), swapped(e.other), e.word, e.pronoun)
+        for e in story.events
     )
     return Story(story.world, events, story.genre)

@@ -1,4 +1,4 @@
-"""What is true in a story: who is where, who has what, how each one feels.
+"""Events, and the state of the world after them: who is where, who has what, who feels how.
 
 Chapter: ``book/concepts/storyworld.ipynb``.
 """
@@ -9,18 +9,18 @@ from typing import NamedTuple
 
 
 class Event(NamedTuple):
-    """One sentence of a story, in no language.
+    """Meaning of one sentence of a story, in no language.
 
     Attributes:
         kind: "be", "go", "take", "give", "get", "feel" (statements), "where", "find", "who", "how", "see"
             (questions with their answers), or "end".
-        subject: the person that the sentence is about, or the object that is asked about.
-        place: of "be" and "go", or the answer of "where" and "find".
-        object: what is taken, given or asked about.
-        other: the second person: who receives ("give"), who hands over ("get"), who holds (the answer of "who" and
-            "find"), or who is with the subject ("see").
-        word: a mood, or "yes" or "no".
-        pronoun: the subject is not named, because it is the subject of the sentence before.
+        subject: person that the sentence is about.
+        place: place of "be" and "go", or the answer of "where" and "find".
+        object: object that is taken, given or asked about.
+        other: second person: who receives ("give"), who hands over ("get"), who holds (the answer of "who" and
+            "find"), or who may be with the subject ("see").
+        word: mood, or "yes" or "no".
+        pronoun: whether a pronoun stands for the subject, which is that of the sentence before.
     """
 
     kind: str
@@ -38,16 +38,20 @@ QUESTIONS = ("where", "find", "who", "how", "see")
 
 @dataclass
 class State:
-    """The world after the events so far; :meth:`apply` moves it on.
+    """State of the world after the events so far; :meth:`apply` updates it.
+
+    >>> state = State.after([Event("be", "Tom", place="park"), Event("take", "Tom", object="key")])
+    >>> state.place, state.holder
+    ({'Tom': 'park'}, {'key': 'Tom'})
 
     Attributes:
-        place: person -> where they are, in the order of appearance.
-        holder: object -> who has it; objects that nobody has taken yet are missing.
-        mood: person -> how they feel, for those of whom it was said.
-        last: the subject of the last statement.
-        events: statements since the opening.
-        questions: asked so far.
-        ended: the story is over.
+        place: person -> place, in the order of appearance.
+        holder: object -> person who has it; objects that nobody has taken yet are missing.
+        mood: person -> mood, where it was told.
+        last: subject of the last statement.
+        events: number of statements since the opening.
+        questions: number of questions so far.
+        ended: whether the story is over.
     """
 
     place: dict[str, str] = field(default_factory=dict)
@@ -59,7 +63,7 @@ class State:
     ended: bool = False
 
     def apply(self, event: Event) -> None:
-        """Make ``event`` true; questions change nothing but their number."""
+        """Update the state by ``event``; questions change nothing but their number."""
         kind, subject = event.kind, event.subject
         if kind in QUESTIONS:
             self.questions += 1
@@ -80,7 +84,7 @@ class State:
 
     @classmethod
     def after(cls, events: Iterable[Event]) -> "State":
-        """Return what is true after ``events``."""
+        """State after ``events``."""
         state = cls()
         for event in events:
             state.apply(event)

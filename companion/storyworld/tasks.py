@@ -1,8 +1,8 @@
-"""Texts to classify, made from the stories, each with the label that the world knows.
+"""Text classification on stories, with the labels that the world knows.
 
 Chapter: ``book/concepts/storyworld.ipynb``. :func:`split` keeps the stories of training, validation and test apart.
-Where a label must hang on *who did what* and not on which words occur, both labels are asked of the same story, so the
-words are the same by construction.
+Where a label must depend on *who did what* and not on which words occur, each story makes an example of either label,
+so the words are the same by construction.
 """
 
 import random
@@ -23,20 +23,20 @@ class Example:
     """A text to classify.
 
     Attributes:
-        tokens: of the text; two texts are divided by ``SEPARATOR``.
-        label: the right answer.
-        asked: so many tokens at the end are a question about the text.
+        tokens: tokens of the text; two texts are divided by ``SEPARATOR``.
+        label: name of the right class.
+        question_length: number of tokens at the end that are a question about the text.
     """
 
     tokens: tuple[str, ...]
     label: str
-    asked: int = 0
+    question_length: int = 0
 
     @property
     def parts(self) -> tuple[tuple[str, ...], ...]:
         """The text and its question, or the two texts, for a model that reads pairs; otherwise the text alone."""
-        if self.asked:
-            return self.tokens[: -self.asked], self.tokens[-self.asked :]
+        if self.question_length:
+            return self.tokens[: -self.question_length], self.tokens[-self.question_length :]
         if self.tokens.count(SEPARATOR) != 1:
             return (self.tokens,)
         middle = self.tokens.index(SEPARATOR)
@@ -53,7 +53,11 @@ class Split:
 
 
 def split(world: World, train: int, validation: int, test: int, seed: int = 0) -> Split:
-    """Tell stories, each with other events, and deal them out.
+    """Training, validation and test stories, no two of the same events.
+
+    >>> parts = split(World("tiny"), train=3, validation=1, test=2)
+    >>> len(parts.train), len(parts.validation), len(parts.test)
+    (3, 1, 2)
 
     Raises:
         ValueError: when a number is negative, or the world has too few different stories.
@@ -61,8 +65,8 @@ def split(world: World, train: int, validation: int, test: int, seed: int = 0) -
     if min(train, validation, test) < 0:
         raise ValueError(f"numbers of stories must be at least 0; got {train}, {validation} and {test}")
     wanted = train + validation + test
-    told = world.stories(2 * wanted + 100, seed)
-    different = list({story.events: story for story in told}.values())
+    stories = world.stories(2 * wanted + 100, seed)
+    different = list({story.events: story for story in stories}.values())
     if len(different) < wanted:
         raise ValueError(
             f"{wanted} different stories were asked for; the {world.size_name} world gave {len(different)}"
@@ -75,19 +79,20 @@ def split(world: World, train: int, validation: int, test: int, seed: int = 0) -
 
 
 def genre(stories: Sequence[Story]) -> list[Example]:
-    """The hidden kind of each story; it shows in the choice of places and things, so the words give it away."""
+    """Examples of the genre of each story; it shows in the choice of places and things, so a bag of words suffices."""
     return [Example(told(story), story.genre) for story in stories]
 
 
-def sentiment(stories: Sequence[Story], asked: bool = True) -> list[Example]:
-    """Whether somebody feels "positive" or "negative" at the end.
+def sentiment(stories: Sequence[Story], with_question: bool = True) -> list[Example]:
+    """Examples of how somebody feels at the end, "positive" or "negative".
 
-    Taken are stories in which one person feels well and another does not; both are asked about, so the two examples of
-    a story differ in one name.
+    Of stories in which one person feels well and another does not, an example is made of each, so the two examples of a
+    story differ in one name.
 
     Args:
-        stories: to take from.
-        asked: the text ends with the question (*How is Tom*); otherwise the name alone stands before it.
+        stories: stories to choose from.
+        with_question: whether the text ends with the question (*How is Tom*); otherwise the name alone stands before
+            the text.
     """
     examples = []
     for story in stories:
@@ -97,18 +102,23 @@ def sentiment(stories: Sequence[Story], asked: bool = True) -> list[Example]:
         for label, people in (("positive", good), ("negative", bad)):
             if good and bad:
                 event = Event("how", people[0], word=story.end.mood[people[0]])
-                examples.append(_about(story, event, label, asked))
+                examples.append(_about(story, event, label, with_question))
     return examples
 
 
-def meeting(stories: Sequence[Story], asked: bool = True) -> list[Example]:
-    """Whether two people are together at the end, "yes" or "no": it hangs on who moved where.
+def meeting(stories: Sequence[Story], with_question: bool = True) -> list[Example]:
+    """Examples of whether two people are together at the end, "yes" or "no": it depends on who moved where.
 
-    Taken are stories in which one pair is together and another is not; both pairs are asked about.
+    Of stories in which one pair is together and another is not, an example is made of each.
+
+    >>> example = meeting(World().stories(20))[0]
+    >>> " ".join(example.parts[1]), example.label
+    ('Can Jack see Mary', 'yes')
 
     Args:
-        stories: to take from.
-        asked: the text ends with the question (*Can Tom see Anna*); otherwise the two names alone stand before it.
+        stories: stories to choose from.
+        with_question: whether the text ends with the question (*Can Tom see Anna*); otherwise the two names alone stand
+            before the text.
     """
     examples = []
     for story in stories:
@@ -116,18 +126,20 @@ def meeting(stories: Sequence[Story], asked: bool = True) -> list[Example]:
         pairs = [(a, b) for a in end.place for b in end.place if a < b]
         yes = [pair for pair in pairs if end.together(*pair)]
         no = [pair for pair in pairs if not end.together(*pair)]
-        for label, asked_pairs in (("yes", yes), ("no", no)):
+        for label, alike in (("yes", yes), ("no", no)):
             if yes and no:
-                a, b = asked_pairs[0]
-                examples.append(_about(story, Event("see", a, other=b, word=label), label, asked))
+                a, b = alike[0]
+                examples.append(_about(story, Event("see", a, other=b, word=label), label, with_question))
     return examples
 
 
 def giver(stories: Sequence[Story]) -> list[Example]:
-    """Whether the person named first in the *last* sentence gave ("gives") or was given ("gets"): word order alone.
+    """Examples of whether a person gives ("gives") or is given something ("gets"): it depends on word order alone.
 
-    The example is a lone sentence in the form that the other label would need turned round: *Tom gives Anna the ball*
-    and *Anna gives Tom the ball*, asked of the same person.
+    Each sentence makes two examples about the same person: *Tom gives Anna the ball* and *Anna gives Tom the ball*.
+
+    >>> [(" ".join(example.tokens), example.label) for example in giver(World("tiny").stories(8))]
+    [('Anna gets the lamp from Tom . Anna', 'gets'), ('Tom gets the lamp from Anna . Anna', 'gives')]
     """
     examples = []
     for story in stories:
@@ -136,15 +148,19 @@ def giver(stories: Sequence[Story]) -> list[Example]:
                 language = story.world.language
                 turned = event._replace(subject=event.other, other=event.subject)
                 for given, label in ((event, event.kind), (turned, "get" if event.kind == "give" else "give")):
-                    asked = word(event, "subject", language)
-                    examples.append(Example((*say(given, language), asked), label + "s"))
+                    person = word(event, "subject", language)
+                    examples.append(Example((*say(given, language), person), label + "s"))
     return examples
 
 
 def next_sentence(stories: Sequence[Story], seed: int = 0) -> list[Example]:
-    """Whether the second text follows the first ("next") or comes from another story ("other").
+    """Examples of whether the second text follows the first ("next") or comes from another story ("other").
 
-    The text is cut after the opening at a random place; one sentence follows, half of the time that of another story.
+    The text is cut after the opening at a random sentence; half of the time the next sentence is from another story.
+
+    >>> example = next_sentence(World("tiny").stories(3))[0]
+    >>> [" ".join(part) for part in example.parts], example.label
+    (['Anna is in the kitchen . Tom is in the garden . Anna takes the lamp .', 'Tom takes the lamp .'], 'other')
     """
     draw = random.Random(seed)
     rich = [story for story in stories if len(_events(story)) >= 1]
@@ -161,7 +177,12 @@ def next_sentence(stories: Sequence[Story], seed: int = 0) -> list[Example]:
 
 
 def sentence_order(stories: Sequence[Story], seed: int = 0) -> list[Example]:
-    """Whether two neighbouring sentences stand "in order" or "swapped"; the words are the same either way."""
+    """Examples of two neighbouring sentences, "in order" or "swapped"; the words are the same either way.
+
+    >>> example = sentence_order(World("tiny").stories(2))[0]
+    >>> " ".join(example.tokens[12:]), example.label
+    ('<|endoftext|> She feels happy . <|endoftext|> Anna takes the lamp .', 'swapped')
+    """
     draw = random.Random(seed)
     examples = []
     for story in stories:
@@ -186,10 +207,10 @@ CLASSIFICATION_TASKS: dict[str, Callable[[Sequence[Story]], list[Example]]] = {
 }
 
 
-def _about(story: Story, event: Event, label: str, asked: bool) -> Example:
-    """The text, then the question without its one word of answer; or the names that it asks about, then the text."""
+def _about(story: Story, event: Event, label: str, with_question: bool) -> Example:
+    """The text, then the question without its one word of answer; or the names in the question, then the text."""
     question = say(event, story.world.language)[:-2]
-    if asked:
+    if with_question:
         return Example((*told(story), *question), label, len(question))
     names = [token for token, name in tagged(event, story.world.language) if name in ("subject", "other")]
     return Example((*names, SEPARATOR, *told(story)), label)

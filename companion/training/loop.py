@@ -8,26 +8,32 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from tqdm import tqdm
 
 from companion.losses import causal_loss
 from companion.training.optimizers import make_optimizers
 from companion.training.run_state import History, TrainingState
-from companion.training.schedules import LearningRateMultiplier, shares, shares_by_parameter
+from companion.training.schedules import multipliers, multipliers_by_parameter
+from companion.training.settings import Checkpoint, Evaluation, Optimization, Runtime, check_count
 
-PRECISIONS = ("auto", "float32", "bfloat16")
+OnStep = Callable[[int, History], object]  # (number of the step, counted from 1; the history so far)
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """Return the device to compute on: "auto" takes CUDA, then Apple's MPS, then the CPU.
+    """Device to compute on: "auto" takes CUDA, then Apple's MPS, then the CPU.
 
     Raises:
         ValueError: when the named device is not one of them or not there.
+
+    >>> pick_device("cpu")
+    device(type='cpu')
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
@@ -44,60 +50,31 @@ def fit(
     *,
     steps: int,
     loss: Callable[[nn.Module, Any], Tensor] = causal_loss,
-    optimizer: str = "adamw",
     learning_rate: float = 3e-3,
-    weight_decay: float = 0.1,
-    schedule: str = "cosine",
-    warmup: int | None = None,
-    lr_multiplier: LearningRateMultiplier | None = None,
-    max_grad_norm: float = 1.0,
-    gradient_accumulation_steps: int = 1,
-    precision: str = "auto",
-    seed: int = 0,
-    device: str = "auto",
-    evaluate: Callable[[nn.Module], float] | None = None,
-    evaluate_every: int = 100,
-    patience: int | None = None,
-    on_step: Callable[[int, History], None] | None = None,
-    checkpoint: str | Path | None = None,
-    checkpoint_every: int = 500,
-    progress: bool = True,
+    optimization: Optimization = Optimization(),  # noqa: B008 - frozen, so no call can change it
+    evaluation: Evaluation | None = None,
+    checkpoint: Checkpoint | None = None,
+    runtime: Runtime = Runtime(),  # noqa: B008 - frozen
+    progress: bool | OnStep = True,
 ) -> History:
-    """Train ``model`` in place, and leave it on its device in evaluation mode.
+    """Train a model in place, and return what happened; the model is left on its device in evaluation mode.
 
-    The learning rate rises linearly over ``warmup`` steps and then follows the ``schedule``. The optimizers are
-    torch's own, faster than those of :mod:`companion.training.optimizers` and equal to them step by step.
+    The learning rate rises linearly over the warm-up and then follows the schedule. The optimizers are torch's own,
+    faster than those of :mod:`companion.training.optimizers` and equal to them step by step.
 
     Args:
         model: any model that ``loss`` understands.
-        batches: tensors, or tuples or dicts of tensors; started anew when they run out. A resume is exact
-            only if they are the same each time: their order must not hang on torch's global random state.
-        steps: of the optimizer.
+        batches: tensors, or tuples or dicts of tensors; started anew when they run out. A resumed run is exact only if
+            they are the same each time: their order must not depend on torch's global random state.
+        steps: of the optimizer, at least 1.
         loss: (model, batch) -> scalar.
-        optimizer: "sgd", "momentum", "adam", "adamw", or "muon" (Muon for the matrices inside the blocks, AdamW for
-            all else).
-        learning_rate: at the peak.
-        weight_decay: of matrices; never of embeddings, norms and biases.
-        schedule: "cosine" or "linear" (both fall to zero), "constant", or "inverse_sqrt".
-        warmup: steps; a twentieth of all when not given.
-        lr_multiplier: (a parameter's name, step from 1) -> its own share of the learning rate, beside the schedule's; where
-            it is 0 the parameter is frozen, bit for bit. See :mod:`companion.finetuning.layer_rates`.
-        max_grad_norm: largest norm of the gradient.
-        gradient_accumulation_steps: batches a step; their losses are averaged, so k batches of a size act as one batch k times as large
-            wherever each batch asks for as much.
-        precision: "float32", "bfloat16" (the matrix products of the forward pass; weights stay float32), or "auto":
-            bfloat16 on a CUDA device that computes in it, where it is faster, and float32 elsewhere.
-        seed: of dropout.
-        device: "auto", "cuda", "mps" or "cpu".
-        evaluate: model -> number, called in evaluation mode without gradients, before the first step, every
-            ``evaluate_every`` steps and after the last.
-        evaluate_every: steps.
-        patience: evaluations without a new lowest value after which the run stops early. The model then has the weights
-            of its lowest evaluation, whether the run stopped early or not.
-        on_step: called after each step with its number, counted from 1, and the history.
-        checkpoint: a file that the run is saved to, and resumed from, to the same weights, when it exists.
-        checkpoint_every: steps.
-        progress: show a bar on standard output.
+        learning_rate: at its peak, above 0.
+        optimization: optimizer, weight decay, schedule and warm-up, gradient clipping and accumulation.
+        evaluation: what is measured during training, how often, and whether it stops the run early.
+        checkpoint: the file that the run is saved to and resumed from.
+        runtime: device, precision, and the seed of dropout.
+        progress: True shows a bar on standard output. A function takes its place: it is called after each step with the
+            step's number, counted from 1, and the history so far.
 
     Returns:
         the run's history.
@@ -107,68 +84,96 @@ def fit(
             another run or damaged.
         FloatingPointError: when the loss or its gradient is not finite; the model keeps the weights of the step before.
             When an evaluation is not a number and the lowest is looked for.
+
+    >>> from companion.models.gpt import GPT, GPTConfig
+    >>> model = GPT(GPTConfig(vocab_size=9, context_length=8, n_layers=1, n_heads=2, d_model=8))
+    >>> history = fit(model, [torch.arange(8)[None]], steps=20, learning_rate=0.05, progress=False)
+    >>> history.loss[-1] < history.loss[0]
+    True
     """
-    if patience is not None and (evaluate is None or patience < 1):
-        raise ValueError(f"patience must be at least 1, and needs evaluate, model -> number; got {patience}")
-    _check_counts(steps=steps, gradient_accumulation_steps=gradient_accumulation_steps, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every)
-    rates = shares(schedule, steps, warmup)
-    target = pick_device(device)
-    model.to(target).zero_grad()
-    torch.manual_seed(seed)
-    names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-    own = None if lr_multiplier is None else shares_by_parameter(lr_multiplier, names, steps)
+    rates = _multipliers(steps, learning_rate, optimization)
+    device = pick_device(runtime.device)
+    model.to(device).zero_grad()
+    torch.manual_seed(runtime.seed)
     run = TrainingState(
-        model, make_optimizers(model, optimizer, learning_rate, weight_decay, own), patience is not None
+        model,
+        _optimizers(model, steps, learning_rate, optimization),
+        patience=evaluation.patience if evaluation else None,
     )
-    saved = Path(checkpoint) if checkpoint else None
-    if saved and saved.exists():
-        run.load(saved)
-    half = _is_half(precision, target)
+    first = _resume(run, checkpoint, steps)
+    size, half = optimization.gradient_accumulation_steps, _is_half(runtime.precision, device)
+    stream = itertools.islice(_endless(batches), run.batches, None)
     started = time.process_time() - run.history.cpu_seconds
-    first = len(run.history.loss)
-    if first > steps:
-        raise ValueError(f"{saved} is at step {first} already; steps must be at least that, got {steps}")
-    stream: Iterator[Any] = iter(())  # a run that has done its steps reads no batch
-    if first < steps:
-        stream = itertools.islice(_endless(batches), first * gradient_accumulation_steps, None)
-    pause = 0.5 if sys.stdout.isatty() or "ipykernel" in sys.modules else 30  # seconds; a log wants few lines
-    bar = tqdm(total=steps, initial=first, file=sys.stdout, mininterval=pause, disable=not progress)
-    if evaluate and first == 0:
-        run.evaluate(evaluate)
-    limit = math.inf if patience is None else patience
-    for step in range(first + 1, steps + 1):
-        if run.stale >= limit:
-            break
-        with run.rate(rates[step - 1]):
-            for batch in itertools.islice(stream, gradient_accumulation_steps):
-                with torch.autocast(target.type, torch.bfloat16, enabled=half):
-                    objective = loss(model.train(), _to(batch, target))
-                run.add(objective / gradient_accumulation_steps)
-            run.step(max_grad_norm)
-        run.history.cpu_seconds = time.process_time() - started
-        if evaluate and (step % evaluate_every == 0 or step == steps):
-            run.evaluate(evaluate)
-        if on_step:
+    if evaluation and first == 0:
+        run.evaluate(evaluation.function)
+    with _shown(progress, steps, first) as on_step:
+        for step in range(first + 1, steps + 1):
+            if run.is_stale:
+                break
+            with run.rate(rates[step - 1]):
+                for batch in itertools.islice(stream, size):
+                    with torch.autocast(device.type, torch.bfloat16, enabled=half):
+                        objective = loss(model.train(), _to(batch, device))
+                    run.add(objective / size)
+                run.step(optimization.max_grad_norm)
+            run.history.cpu_seconds = time.process_time() - started
+            if evaluation and (step % evaluation.every == 0 or step == steps):
+                run.evaluate(evaluation.function)
             on_step(step, run.history)
-        if saved and (step % checkpoint_every == 0 or step == steps or run.stale >= limit):
-            run.save(saved)  # last, so that random numbers drawn by the calls above are not drawn again
-        bar.set_postfix(loss=f"{run.history.loss[-1]:.3f}", refresh=False)
-        bar.update()
-    bar.close()
+            if checkpoint and (step % checkpoint.every == 0 or step == steps or run.is_stale):
+                run.save(Path(checkpoint.path))  # last, so that random numbers drawn above are not drawn again
     run.restore_best()
     model.eval()
     return run.history
 
 
-def _check_counts(**counts: int) -> None:
-    for name, count in counts.items():
-        if count < 1:
-            raise ValueError(f"{name} must be at least 1; got {count}")
+def _multipliers(steps: int, learning_rate: float, how: Optimization) -> list[float]:
+    """The schedule's multiplier of the learning rate at each step, after a check that such a run can learn."""
+    check_count("steps", steps)
+    if not 0 < learning_rate < math.inf:  # NaN too
+        raise ValueError(f"learning_rate must be finite and above 0; got {learning_rate}")
+    if learning_rate * how.weight_decay >= 1:  # w <- (1 - learning_rate weight_decay) w would turn the weights round
+        raise ValueError(f"learning_rate times weight_decay must be below 1; got {learning_rate} x {how.weight_decay}")
+    rates = multipliers(how.schedule, steps, how.warmup)
+    if not any(rates):
+        raise ValueError("the learning rate is 0 at the only step; give more steps or a warm-up")
+    return rates
+
+
+def _optimizers(model: nn.Module, steps: int, learning_rate: float, how: Optimization) -> list[Optimizer]:
+    names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    own = None if how.lr_multiplier is None else multipliers_by_parameter(how.lr_multiplier, names, steps)
+    return make_optimizers(model, how.optimizer, learning_rate, how.weight_decay, own)
+
+
+def _resume(run: TrainingState, checkpoint: Checkpoint | None, steps: int) -> int:
+    """Load the checkpoint, if there is one, and return how many of the steps are done."""
+    if checkpoint is None or not Path(checkpoint.path).exists():
+        return 0
+    run.load(Path(checkpoint.path))
+    done = len(run.history.loss)
+    if done > steps:
+        raise ValueError(f"{checkpoint.path} is at step {done} already; steps must be at least that, got {steps}")
+    return done
+
+
+@contextmanager
+def _shown(progress: bool | OnStep, steps: int, first: int) -> Iterator[OnStep]:
+    """Provide what is called after each step: the caller's function, or one that moves a bar."""
+    if callable(progress):
+        yield progress
+        return
+    pause = 0.5 if sys.stdout.isatty() or "ipykernel" in sys.modules else 30  # seconds; a log wants few lines
+    with tqdm(total=steps, initial=first, file=sys.stdout, mininterval=pause, disable=not progress) as bar:
+
+        def move(step: int, history: History) -> None:
+            bar.set_postfix(loss=f"{history.loss[-1]:.3f}", refresh=False)
+            bar.update()
+
+        yield move
 
 
 def _is_half(precision: str, device: torch.device) -> bool:
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
     gains = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return precision == "bfloat16" or (precision == "auto" and gains)
 
@@ -182,10 +187,20 @@ def _endless(batches: Iterable[Any]) -> Iterator[Any]:
             raise ValueError("batches ran out; give a list, a loader, or a generator that does not end")
 
 
+@runtime_checkable
+class _NamedTuple(Protocol):
+    """What a named tuple has, and no other tuple."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def _make(self, values: Iterable[Any]) -> Any: ...
+
+
 def _to(batch: Any, device: torch.device) -> Any:
+    """The same batch, its tensors on the device."""
     if isinstance(batch, dict):
         return {name: tensor.to(device) for name, tensor in batch.items()}
-    if hasattr(batch, "_make"):  # a named tuple
+    if isinstance(batch, _NamedTuple):
         return batch._make(tensor.to(device) for tensor in batch)
     if isinstance(batch, tuple | list):
         return type(batch)(tensor.to(device) for tensor in batch)

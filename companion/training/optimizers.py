@@ -1,4 +1,4 @@
-"""How a gradient becomes a step: SGD, momentum, Adam, AdamW and Muon, and which of them changes which parameter.
+"""Optimizers: SGD, momentum, Adam, AdamW and Muon, and which of them changes which parameter.
 
 Chapter: ``book/concepts/optimization.ipynb``. The classes here are written to be read, one tensor at a time, and make
 the same steps as those of ``torch.optim``. Training uses torch's own, which step through all tensors at once.
@@ -17,20 +17,20 @@ NAMES = ("sgd", "momentum", "adam", "adamw", "muon")
 
 
 class _ByTensor(Optimizer, ABC):
-    """An optimizer whose step treats each tensor for itself: a subclass says how in ``_update``."""
+    """Optimizer that updates one tensor at a time; a subclass says how in ``_update``."""
 
     def __init__(self, params: Iterable[Any], **defaults: Any) -> None:
         for name in ("lr", "weight_decay", "eps"):
             if defaults.get(name, 0.0) < 0:
                 raise ValueError(f"{name} must be at least 0; got {defaults[name]}")
-        for share in (*defaults.get("betas", ()), defaults.get("momentum", 0.0)):
-            if not 0 <= share < 1:
-                raise ValueError(f"momentum and betas must be in [0, 1); got {share}")
+        for decay in (*defaults.get("betas", ()), defaults.get("momentum", 0.0)):
+            if not 0 <= decay < 1:
+                raise ValueError(f"momentum and betas must be in [0, 1); got {decay}")
         super().__init__(params, defaults)
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]  # no closure: the gradient is there already
-        """Change every parameter that has a gradient."""
+        """Update every parameter that has a gradient."""
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is not None:
@@ -38,14 +38,20 @@ class _ByTensor(Optimizer, ABC):
 
     @abstractmethod
     def _update(self, weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-        """Change one tensor in place; ``state`` is what is kept of it from step to step."""
+        """Update one tensor in place; ``state`` is what the optimizer keeps for it from step to step."""
 
 
 class SGD(_ByTensor):
-    """Step against the gradient, or against a sum of the gradients so far that fades by ``momentum``.
+    """Stochastic gradient descent, with ``momentum`` along a decaying sum of the gradients so far.
 
     ``v <- momentum v + g,  w <- w - lr v``. Sources: Robbins & Monro 1951 (a noisy gradient is enough);
     Polyak 1964 (momentum, the "heavy ball").
+
+    >>> weight = torch.tensor([1.0], requires_grad=True)
+    >>> weight.grad = torch.tensor([2.0])
+    >>> SGD([weight], lr=0.25).step()
+    >>> weight.tolist()
+    [0.5]
     """
 
     def __init__(self, params: Iterable[Any], lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
@@ -63,10 +69,10 @@ class SGD(_ByTensor):
 
 
 class Adam(_ByTensor):
-    """Step along the mean gradient, each coordinate measured by the size that its gradients usually have.
+    """Adam: a step along the mean gradient, each coordinate divided by the size that its gradients usually have.
 
     ``m <- b1 m + (1 - b1) g,  v <- b2 v + (1 - b2) g^2,  w <- w - lr m' / (sqrt(v') + eps)`` with
-    ``m' = m / (1 - b1^t)`` and ``v' = v / (1 - b2^t)``, which take out that both means begin at 0.
+    ``m' = m / (1 - b1^t)`` and ``v' = v / (1 - b2^t)``, which correct the bias of means that begin at 0.
     Source: Kingma & Ba 2015, algorithm 1.
     """
 
@@ -95,14 +101,15 @@ class Adam(_ByTensor):
         state["m"] = one * state.get("m", 0.0) + (1 - one) * gradient
         state["v"] = two * state.get("v", 0.0) + (1 - two) * gradient.square()
         mean, square = state["m"] / (1 - one**t), state["v"] / (1 - two**t)
-        return mean / (square.sqrt() + group["eps"])
+        direction: Tensor = mean / (square.sqrt() + group["eps"])
+        return direction
 
 
 class AdamW(Adam):
     """Adam, with a weight decay that the division does not touch: ``w <- (1 - lr weight_decay) w`` before the step.
 
     Source: Loshchilov & Hutter 2019, algorithm 2, with torch's convention: the decay is multiplied by the whole
-    learning rate, where the paper multiplies it by the schedule's share alone.
+    learning rate, where the paper multiplies it by the schedule's multiplier alone.
     """
 
     def _update(self, weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
@@ -111,7 +118,7 @@ class AdamW(Adam):
 
 
 class Muon(_ByTensor):
-    """Step along the mean gradient of a matrix with all its singular values made alike.
+    """Muon: a step along the mean gradient of a matrix, made approximately orthogonal.
 
     ``m <- momentum m + (1 - momentum) g,  u = momentum m + (1 - momentum) g,`` then decay as in AdamW and
     ``w <- w - lr 0.2 sqrt(max(rows, columns)) orthogonalised(u)``. The factor gives a step the size that AdamW's
@@ -138,7 +145,7 @@ class Muon(_ByTensor):
 
 
 def orthogonalised(matrix: Tensor, steps: int = 5, dtype: torch.dtype = torch.bfloat16) -> Tensor:
-    """Bring every singular value of a matrix near 1 and keep its singular vectors, by products alone.
+    """Approximately orthogonal matrix: the given one's singular vectors, every singular value brought near 1.
 
     ``x <- a x + b (x x^T) x + c (x x^T)^2 x`` acts on each singular value s as ``a s + b s^3 + c s^5``. These a, b, c
     lift small values fast and then leave them between about 0.7 and 1.2, which is near enough.
@@ -146,14 +153,17 @@ def orthogonalised(matrix: Tensor, steps: int = 5, dtype: torch.dtype = torch.bf
 
     Args:
         matrix: (rows, columns).
-        steps: of the iteration.
-        dtype: to compute in; half precision is enough for a result that is rough by design.
+        steps: number of iterations.
+        dtype: type to compute in; half precision is enough for a result that is rough by design.
 
     Returns:
         (rows, columns), in the matrix's own type.
 
     Raises:
         ValueError: when it is no matrix.
+
+    >>> torch.linalg.svdvals(orthogonalised(torch.diag(torch.tensor([4.0, 1.0])))).gt(0.6).tolist()
+    [True, True]
     """
     if matrix.dim() != 2:
         raise ValueError(f"matrix must be (rows, columns); got shape {tuple(matrix.shape)}")
@@ -167,30 +177,39 @@ def orthogonalised(matrix: Tensor, steps: int = 5, dtype: torch.dtype = torch.bf
     return (x if lying else x.T).to(matrix.dtype)
 
 
+def check_name(name: str) -> None:
+    """Check that an optimizer has this name.
+
+    Raises:
+        ValueError: naming those there are.
+    """
+    if name not in NAMES:
+        raise ValueError(f"optimizer must be one of {', '.join(NAMES)}; got {name!r}")
+
+
 def make_optimizers(
     model: nn.Module,
     name: str,
     learning_rate: float,
     weight_decay: float,
-    shares: Mapping[str, tuple[float, ...]] | None = None,
+    multipliers: Mapping[str, tuple[float, ...]] | None = None,
 ) -> list[Optimizer]:
-    """Divide the parameters between torch's optimizers: matrices decay, embeddings, norms and biases do not.
+    """Torch's optimizers for a model's parameters: matrices decay; embeddings, norms and biases do not.
 
     Args:
-        model: its parameters that require a gradient are taken.
+        model: its parameters that require a gradient are optimized.
         name: "sgd", "momentum" (SGD with 0.9), "adam" (its decay an L2 penalty), "adamw", or "muon" for Muon on the
             matrices of every ``blocks`` and AdamW on the rest. Muon's updates are scaled to AdamW's size, so that one
             learning rate serves both.
-        learning_rate: at the peak.
+        learning_rate: at its peak.
         weight_decay: of the matrices.
-        shares: for each parameter's name its own share of the rate at each step. Parameters that are alike in it make
-            a group, which keeps it as "shares"; it is empty when not given.
+        multipliers: for each parameter's name, factors of its learning rate, one per step. Parameters with the same
+            ones make a parameter group, which keeps them as "multipliers"; these are empty when not given.
 
     Raises:
         ValueError: on an unknown name, or a model without a parameter that requires a gradient.
     """
-    if name not in NAMES:
-        raise ValueError(f"optimizer must be one of {', '.join(NAMES)}; got {name!r}")
+    check_name(name)
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     parameters = [(key, p) for key, p in model.named_parameters() if p.requires_grad]
     if not parameters:
@@ -200,13 +219,13 @@ def make_optimizers(
     chosen = {key for key, _ in hidden}
     decaying = {key for key, _ in matrices} - chosen
     groups = [
-        *_alike([(key, p) for key, p in parameters if key in decaying], weight_decay, shares),
-        *_alike([(key, p) for key, p in parameters if key not in decaying | chosen], 0.0, shares),
+        *_groups([(key, p) for key, p in parameters if key in decaying], weight_decay, multipliers),
+        *_groups([(key, p) for key, p in parameters if key not in decaying | chosen], 0.0, multipliers),
     ]
     optimizers = [_of_torch(name, groups, learning_rate)] if groups else []
     if hidden:
         optimizers.append(
-            optim.Muon(_alike(hidden, weight_decay, shares), lr=learning_rate, adjust_lr_fn="match_rms_adamw")
+            optim.Muon(_groups(hidden, weight_decay, multipliers), lr=learning_rate, adjust_lr_fn="match_rms_adamw")
         )
     for optimizer in optimizers:
         for group in optimizer.param_groups:
@@ -214,14 +233,14 @@ def make_optimizers(
     return optimizers
 
 
-def _alike(
-    parameters: Iterable[tuple[str, Tensor]], weight_decay: float, shares: Mapping[str, tuple[float, ...]] | None
+def _groups(
+    parameters: Iterable[tuple[str, Tensor]], weight_decay: float, multipliers: Mapping[str, tuple[float, ...]] | None
 ) -> list[dict[str, Any]]:
-    """Put parameters that have the same shares of the rate into one group."""
+    """Parameter groups, one for all parameters with the same multipliers of the learning rate."""
     groups: dict[tuple[float, ...], list[Tensor]] = {}
     for key, parameter in parameters:
-        groups.setdefault(shares[key] if shares else (), []).append(parameter)
-    return [{"params": group, "weight_decay": weight_decay, "shares": own} for own, group in groups.items()]
+        groups.setdefault(multipliers[key] if multipliers else (), []).append(parameter)
+    return [{"params": group, "weight_decay": weight_decay, "multipliers": own} for own, group in groups.items()]
 
 
 def _of_torch(name: str, groups: list[dict[str, Any]], learning_rate: float) -> Optimizer:

@@ -1,4 +1,4 @@
-"""A training run: what it has done so far, one step of it, and a checkpoint from which it goes on exactly.
+"""State of a training run: its history, one step of it, and a checkpoint from which it resumes exactly.
 
 Chapter: ``book/algorithms/gpt.ipynb``.
 """
@@ -20,11 +20,11 @@ from torch.optim import Optimizer
 
 @dataclass
 class History:
-    """What happened in a run, one entry a step or an evaluation.
+    """Record of a training run, one entry per step or evaluation.
 
     Attributes:
         loss: training loss of each step, in the objective's unit.
-        gradient_norm: of each step, before it was cut.
+        gradient_norm: norm of each step's gradient, before clipping.
         evaluations: pairs (step, value).
         cpu_seconds: processor time of this process, all threads together, resumed runs added up.
     """
@@ -36,7 +36,11 @@ class History:
 
 
 def joined(histories: Sequence[History]) -> History:
-    """Return the history of runs that followed each other, with steps counted on."""
+    """History of runs that followed each other, with steps counted on.
+
+    >>> joined([History(loss=[3.0, 2.0]), History(loss=[1.0], evaluations=[(1, 0.5)])]).evaluations
+    [(3, 0.5)]
+    """
     whole = History()
     for history in histories:
         whole.evaluations += [(len(whole.loss) + step, value) for step, value in history.evaluations]
@@ -48,34 +52,38 @@ def joined(histories: Sequence[History]) -> History:
 
 @dataclass
 class TrainingState:
-    """What must be saved to go on exactly: weights, optimizer state, random state, history.
+    """Training state, all that must be saved to resume exactly: weights, optimizer state, random state, history.
 
     Attributes:
         model: in training.
-        optimizers: of its parameters; each group knows its "peak" rate and its "shares", see :meth:`rate`.
-        keep_best: whether to keep the weights that had the lowest evaluation, for :meth:`restore_best`.
-        history: so far.
+        optimizers: of its parameters; each parameter group has its "peak" learning rate and its "multipliers", see
+            :meth:`rate`.
+        patience: evaluations without a new lowest value after which :attr:`is_stale`; with it, the weights of the
+            lowest evaluation are kept for :meth:`restore_best`.
+        history: of the run so far.
+        batches: number of batches read so far.
     """
 
     model: nn.Module
     optimizers: list[Optimizer]
-    keep_best: bool = False
+    patience: int | None = None
     history: History = field(default_factory=History)
+    batches: int = 0
     _loss: float = 0.0  # of the batches since the last step
     _best: dict[str, Tensor] = field(default_factory=dict)
 
     @contextmanager
-    def rate(self, share: float) -> Iterator[None]:
-        """Make one step inside the ``with`` block, at a share of the peak rate.
+    def rate(self, multiplier: float) -> Iterator[None]:
+        """Set the learning rate to a multiple of its peak, for the one step made inside the ``with`` block.
 
-        A group with "shares" takes its own share of that, one for each step. Where it is 0 its parameters are frozen:
+        A group with "multipliers", one per step, multiplies it by its own. Where that is 0 its parameters are frozen:
         they get no gradient, so that neither the step nor weight decay nor momentum moves them.
         """
         frozen: list[Tensor] = []
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                own = group["shares"][len(self.history.loss)] if group["shares"] else 1.0
-                group["lr"] = group["peak"] * share * own
+                own = group["multipliers"][len(self.history.loss)] if group["multipliers"] else 1.0
+                group["lr"] = group["peak"] * multiplier * own
                 frozen += group["params"] if own == 0 else []
         try:
             for parameter in frozen:
@@ -86,7 +94,7 @@ class TrainingState:
                 parameter.requires_grad_(True)
 
     def add(self, value: Tensor) -> None:
-        """Add the gradient of ``value``, a loss or one batch's share of it, to what the next step goes along.
+        """Accumulate the gradient of ``value``, the step's loss or one batch's part of it.
 
         Raises:
             FloatingPointError: when the loss is not finite; the weights stay as they are.
@@ -95,11 +103,12 @@ class TrainingState:
             raise FloatingPointError(
                 f"the loss is {value.item()} at step {len(self.history.loss) + 1}; try a smaller learning rate"
             )
-        value.backward()
+        torch.autograd.backward(value)
+        self.batches += 1
         self._loss += value.item()
 
     def step(self, max_grad_norm: float) -> None:
-        """Lower the loss by one step along its gradient, which is cut to the norm ``max_grad_norm``.
+        """Make one optimizer step along the accumulated gradient, clipped to the norm ``max_grad_norm``.
 
         Raises:
             FloatingPointError: when the gradient is not finite; the weights stay as they are.
@@ -116,27 +125,32 @@ class TrainingState:
 
     @torch.no_grad()
     def evaluate(self, function: Callable[[nn.Module], float]) -> None:
-        """Note what ``function`` says of the model in evaluation mode.
+        """Record the value of ``function`` (model -> number) for the model in evaluation mode.
 
         Raises:
-            FloatingPointError: when the lowest value is looked for and this one is not a number.
+            FloatingPointError: when there is a patience, and the value is not a number.
         """
         value = float(function(self.model.eval()))
-        if self.keep_best and math.isnan(value):
-            raise FloatingPointError(f"evaluate gave nan at step {len(self.history.loss)}; it must give a number")
+        if self.patience is not None and math.isnan(value):
+            raise FloatingPointError(f"the evaluation is nan at step {len(self.history.loss)}; it must be a number")
         self.history.evaluations.append((len(self.history.loss), value))
-        if self.keep_best and self.stale == 0:
+        if self.patience is not None and self._since_lowest == 0:
             self._best = {name: tensor.detach().clone() for name, tensor in self._weights()}
 
     @property
-    def stale(self) -> int:
-        """How many evaluations there were since the lowest."""
+    def is_stale(self) -> bool:
+        """Whether so many evaluations as the patience have brought no new lowest value."""
+        return self.patience is not None and self._since_lowest >= self.patience
+
+    @property
+    def _since_lowest(self) -> int:
+        """Number of evaluations since the lowest."""
         values = [value for _, value in self.history.evaluations]
         return len(values) - 1 - values.index(min(values)) if values else 0
 
     @torch.no_grad()
     def restore_best(self) -> None:
-        """Give the model the weights of its lowest evaluation, if they were kept."""
+        """Restore the weights of the lowest evaluation, if they were kept."""
         for name, tensor in self._weights():
             if name in self._best:
                 tensor.copy_(self._best[name])
@@ -154,27 +168,28 @@ class TrainingState:
                 tensors |= {f"optimizer.{names[index]}.{key}": tensor for key, tensor in state.items()}
         part = path.with_name(path.name + ".part")
         path.parent.mkdir(parents=True, exist_ok=True)
-        metadata = {"history": json.dumps(asdict(self.history)), "optimizers": self._kinds()}
-        save_file(tensors, part, metadata=metadata)
+        done = {"history": asdict(self.history), "batches": self.batches}
+        save_file(tensors, part, metadata={"done": json.dumps(done), "optimizers": self._kinds()})
         part.replace(path)  # a run killed here leaves the old file or the new one, never half of one
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint.
+        """Restore the state that :meth:`save` wrote.
 
         Raises:
-            ValueError: when it is damaged, none of a run, or of a run with another model or optimizer.
+            ValueError: when the file is damaged, no training state, or of a run with another model or optimizer.
         """
         try:
             with safe_open(path, framework="pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-                history, kinds = json.loads(file.metadata()["history"]), file.metadata()["optimizers"]
+                done, kinds = json.loads(file.metadata()["done"]), file.metadata()["optimizers"]
         except (SafetensorError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is truncated, or no checkpoint of a training run: {error}") from error
         self._check(path, tensors, kinds)
-        evaluations = [(step, value) for step, value in history["evaluations"]]
-        self.history = History(**history | {"evaluations": evaluations})
+        evaluations = [(step, value) for step, value in done["history"]["evaluations"]]
+        self.history = History(**done["history"] | {"evaluations": evaluations})
+        self.batches = done["batches"]
         kept = {name.removeprefix("best."): t for name, t in tensors.items() if name.startswith("best.")}
-        self._best = kept if self.keep_best else {}
+        self._best = {} if self.patience is None else kept
         with torch.no_grad():
             for name, tensor in self._weights():
                 tensor.copy_(tensors[f"model.{name}"])
@@ -196,11 +211,11 @@ class TrainingState:
         if not same_model or kinds != self._kinds():
             what = f"a run with another {'optimizer' if same_model else 'model'}"
             raise ValueError(f"{path} is of {what}; delete it, or give another checkpoint")
-        if self.keep_best and not any(name.startswith("best.") for name in tensors):
+        if self.patience is not None and not any(name.startswith("best.") for name in tensors):
             raise ValueError(f"{path} is of a run that kept no best weights; patience must be given from the start")
 
     def _names(self, optimizer: Optimizer) -> list[str]:
-        """The names of an optimizer's parameters, in its own order."""
+        """Names of an optimizer's parameters, in its own order."""
         names = {id(parameter): name for name, parameter in self.model.named_parameters()}
         return [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
 

@@ -10,25 +10,19 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets as t
 
-from companion.widgets import page
+from companion.widgets import bundle, page
 from companion.widgets.encoding import as_array, check_weights, encode
 
 if TYPE_CHECKING:
     from companion.widgets.live import Answer
 
-HERE = Path(__file__).parent
+FRONT_END = Path(__file__).parent / "frontend"
 VIEWS = ("matrix", "arcs")
-
-
-def front_end() -> str:
-    """Return the front-end module: five files that share one scope, the last of which exports ``render``."""
-    names = ("weights.js", "paint.js", "elements.js", "picture.js", "attention_view.js")
-    return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
 
 
 def styles() -> str:
     """Return the style sheet of the front end."""
-    return (HERE / "attention_view.css").read_text(encoding="utf-8")
+    return (FRONT_END / "attention_view.css").read_text(encoding="utf-8")
 
 
 class AttentionView(anywidget.AnyWidget):
@@ -38,7 +32,7 @@ class AttentionView(anywidget.AnyWidget):
     tokens are counted from 0.
     """
 
-    _esm = front_end()
+    _esm = bundle.module(FRONT_END / "attention_view.js")
     _css = styles()
 
     tokens = t.List(t.Unicode()).tag(sync=True)
@@ -134,7 +128,7 @@ class AttentionView(anywidget.AnyWidget):
         name = proposal["trait"].name
         if self.shape:
             _check_index(name, proposal["value"], self.shape[0 if name == "layer" else 1])
-        return proposal["value"]
+        return int(proposal["value"])
 
     @t.observe("text")
     def _answer(self, change: dict[str, Any]) -> None:
@@ -170,7 +164,7 @@ class AttentionView(anywidget.AnyWidget):
 
     def to_html(self) -> str:
         """Return a page of its own, everything inline, that also opens from disk and asks no other host."""
-        return page.document(page.fragment(self._state(), None), front_end(), styles())
+        return page.document(page.fragment(self._state(), None), styles())
 
     def _state(self) -> dict[str, Any]:
         names = ("tokens", "shape", "encoding", "levels", "attention", "layer", "head", "view", "caption", "text")

@@ -5,20 +5,32 @@ Chapter: ``book/concepts/attention.ipynb``.
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from tokenizers.decoders import ByteLevel
 from torch import Tensor
 
 from companion.data.tokenization import token_labels
-from companion.models.bert import segments_of
+from companion.models.bert import BertConfig, BertForPreTraining, segments_of
 from companion.nn.capture import capture
 from companion.widgets.encoding import as_array
 
 CANDIDATES = 5
 MASK = "[MASK]"
+
+
+@runtime_checkable
+class Limited(Protocol):
+    """The configuration of a model that reads a longest text; XLNet's names none.
+
+    Attributes:
+        context_length: the most tokens.
+    """
+
+    context_length: int
 
 
 @dataclass(frozen=True)
@@ -59,24 +71,25 @@ class Asker:
         """
         start = time.perf_counter()
         numbers = self.tokenizer.encode(text).ids
-        limit = getattr(self.model.config, "context_length", None)  # XLNet and T5 have none
+        config = self.model.config
         if not numbers:
             raise ValueError("the text is empty: the model needs at least one token")
-        if limit is not None and len(numbers) > limit:
-            raise ValueError(f"the text has {len(numbers)} tokens; the model reads at most {limit}")
+        if isinstance(config, Limited) and len(numbers) > config.context_length:
+            raise ValueError(f"the text has {len(numbers)} tokens; the model reads at most {config.context_length}")
         device = next(self.model.parameters()).device
         output, attention = self._run(torch.tensor([numbers], device=device))
-        fills_in = isinstance(output, tuple)  # a BERT: scores of the words, and of the pair of sentences
+        fills_in = isinstance(self.model, BertForPreTraining)
         return Answer(
             tokens=token_labels(self.tokenizer, numbers),
             attention=attention,
-            next_tokens=self._behind_mask(output[0], numbers) if fills_in else self._next(output, attention, numbers),
+            next_tokens=self._behind_mask(output, numbers) if fills_in else self._next(output, attention, numbers),
             mask=MASK if fills_in else "",
             device=f"kernel · {_name(device)}",
             latency_ms=(time.perf_counter() - start) * 1000,
         )
 
     def _run(self, ids: Tensor) -> tuple[Tensor, np.ndarray]:
+        """Return what the model computes last, (1, n, vocab_size) where it scores tokens, and its attention."""
         training = self.model.training
         self.model.eval()  # dropout would show another picture on each run
         try:
@@ -84,20 +97,23 @@ class Asker:
                 output = self.model(ids, *self._segments(ids))
         finally:
             self.model.train(training)
+        if isinstance(self.model, BertForPreTraining):
+            output, _ = output  # the other one judges the pair of sentences
         return output, as_array(record.attention)
 
     def _segments(self, ids: Tensor) -> tuple[Tensor, ...]:
-        """The second argument of a model that knows segments."""
+        """The second argument of a BERT that tells segments apart."""
         sep_id = self.tokenizer.token_to_id("[SEP]")
-        knows = sep_id is not None and getattr(self.model.config, "n_segments", 0) > 1
+        config = self.model.config
+        knows = sep_id is not None and isinstance(config, BertConfig) and config.n_segments > 1
         return (segments_of(ids, sep_id),) if knows else ()
 
-    def _next(self, output: Any, attention: np.ndarray, numbers: list[int]) -> list[dict[str, Any]]:
+    def _next(self, output: Tensor, attention: np.ndarray, numbers: list[int]) -> list[dict[str, Any]]:
         """Return the likeliest next tokens, or none where a token sees what follows it."""
-        scores_vocabulary = isinstance(output, Tensor) and output.size(-1) == self.model.config.vocab_size
+        scores_vocabulary = output.size(-1) == self.model.config.vocab_size
         if not scores_vocabulary or np.triu(attention, 1).any():
             return []
-        return [self._candidate(numbers[-1], number, p) for number, p in _likeliest(output[0, -1])]
+        return candidates(self.tokenizer, output[0, -1], numbers[-1])
 
     def _behind_mask(self, logits: Tensor, numbers: list[int]) -> list[dict[str, Any]]:
         """Return the likeliest tokens at the last mask of the text, or none where it has none."""
@@ -105,28 +121,33 @@ class Asker:
         if mask_id not in numbers:
             return []
         place = len(numbers) - 1 - numbers[::-1].index(mask_id)
-        likeliest = _likeliest(logits[0, place])
-        labels = token_labels(self.tokenizer, [number for number, _ in likeliest])
-        return [
-            {"token": label, "probability": p, "text": label} for label, (_, p) in zip(labels, likeliest, strict=True)
-        ]
-
-    def _candidate(self, last: int, number: int, probability: float) -> dict[str, Any]:
-        text = self.tokenizer.decode([number])
-        if not isinstance(self.tokenizer.decoder, ByteLevel):  # a word carries no space: what does it add to the last?
-            text = self.tokenizer.decode([last, number]).removeprefix(self.tokenizer.decode([last]))
-        whole = "\ufffd" not in text  # part of a character cannot be typed
-        return {
-            "token": token_labels(self.tokenizer, [number])[0],
-            "probability": probability,
-            "text": text if whole else "",
-        }
+        return candidates(self.tokenizer, logits[0, place])
 
 
-def _likeliest(logits: Tensor) -> list[tuple[int, float]]:
-    probabilities = logits.float().softmax(dim=-1)
-    top = probabilities.topk(min(CANDIDATES, probabilities.numel()))
-    return list(zip(top.indices.tolist(), top.values.tolist(), strict=True))
+def candidates(tokenizer: Tokenizer, logits: Tensor, last: int | None = None) -> list[dict[str, Any]]:
+    """Return the likeliest tokens at one place, each with its label, its probability and what it adds to the text.
+
+    A part of a character cannot be typed, and adds "". In the page, ``browser/candidates.js`` answers the same.
+
+    Args:
+        tokenizer: of the model.
+        logits: (vocab_size,).
+        last: the token before the place; behind a mask there is none, and a token adds its label.
+    """
+    probabilities, numbers = logits.float().softmax(dim=-1).topk(min(CANDIDATES, logits.numel()))
+    labels = token_labels(tokenizer, numbers.tolist())
+    texts = labels if last is None else [_added(tokenizer, last, number) for number in numbers.tolist()]
+    return [
+        {"token": label, "probability": probability, "text": "" if "\ufffd" in text else text}
+        for label, probability, text in zip(labels, probabilities.tolist(), texts, strict=True)
+    ]
+
+
+def _added(tokenizer: Tokenizer, last: int, number: int) -> str:
+    if isinstance(tokenizer.decoder, ByteLevel):
+        return tokenizer.decode([number])
+    before = tokenizer.decode([last])  # a word carries no space: what does it add to the last?
+    return tokenizer.decode([last, number]).removeprefix(before)
 
 
 def _name(device: torch.device) -> str:

@@ -6,11 +6,12 @@ Chapter: ``book/concepts/attention.ipynb``.
 import base64
 import json
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from companion.widgets import bundle
+from companion.widgets.browser import SCRIPTS
 from companion.widgets.encoding import coarsen, deflate
 
 ROWS_IN_WORDS = 16
@@ -19,7 +20,6 @@ PAGE_STYLE = """:root { color-scheme: light dark; }
 body { max-width: 62rem; margin: 1.5rem auto; padding: 0 1rem; background: Canvas; color: CanvasText;
   font-family: system-ui, sans-serif; }
 h1 { margin: 0; font-size: 1.25rem; font-weight: 600; }"""
-HOST = Path(__file__).parent / "static_host.js"
 
 
 def fragment(state: dict[str, Any], zoo_name: str | None) -> str:
@@ -40,22 +40,16 @@ def fragment(state: dict[str, Any], zoo_name: str | None) -> str:
     )
 
 
-def document(figure: str, module: str, css: str) -> str:
+def document(figure: str, css: str) -> str:
     """Return one complete page around ``figure`` that needs no other file and no other host."""
-    host = HOST.read_text(encoding="utf-8")
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>Attention</title>\n'
         '<link rel="icon" href="data:,">\n'
         f"<style>{PAGE_STYLE}\n{css}</style>\n</head>\n"
-        f"<body>\n<main>\n<h1>Attention</h1>\n{figure}\n</main>\n<script>{bundle({'attention_view': module})}\n{host}"
+        f"<body>\n<main>\n<h1>Attention</h1>\n{figure}\n</main>\n<script>{bundle.script(SCRIPTS / 'page.js')}"
         "</script>\n</body>\n</html>\n"
     )
-
-
-def bundle(modules: dict[str, str]) -> str:
-    """Return a script that carries front-end modules as text: a page opened from disk may import no others."""
-    return f"window.companionModules = {script_json(modules)};"
 
 
 def script_json(value: Any) -> str:
@@ -68,7 +62,8 @@ def weights(state: dict[str, Any], layer: int, head: int) -> np.ndarray:
     """Return the weights (n, n) of one head, read back from the bytes of ``state``."""
     kind = np.float16 if state["encoding"] == "float16" else np.uint8
     codes = np.frombuffer(state["attention"], kind).reshape(state["shape"])[layer, head].astype(np.float32)
-    return codes if state["encoding"] == "float16" else (codes / state["levels"]) ** 2
+    found: np.ndarray = codes if state["encoding"] == "float16" else (codes / state["levels"]) ** 2
+    return found
 
 
 def _in_words(state: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """The built pages stand alone, and a build that should fail does so every time."""
 
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -9,8 +10,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 
-from build_book import build
-from step import StepFailed
+from build_book import build, verdict
+from step import StepError
 
 # Attributes that make a browser fetch something by itself; a reader follows the href of an <a> on purpose.
 FETCHED = {"src", "srcset", "poster", "data", "action", "background"}
@@ -128,30 +129,32 @@ print(f"value={companion.VALUE} moment={time.time_ns()}")
 
 @pytest.fixture
 def small_book(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A book of one page with the real configuration and extensions, over a package of one line.
+    """A book of one page with the real configuration and extensions, over a package of one line, in an odd folder.
 
-    Without `live_widgets` and `checked_equations`, which need the real package.
+    Without `live_widgets` and the checked equations, which need the real package.
     """
+    book = tmp_path / "a b#c[d]%2Fe%20f 书"
     config = yaml.safe_load((root / "_config.yml").read_text())
     for name in ("live_widgets", "checked_equations"):
         del config["sphinx"]["local_extensions"][name]
         config["sphinx"]["config"]["extensions"].remove(name)
-    (tmp_path / "_config.yml").write_text(yaml.safe_dump(config))
-    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
+    book.mkdir()
+    (book / "_config.yml").write_text(yaml.safe_dump(config))
+    (book / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
     for name in ("_ext", "_static"):
-        shutil.copytree(root / "book" / name, tmp_path / "book" / name)
+        shutil.copytree(root / "book" / name, book / "book" / name)
     for name in ("requirements.txt", "book/references.bib"):
-        shutil.copy(root / name, tmp_path / name)
-    (tmp_path / "node_modules").symlink_to(root / "node_modules")
-    (tmp_path / "companion").mkdir()
-    (tmp_path / "companion" / "__init__.py").write_text("VALUE = 1\n")
-    (tmp_path / "book" / "index.md").write_text(PAGE)
+        shutil.copy(root / name, book / name)
+    (book / "node_modules").symlink_to(root / "node_modules")
+    (book / "companion").mkdir()
+    (book / "companion" / "__init__.py").write_text("VALUE = 1\n")
+    (book / "book" / "index.md").write_text(PAGE)
     for folder in (".pytest_cache", "notes"):  # what lies about is no page
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "README.md").write_text("# Not a page of the book\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        (book / folder).mkdir()
+        (book / folder / "README.md").write_text("# Not a page of the book\n")
+    monkeypatch.setenv("PYTHONPATH", str(book))
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # an edit within one second must be seen
-    return tmp_path
+    return book
 
 
 def printed(book: Path) -> tuple[str, str]:
@@ -173,26 +176,47 @@ def test_a_notebook_runs_again_when_the_package_changes_and_only_then(small_book
     value, second = printed(small_book)
     assert value == "2"
     assert second > first
-    assert len(list((small_book / "_build" / ".jupyter_cache").iterdir())) == 1
+    assert len(list((small_book / "_build" / "outputs").iterdir())) == 1
+
+
+FAULTS = """
+See {ref}`nowhere` and {cite:t}`nobody2020nothing`.
+
+```{code-cell}
+import sys
+
+print('oh', file=sys.stderr)
+1 / 0
+```
+"""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("ending", "reason"),
-    [
-        ("\n```{code-cell}\n1 / 0\n```\n", "ZeroDivisionError"),
-        ("\n```{code-cell}\nimport sys\n\nprint('oh', file=sys.stderr)\n```\n", "stderr"),
-        ("\nSee {ref}`nowhere`.\n", "nowhere"),
-        ("\nSee {cite:t}`nobody2020nothing`.\n", "nobody2020nothing"),
-    ],
-    ids=["an error", "stderr", "a broken reference", "an unknown citation"],
-)
-def test_what_fails_the_first_build_fails_the_second(small_book: Path, ending: str, reason: str):
-    page = small_book / "book" / "index.md"
-    page.write_text(PAGE + ending)
+def test_what_fails_the_first_build_fails_the_second(small_book: Path):
+    (small_book / "book" / "index.md").write_text(PAGE + FAULTS)
     for _ in range(2):
-        with pytest.raises(StepFailed, match=reason):
+        with pytest.raises(StepError) as error:
             build(small_book)
-    page.write_text(PAGE)
-    build(small_book)
-    assert printed(small_book)[0] == "1"
+        said = str(error.value)
+        for reason in ("ZeroDivisionError", "stderr was found", "'nowhere'", "nobody2020nothing"):
+            assert reason in said
+        assert said.endswith(f"  The log: {small_book / '_build' / 'logs' / 'book.log'}")
+        assert printed(small_book)[0] == "1"
+
+
+def test_the_last_words_name_the_chapter_the_cell_the_exception_and_the_log(tmp_path: Path):
+    failed = tmp_path / "failed.json"
+    failure = {"chapter": "book/gpt", "cell": 3, "error": "ZeroDivisionError: division by zero"}
+    failed.write_text(json.dumps({"chapters": 26, "failed": [failure]}))
+    assert verdict(failed, tmp_path / "book.log").strip().splitlines() == [
+        "✗ 1 of 26 chapters did not run to the end:",
+        "    book/gpt, cell 3: ZeroDivisionError: division by zero",
+        "  Their pages show how far they came; the outputs of all others are kept, and the next build runs only these.",
+        f"  The log: {tmp_path / 'book.log'}",
+    ]
+
+
+def test_a_build_that_failed_for_something_else_has_no_such_words(tmp_path: Path):
+    assert verdict(tmp_path / "failed.json", tmp_path / "book.log") == ""
+    (tmp_path / "failed.json").write_text(json.dumps({"chapters": 26, "failed": []}))
+    assert verdict(tmp_path / "failed.json", tmp_path / "book.log") == ""

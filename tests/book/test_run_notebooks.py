@@ -4,9 +4,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from execution_cache import cache_folder
-from jupyter_cache import get_cache
 from nbformat.v4 import new_code_cell, new_notebook
+from stored_outputs import FOLDER, read
 
 from notebooks import METADATA
 from run_notebooks import run
@@ -14,36 +13,44 @@ from run_notebooks import run
 
 @pytest.fixture
 def book(tmp_path: Path) -> Path:
-    """The root of a book over a package of one line, without a notebook yet."""
-    (tmp_path / "companion").mkdir()
-    (tmp_path / "companion" / "__init__.py").write_text("")
-    (tmp_path / "requirements.txt").write_text("")
-    (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    return tmp_path
+    """The root of a book over a package of one line, in a folder with an odd name, without a notebook yet."""
+    root = tmp_path / "a b[c]%20"
+    (root / "companion").mkdir(parents=True)
+    (root / "companion" / "__init__.py").write_text("")
+    (root / "requirements.txt").write_text("")
+    (root / "pytest.ini").write_text("[pytest]\n")
+    return root
 
 
-def chapter(book: Path, code: str) -> Path:
-    path = book / "book" / "chapter.ipynb"
-    path.parent.mkdir()
+def chapter(book: Path, name: str, code: str) -> Path:
+    path = book / "book" / f"{name}.ipynb"
+    path.parent.mkdir(exist_ok=True)
     cell = new_code_cell(code, metadata={"tags": ["hide-cell"]})
     nbformat.write(new_notebook(cells=[cell], metadata=METADATA), path)
     return path
 
 
-@pytest.mark.slow
-def test_the_outputs_of_a_run_that_passed_are_found_under_the_source(book: Path):
-    path = chapter(book, "print(6 * 7)")
-    before = path.read_bytes()
-    assert run(book, [path], ["-q"]) == 0
-    cache = get_cache(cache_folder(book, book / "_build"))
-    record = cache.match_cache_notebook(nbformat.read(path, as_version=4))
-    (cell,) = cache.get_cache_bundle(record.pk).nb.cells
-    assert [output.text for output in cell.outputs] == ["42\n"]
-    assert path.read_bytes() == before
+def outputs(book: Path, path: Path) -> list[str] | None:
+    """What the book would show below the only cell; None when it would run it."""
+    found = read(book, path)
+    assert found is not None
+    stored = book / "_build" / FOLDER / found.name
+    return [one.text for one in nbformat.read(stored, as_version=4).cells[0].outputs] if stored.exists() else None
 
 
 @pytest.mark.slow
-def test_a_run_that_failed_leaves_nothing_to_show(book: Path):
-    path = chapter(book, "1 / 0")
-    assert run(book, [path], ["-q"]) != 0
-    assert not (book / "_build").exists()
+def test_the_outputs_of_what_passed_are_kept_and_what_failed_or_met_a_limit_is_run_again(book: Path, capfd):
+    passes = chapter(book, "passes", "import time\n\nprint(time.time_ns())")
+    floods = chapter(book, "floods", "while True:\n    print('again and again' * 1000)")
+    raises = chapter(book, "raises", "1 / 0")
+    before = passes.read_bytes()
+    assert run(book, [passes, floods, raises], ["-q"]) != 0
+    assert "cell 1 wrote more than 10,000,000 characters" in capfd.readouterr().out
+    assert (outputs(book, floods), outputs(book, raises)) == (None, None)
+    shown = outputs(book, passes)
+    assert shown is not None
+    assert passes.read_bytes() == before
+
+    mended = [chapter(book, name, "print(6 * 7)") for name in ("floods", "raises")]
+    assert run(book, [passes, *mended], ["-q"]) == 0
+    assert (outputs(book, floods), outputs(book, raises), outputs(book, passes)) == (["42\n"], ["42\n"], shown)

@@ -5,11 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import datasets
 import pytest
 import torch
 from datasets import Dataset, Features, Sequence, Value
-from huggingface_hub import constants
+from hub_copies import without_network, write_files
 
 from companion.data import corpus, prose
 from companion.data.tokenization import train_byte_bpe
@@ -18,19 +17,10 @@ STORIES = ["The cat sat on the mat.", "The dog ran home.\nIt was late.", "Anna f
 
 
 @pytest.fixture(autouse=True)
-def offline(monkeypatch, tmp_path):
+def offline(tmp_path):
     """No test asks the network, and each has an empty cache."""
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
-
-
-def write(folder, files):
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return folder
+    with without_network(tmp_path / "cache"):
+        yield
 
 
 # Python's own prose
@@ -44,57 +34,57 @@ def test_pydoc_is_the_prose_of_the_package():
 
 
 def test_a_file_is_one_document(tmp_path):
-    write(tmp_path, {"a.txt": STORIES[1]})
+    write_files(tmp_path, {"a.txt": STORIES[1]})
     assert corpus.read_documents(tmp_path / "a.txt") == [STORIES[1]]
     assert corpus.read_documents(str(tmp_path / "a.txt")) == [STORIES[1]]
 
 
 def test_a_file_may_hold_many_documents(tmp_path):
-    write(tmp_path, {"a.txt": "\n\n" + "\n\n".join(STORIES) + "\n\n\n"})
+    write_files(tmp_path, {"a.txt": "\n\n" + "\n\n".join(STORIES) + "\n\n\n"})
     assert corpus.read_documents(tmp_path / "a.txt", separator="\n\n") == STORIES
 
 
 def test_a_folder_is_read_at_any_depth_in_the_order_of_names(tmp_path):
-    write(tmp_path, {"b.txt": "second", "a/z.txt": "first", "c/d/e.txt": "third", "notes.md": "not this"})
+    write_files(tmp_path, {"b.txt": "second", "a/z.txt": "first", "c/d/e.txt": "third", "notes.md": "not this"})
     assert corpus.read_documents(tmp_path) == ["first", "second", "third"]
 
 
 def test_a_pattern_picks_files(tmp_path):
-    write(tmp_path, {"a.txt": "no", "b.md": "yes", "c/d.md": "deeper"})
+    write_files(tmp_path, {"a.txt": "no", "b.md": "yes", "c/d.md": "deeper"})
     assert corpus.read_documents(tmp_path, pattern="*.md") == ["yes"]
     assert corpus.read_documents(tmp_path, pattern="**/*.md") == ["yes", "deeper"]
 
 
 def test_chinese_a_byte_order_mark_and_line_ends_of_windows_are_read(tmp_path):
-    write(tmp_path, {"a.txt": b"\xef\xbb\xbf" + "猫坐在垫子上。\r\n狗回家了。\r".encode()})
+    write_files(tmp_path, {"a.txt": b"\xef\xbb\xbf" + "猫坐在垫子上。\r\n狗回家了。\r".encode()})
     assert corpus.read_documents(tmp_path) == ["猫坐在垫子上。\n狗回家了。\n"]
 
 
 def test_empty_files_are_left_out(tmp_path):
-    write(tmp_path, {"a.txt": "", "b.txt": " \n", "c.txt": "text"})
+    write_files(tmp_path, {"a.txt": "", "b.txt": " \n", "c.txt": "text"})
     assert corpus.read_documents(tmp_path) == ["text"]
 
 
 @pytest.mark.parametrize(("files", "message"), [({"a.txt": ""}, "1 empty file"), ({"a.txt": "", "b.txt": "\n"}, "2 ")])
 def test_files_without_any_text_are_refused(tmp_path, files, message):
     with pytest.raises(ValueError, match=f"holds {message}"):
-        corpus.read_documents(write(tmp_path, files))
+        corpus.read_documents(write_files(tmp_path, files))
 
 
 def test_a_binary_file_is_refused_by_name(tmp_path):
-    write(tmp_path, {"a.txt": "fine", "b.txt": b"\x89PNG\x00\x01"})
+    write_files(tmp_path, {"a.txt": "fine", "b.txt": b"\x89PNG\x00\x01"})
     with pytest.raises(ValueError, match=r"b.txt' is not text: it has a zero byte at 4"):
         corpus.read_documents(tmp_path)
 
 
 def test_another_encoding_is_refused_with_the_byte_and_a_cure(tmp_path):
-    write(tmp_path, {"a.txt": "café".encode("latin1")})
+    write_files(tmp_path, {"a.txt": "café".encode("latin1")})
     with pytest.raises(ValueError, match=r"a.txt' is not UTF-8: byte 0xe9 at 3; convert it first, with iconv"):
         corpus.read_documents(tmp_path)
 
 
 def test_a_folder_without_fitting_files_is_told_what_there_is(tmp_path):
-    write(tmp_path, {"a.md": "x", "b.csv": "y"})
+    write_files(tmp_path, {"a.md": "x", "b.csv": "y"})
     with pytest.raises(FileNotFoundError, match=r"fits the pattern '\*\*/\*.txt'; its files end in .csv, .md"):
         corpus.read_documents(tmp_path)
 
@@ -117,12 +107,12 @@ def test_a_missing_file_is_told_by_name():
 
 def test_an_empty_separator_is_refused(tmp_path):
     with pytest.raises(ValueError, match="separator must not be empty"):
-        corpus.read_documents(write(tmp_path, {"a.txt": "x"}), separator="")
+        corpus.read_documents(write_files(tmp_path, {"a.txt": "x"}), separator="")
 
 
 def test_an_option_of_another_source_is_refused(tmp_path):
     with pytest.raises(TypeError, match="split"):
-        corpus.read_documents(write(tmp_path, {"a.txt": "x"}), split="train")
+        corpus.read_documents(write_files(tmp_path, {"a.txt": "x"}), split="train")
 
 
 # Datasets in the hub's layout
@@ -152,7 +142,7 @@ def test_each_format_of_the_hub_is_read(tmp_path, kind):
 
 
 def test_a_txt_file_has_a_document_a_line(tmp_path):
-    assert hub(write(tmp_path / "set", {"train.txt": "one\n\ntwo\n猫\n"})) == ["one", "two", "猫"]
+    assert hub(write_files(tmp_path / "set", {"train.txt": "one\n\ntwo\n猫\n"})) == ["one", "two", "猫"]
 
 
 def test_shards_come_in_order(tmp_path):
@@ -187,7 +177,7 @@ configs:
         "english/held_out.jsonl": '{"text": "unseen", "story": " "}\n',
         "chinese/a.jsonl": '{"text": "你好"}\n',
     }
-    return write(tmp_path / "languages", files)
+    return write_files(tmp_path / "languages", files)
 
 
 @pytest.mark.parametrize(
@@ -236,64 +226,27 @@ def test_a_column_that_is_no_text_is_refused(tmp_path, column, kind, held):
 @pytest.mark.parametrize("files", [{"train.jsonl": ""}, {"train.csv": "text,label\n"}, {"train.txt": ""}], ids=str)
 def test_an_empty_split_is_refused(tmp_path, files):
     with pytest.raises(ValueError, match="split 'train' has no rows|corresponds to no data"):
-        hub(write(tmp_path / "set", files))
+        hub(write_files(tmp_path / "set", files))
 
 
 @pytest.mark.parametrize("files", [{"README.md": "# Nothing yet\n"}, {"weights.bin": b"\x00"}], ids=str)
 def test_a_folder_without_data_files_is_refused(tmp_path, files):
     with pytest.raises(FileNotFoundError, match="cannot be loaded: .*data files"):
-        hub(write(tmp_path / "set", files))
+        hub(write_files(tmp_path / "set", files))
 
 
 def test_a_damaged_file_is_refused(tmp_path):
     with pytest.raises(ValueError, match="cannot be loaded: .*Parquet"):
-        hub(write(tmp_path / "set", {"train.parquet": b"PAR1 half a file"}))
-
-
-def test_a_datasets_own_code_is_never_run(tmp_path):
-    """Neither beside data nor alone."""
-    trap = f"open({str(tmp_path / 'ran')!r}, 'w')"
-    for files in ({"set.py": trap}, {"set.py": trap, "train.jsonl": '{"text": "x"}\n'}):
-        with pytest.raises(ValueError, match="Dataset scripts are no longer supported"):
-            hub(write(tmp_path / "set", files))
-    assert not (tmp_path / "ran").exists()
-
-
-def test_a_dataset_that_the_hub_cannot_give_is_told_so():
-    with pytest.raises(FileNotFoundError, match="dataset 'nobody/nothing' cannot be loaded: .*nobody/nothing"):
-        hub("nobody/nothing")
-
-
-def test_without_the_library_it_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'large-language-models-live\[hub\]'"):
-        hub("nobody/nothing")
-
-
-def test_a_version_that_may_run_code_is_refused(monkeypatch):
-    monkeypatch.setattr(datasets, "__version__", "3.6.0")
-    with pytest.raises(ModuleNotFoundError, match="`datasets` 3.6.0 may run a dataset's own code: pip install"):
-        hub("nobody/nothing")
-
-
-@pytest.mark.parametrize("shown", [True, False])
-def test_nothing_is_printed_and_bars_are_left_as_they_were(tmp_path, capfd, monkeypatch, shown):
-    (datasets.enable_progress_bars if shown else datasets.disable_progress_bars)()
-    try:
-        hub(write(tmp_path / "set", {"train.jsonl": '{"text": "x"}\n'}))
-        assert datasets.are_progress_bars_disabled() is not shown
-    finally:
-        datasets.enable_progress_bars()
-    assert capfd.readouterr() == ("", "")
+        hub(write_files(tmp_path / "set", {"train.parquet": b"PAR1 half a file"}))
 
 
 def test_a_fresh_process_needs_neither_network_nor_the_library_for_files(tmp_path):
     """The whole package is imported with the hub switched off and `datasets` hidden."""
-    write(tmp_path, {"a.txt": "text"})
+    write_files(tmp_path, {"a.txt": "text"})
     program = (
         "import sys; sys.modules['datasets'] = None\n"
         "from companion.data import corpus\n"
-        f"assert corpus.load({str(tmp_path)!r}) == ['text']"
+        f"assert corpus.read_documents({str(tmp_path)!r}) == ['text']"
     )
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     subprocess.run([sys.executable, "-c", program], check=True, env=environment)
@@ -304,7 +257,7 @@ def test_a_fresh_process_needs_neither_network_nor_the_library_for_files(tmp_pat
 
 def test_documents_can_be_split_encoded_and_cut_into_windows(tmp_path):
     texts = [f"Story {n}: the cat sat on mat {n}." for n in range(60)]
-    write(tmp_path, {"a.txt": "\n\n".join(texts)})
+    write_files(tmp_path, {"a.txt": "\n\n".join(texts)})
     training, validation = prose.split(corpus.read_documents(tmp_path / "a.txt", separator="\n\n"), held_out=0.2)
     assert sorted(training + validation) == sorted(texts)
     stream = prose.token_stream(train_byte_bpe(training, 300), training)

@@ -10,7 +10,6 @@ from tokenizers import pre_tokenizers
 from transformers.models.gpt2.tokenization_gpt2 import GPT2Tokenizer
 from transformers.models.t5.tokenization_t5 import T5Tokenizer
 
-from companion.data.subwords import encode_unigram
 from companion.data.tokenization import (
     END_OF_TEXT,
     SPACE,
@@ -20,6 +19,7 @@ from companion.data.tokenization import (
     train_unigram,
     train_wordpiece,
 )
+from companion.data.unigram import encode_unigram
 
 TEXTS = ["the cat sat on the mat, and the cat ate\n\tthe hat"] * 3 + ["a fish, a dish", "naïve café: 语言模型 🙂"]
 

@@ -1,9 +1,8 @@
-"""Words and their numbers, and rows in one tensor."""
+"""Words and their numbers."""
 
 import pytest
 import torch
 
-from companion.data.batch import padded
 from companion.data.vocabulary import Vocabulary
 from companion.storyworld import World
 
@@ -28,18 +27,6 @@ def test_a_token_that_comes_twice_is_named():
 def test_an_unknown_token_is_named():
     with pytest.raises(ValueError, match="'d' is none of the 3 tokens"):
         Vocabulary("abc").encode("add")
-
-
-def test_rows_are_filled_up_at_their_end():
-    ids, mask = padded([[5, 6, 7], [8]], value=-100)
-    assert ids.tolist() == [[5, 6, 7], [8, -100, -100]]
-    assert mask.tolist() == [[True, True, True], [True, False, False]]
-
-
-@pytest.mark.parametrize("rows", [[], [[1], []]])
-def test_an_empty_row_is_refused(rows):
-    with pytest.raises(ValueError, match="none of them empty"):
-        padded(rows)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

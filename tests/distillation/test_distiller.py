@@ -1,6 +1,7 @@
 """A teacher and its student: the one stays as it is, the other learns, and pairs that do not fit are refused."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -9,8 +10,8 @@ from small_models import TINY, random_ids, stir, tiny_bert, tiny_gpt
 
 from companion.data.batch import IGNORED
 from companion.data.labelled import Labelled, Tagged
+from companion.distillation.distiller import Distiller, logits_only
 from companion.distillation.losses import (
-    Distiller,
     distilbert_loss,
     hinton_loss,
     pkd_loss,
@@ -18,15 +19,16 @@ from companion.distillation.losses import (
     tinybert_loss,
     tinybert_losses,
 )
-from companion.distillation.student import Student, run_with_outputs
+from companion.distillation.outputs import run_with_outputs
+from companion.distillation.student import Student
 from companion.finetuning.heads import SequenceClassifier, TokenClassifier
 from companion.losses.causal import causal_loss, completions
 from companion.losses.masked import mask_tokens
 from companion.models.bert import BertConfig, BertForPreTraining
-from companion.training import fit
+from companion.training import Optimization, Runtime, fit
 
 NAMES = ("a", "b", "c")
-QUIET = {"device": "cpu", "progress": False, "weight_decay": 0.0}
+QUIET = {"runtime": Runtime(device="cpu"), "progress": False}
 INSIDE = {distilbert_loss: {}, pkd_loss: {"layers": (2, 4)}, tinybert_loss: {"layers": (2, 4), "stage": "task"}}
 METHODS = {hinton_loss: {}} | INSIDE
 each_method = pytest.mark.parametrize("method", METHODS)
@@ -74,7 +76,9 @@ def test_the_teacher_stays_bit_for_bit_and_the_student_learns(method):
     teacher, model = pretraining(n_layers=4, dropout=0.1).train(), pretraining(1)
     before = values(teacher)
     loss = Distiller(teacher, method, **METHODS[method])
-    history = fit(model, [masked()], steps=15, learning_rate=1e-2, loss=loss, **QUIET)
+    history = fit(
+        model, [masked()], steps=15, learning_rate=1e-2, loss=loss, optimization=Optimization(weight_decay=0.0), **QUIET
+    )
     assert history.loss[-1] < 0.7 * history.loss[0]
     assert all(torch.equal(p, before[name]) for name, p in teacher.named_parameters())
     assert all(p.grad is None for p in teacher.parameters())
@@ -85,7 +89,8 @@ def test_a_narrow_student_learns_through_projections_and_is_saved_alone(tmp_path
     student = Student(pretraining(1, d_model=8, family="distilbert"), 12)
     before = values(student)
     loss = Distiller(pretraining(n_layers=4), tinybert_loss, layers=(2, 4))
-    history = fit(student, [masked()], steps=15, learning_rate=1e-2, loss=loss, optimizer="muon", **QUIET)
+    muon = Optimization("muon", weight_decay=0.0)
+    history = fit(student, [masked()], steps=15, learning_rate=1e-2, loss=loss, optimization=muon, **QUIET)
     assert history.loss[-1] < history.loss[0]
     heads = ("model.decoder", "model.transform")  # of the scores, which the general stage leaves alone
     changed = {name for name, p in student.named_parameters() if not torch.equal(p, before[name])}
@@ -121,8 +126,25 @@ def test_a_gpt_is_taught_next_tokens_and_padding_has_no_influence():
     filled = F.pad(ids, (0, 3), value=IGNORED)
     torch.testing.assert_close(loss(student, filled), loss(student, ids))
     torch.testing.assert_close(Distiller(teacher, hinton_loss, alpha=0.0)(student, ids), causal_loss(student, ids))
-    history = fit(student, [completions([[1, 2], [3]], [[4, 5], [6, 7]])], steps=10, loss=loss, **QUIET)
+    batches, no_decay = [completions([[1, 2], [3]], [[4, 5], [6, 7]])], Optimization(weight_decay=0.0)
+    history = fit(student, batches, steps=10, loss=loss, optimization=no_decay, **QUIET)
     assert history.loss[-1] < history.loss[0]
+
+
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize("bound", [True, False])
+def test_hidden_states_are_recorded_unless_the_loss_is_declared_to_read_logits_alone(declared, bound):
+    def logits_and_layers(student, teacher, scale):
+        layers.append((len(student.hidden), len(teacher.hidden)))
+        return scale * student.logits.mean()
+
+    layers, settings = [], {"scale": 2.0}
+    loss = logits_only(logits_and_layers) if declared else logits_and_layers
+    distiller = (
+        Distiller(pretraining(), partial(loss, **settings)) if bound else Distiller(pretraining(), loss, **settings)
+    )
+    distiller(pretraining(1), masked())
+    assert layers == [(0, 0) if declared else (3, 3)]
 
 
 # What does not fit
@@ -144,5 +166,5 @@ def test_pairs_that_do_not_fit_are_refused():
         teach(*(SequenceClassifier(teacher, NAMES) for _ in range(2)), batch=labelled())
     with pytest.raises(ValueError, match="does not in a causal model"):
         teach(tiny_gpt(), tiny_gpt(1), pkd_loss, random_ids(teacher, 2, 5), layers=(1, 2))
-    with pytest.raises(TypeError, match="Answered, Labelled, Tagged, Masked, Pretraining; got dict"):
+    with pytest.raises(TypeError, match="Tensor, Completions, .*; got dict"):
         teach(pretraining(), pretraining(1), batch={})

@@ -9,7 +9,6 @@ from small_models import random_ids, tiny_bert
 
 from companion.data.batch import IGNORED
 from companion.distillation.losses import (
-    centred_scores,
     distilbert_loss,
     hinton_loss,
     pkd_loss,
@@ -17,7 +16,8 @@ from companion.distillation.losses import (
     tinybert_loss,
     tinybert_losses,
 )
-from companion.distillation.student import ModelOutputs, last_layers, skip_layers
+from companion.distillation.outputs import ModelOutputs, centred_scores
+from companion.distillation.student import last_layers, skip_layers
 from companion.nn.capture import capture
 
 METHODS = {
@@ -170,7 +170,7 @@ def test_each_gradient_is_that_of_finite_differences(method, temperature):
             lambda: soft_target_loss(torch.ones(2, 3), torch.ones(2, 3), 1, torch.zeros(3)),
             r"must be \(2,\); got \(3,\)",
         ),
-        (lambda: soft_target_loss(torch.ones(0, 3), torch.ones(0, 3), 1), "a place where something is asked"),
+        (lambda: soft_target_loss(torch.ones(0, 3), torch.ones(0, 3), 1), "a position with a target"),
         (lambda: distilbert_loss(seen(2, 0), seen(2, 1, width=5)), r"widths 5 and 3 .* Student\(model, 5\)"),
     ],
 )

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 @dataclass
 class Outputs:
-    """What one of the twins says of a batch; what stands on padding is set to zero in both.
+    """The outputs of one of the two models for a batch, with zeros at padding positions.
 
     Attributes:
         scores: logits, and hidden states where the model has several outputs.
-        attention: maps of every layer, (batch, heads, query, key), of every kind that the family has.
+        attention: weights of every layer, (batch, heads, query, key), of every kind that the family has.
         loss: scalar.
     """
 
@@ -32,15 +32,15 @@ class Case:
     """A pair of models with the same weights.
 
     Attributes:
-        ours: loaded by ``from_pretrained`` from what theirs saved.
-        theirs: of ``transformers``, with eager attention.
-        run_ours: what our model says of a fixed random batch with padding in it.
-        run_theirs: what theirs says of the same.
-        family: our module of names, such as ``companion.checkpoints.gpt2``.
+        ours: model of this package, loaded by ``from_pretrained`` from the checkpoint of theirs.
+        theirs: model of ``transformers``, with eager attention.
+        run_ours: our model -> its outputs for a fixed random batch with padding.
+        run_theirs: their model -> its outputs for the same batch.
+        family: checkpoint format, such as ``companion.checkpoints.gpt2``.
         skipped: parameters of theirs that take part in none of the outputs.
-        their_name: a name in the layout -> the parameter of theirs that it is, where the file has another name.
-        as_in_the_file: tensors by the names of their parameters -> by the names in the file, where one parameter of
-            theirs is several tensors of the file.
+        their_name: name in the layout -> name of the parameter of theirs, where the file has another name.
+        as_in_the_file: tensors by parameter name -> by name in the file, where one parameter of theirs is several
+            tensors of the file.
     """
 
     ours: Any
@@ -57,7 +57,7 @@ Maker = Callable[[Path], Case]  # the folder to save in -> the case
 
 
 def stir(model: nn.Module) -> None:
-    """Move every parameter off its neutral start, so that biases and norms show in what the model says."""
+    """Move every parameter off its neutral initial value, so that biases and norms show in the outputs."""
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -65,13 +65,13 @@ def stir(model: nn.Module) -> None:
 
 def real_tokens(batch: int, length: int, side: str = "right") -> Tensor:
     """A mask (batch, length): row i has i padding tokens, True = a real token."""
-    place = torch.arange(length)[None]
+    position = torch.arange(length)[None]
     padding = torch.arange(batch)[:, None]
-    return place < length - padding if side == "right" else place >= padding
+    return position < length - padding if side == "right" else position >= padding
 
 
 def on_real(tensor: Tensor, real: Tensor) -> Tensor:
-    """(batch, length, …) with zeros where there is padding."""
+    """(batch, length, …) with zeros at padding positions."""
     return tensor * real.view(*real.shape, *[1] * (tensor.dim() - 2)).to(tensor)
 
 
@@ -81,6 +81,6 @@ def maps_on_real(weights: Tensor, real: Tensor) -> Tensor:
 
 
 def saved(theirs: nn.Module, folder: Path) -> Path:
-    """Save theirs as ``transformers`` does, and return the folder."""
+    """Save the model of ``transformers``, and return the folder."""
     theirs.save_pretrained(folder)
     return folder

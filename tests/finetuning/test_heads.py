@@ -5,65 +5,20 @@ import json
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from small_models import PATIENT, TINY, random_ids, tiny_bert, tiny_gpt
+from labelled_rows import rows
+from small_heads import HEADS, NAMES, sequence, token
+from small_models import TINY, tiny_bert
 
 from companion.checkpoints import CheckpointError
-from companion.data.batch import IGNORED
-from companion.data.labelled import Labelled, SpanQuestions, Tagged, labelled, minibatches, span_questions, tagged
-from companion.data.tokenization import train_wordpiece
-from companion.finetuning.heads import (
-    ExtractiveQA,
-    SequenceClassifier,
-    TokenClassifier,
-    predict,
-    predicted_labels,
-    predicted_spans,
-    predicted_tags,
-)
-from companion.losses.causal import causal_loss, completion_loss, completions
+from companion.data.labelled import minibatches
+from companion.finetuning.heads import SequenceClassifier, TokenClassifier
+from companion.finetuning.predictions import predict
 from companion.losses.classification import classification_loss, span_loss, tagging_loss
 from companion.models.bert import Bert, BertConfig, BertForPreTraining
-from companion.storyworld import World
-from companion.training import fit
+from companion.training import Optimization, Runtime, fit
 
-NAMES = ("none", "anger", "joy")
 FAMILIES = ["bert", "roberta", "albert", "distilbert"]
-WORDS = World("tiny").tokenizer(("[CLS]", "[SEP]", "[MASK]"))
-PIECES = train_wordpiece(["unable to unlock the lock", "able and locked"] * 3, 34)
-
-
-def sequence(pooling="pooled", **options):
-    return SequenceClassifier(tiny_bert(**options), NAMES, pooling).eval()
-
-
-def token(**options):
-    return TokenClassifier(tiny_bert(**options), NAMES).eval()
-
-
-def span(**options):
-    return ExtractiveQA(tiny_bert(**options)).eval()
-
-
-HEADS = {"pooled": sequence, "cls": lambda **options: sequence("cls", **options), "token": token, "span": span}
 LOSSES = {"pooled": classification_loss, "cls": classification_loss, "token": tagging_loss, "span": span_loss}
-
-
-def rows(kind, batch=5, length=8):
-    """Random rows for a head; row i has i tokens of padding."""
-    generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(2, 31, (batch, length), generator=generator)
-    real = torch.arange(length)[None] < length - torch.arange(batch)[:, None]
-    texts = (ids.masked_fill(~real, 0), torch.zeros_like(ids), real)
-    if kind == "token":
-        labels = torch.randint(3, (batch, length), generator=generator)
-        return Tagged(*texts, labels.masked_fill(~real, IGNORED))
-    if kind == "span":
-        return SpanQuestions(
-            *texts, torch.randint(2, (batch,), generator=generator), torch.arange(batch).clamp(max=2) + 1
-        )
-    return Labelled(*texts, torch.arange(batch) % 3)
 
 
 each_head = pytest.mark.parametrize("kind", HEADS)
@@ -76,8 +31,16 @@ each_head = pytest.mark.parametrize("kind", HEADS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_small_set_is_learned_by_heart(kind, family):
     model = HEADS[kind](family=family)
-    options = {"device": "cpu", "progress": False, "learning_rate": 2e-2, "weight_decay": 0.0}
-    history = fit(model, minibatches(rows(kind), 5), steps=50, loss=LOSSES[kind], **options)
+    history = fit(
+        model,
+        minibatches(rows(kind), 5),
+        steps=50,
+        loss=LOSSES[kind],
+        learning_rate=2e-2,
+        optimization=Optimization(weight_decay=0.0),
+        runtime=Runtime(device="cpu"),
+        progress=False,
+    )
     assert history.loss[-1] < 0.2 < 0.6 < history.loss[0]
 
 
@@ -146,248 +109,6 @@ def test_fewer_than_two_labels_or_one_named_twice_are_refused(make, labels, mess
 def test_an_unknown_pooling_is_refused():
     with pytest.raises(ValueError, match="pooling must be one of pooled, cls; got 'mean'"):
         sequence("mean")
-
-
-# Losses
-
-
-def test_the_loss_of_a_label_is_its_surprisal():
-    model, batch = sequence(), rows("pooled")
-    log_probs = model(batch.inputs, None, batch.attention_mask).log_softmax(-1)
-    expected = -sum(log_probs[i, label] for i, label in enumerate(batch.labels)) / 5
-    torch.testing.assert_close(classification_loss(model, batch), expected)
-
-
-def test_a_text_without_any_tag_weighs_nothing():
-    model, batch = token(), rows("token", batch=2)
-    alone = tagging_loss(model, Tagged(*(column[:1] for column in batch)))
-    batch.labels[1] = IGNORED
-    torch.testing.assert_close(tagging_loss(model, batch), alone)
-
-
-def test_the_loss_of_a_span_is_the_mean_surprisal_of_its_ends_among_real_tokens():
-    model, batch = span(), rows("span", batch=2)
-    logits = model(batch.inputs, None, batch.attention_mask)
-    expected = 0
-    for i in range(2):
-        start, end = logits[i, : 8 - i].log_softmax(0).unbind(-1)
-        expected -= (start[batch.starts[i]] + end[batch.ends[i]]) / 4
-    torch.testing.assert_close(span_loss(model, batch), expected)
-
-
-@pytest.mark.parametrize("bad", [-1, 3, IGNORED])
-def test_a_label_out_of_range_is_refused(bad):
-    batch = rows("pooled")
-    batch.labels[2] = bad
-    with pytest.raises(ValueError, match=f"labels must be 0 to 2; got {bad}"):
-        classification_loss(sequence(), batch)
-
-
-@pytest.mark.parametrize("bad", [-1, 3])
-def test_a_tag_out_of_range_is_refused(bad):
-    batch = rows("token")
-    batch.labels[2, 1] = bad
-    with pytest.raises(ValueError, match=f"labels must be 0 to 2; got {bad}"):
-        tagging_loss(token(), batch)
-
-
-def test_tags_of_which_none_is_asked_are_refused():
-    batch = rows("token")
-    with pytest.raises(ValueError, match="there is nothing to predict"):
-        tagging_loss(token(), batch._replace(labels=torch.full_like(batch.labels, IGNORED)))
-
-
-def test_an_answer_that_is_not_in_the_text_is_refused():
-    batch = rows("span")
-    with pytest.raises(ValueError, match="labels must be 0 to 7; got 8"):
-        span_loss(span(), batch._replace(ends=torch.full((5,), 8)))
-    with pytest.raises(ValueError, match="an answer starts and ends at real tokens; got .* on padding"):
-        span_loss(span(), batch._replace(ends=torch.full((5,), 7)))
-
-
-@pytest.mark.parametrize("family", ["roberta", "distilbert"])
-def test_families_without_a_second_segment_take_texts_of_two_parts(family):
-    batch = rows("pooled")
-    batch.token_type_ids[:, 3:] = 1
-    assert torch.isfinite(classification_loss(sequence(family=family), batch))
-
-
-# Answers that are written
-
-
-def test_only_the_answer_is_asked():
-    batch = completions([[5, 6, 7], [8]], [[1, 2], [3, 4, 9]])
-    assert batch.inputs.tolist() == [[5, 6, 7, 1], [8, 3, 4, 0]]
-    assert batch.targets.tolist() == [[IGNORED, IGNORED, 1, 2], [3, 4, 9, IGNORED]]
-    assert batch.visible[1].equal(torch.ones(4, 4).tril().bool())
-
-
-def test_its_loss_is_the_answers_surprisal_given_the_prompt():
-    model = tiny_gpt()
-    log_probs = model(torch.tensor([[5, 6, 7, 1]])).log_softmax(-1)
-    loss = completion_loss(model, completions([[5, 6, 7]], [[1, 2]]))
-    torch.testing.assert_close(loss, -(log_probs[0, 2, 1] + log_probs[0, 3, 2]) / 2)
-
-
-def test_after_a_prompt_of_one_token_it_is_the_causal_loss():
-    model, ids = tiny_gpt(), random_ids(tiny_gpt(), 3, 7)
-    batch = completions([row[:1] for row in ids.tolist()], [row[1:] for row in ids.tolist()])
-    torch.testing.assert_close(completion_loss(model, batch), causal_loss(model, ids))
-
-
-@pytest.mark.parametrize(("prompts", "answers"), [([[1]], []), ([[1]], [[]]), ([[]], [[1]])])
-def test_a_prompt_without_an_answer_is_refused(prompts, answers):
-    with pytest.raises(ValueError, match="each prompt must have an answer, none empty"):
-        completions(prompts, answers)
-
-
-# Texts and labels become rows
-
-
-def test_texts_with_labels_by_name():
-    encodings = WORDS.encode_batch(["Tom is in the kitchen .", "Tom is in"])
-    batch = labelled(encodings, ["joy", "none"], NAMES)
-    assert batch.labels.tolist() == [2, 0]
-    assert batch.attention_mask.sum(1).tolist() == [8, 5]
-    assert batch.inputs[1, :5].tolist() == encodings[1].ids
-
-
-def test_two_parts_are_told_apart():
-    encoding = WORDS.encode(["Tom", "is"], ["Anna", "is"], is_pretokenized=True)
-    assert labelled([encoding], ["joy"], NAMES).token_type_ids.tolist() == [[0, 0, 0, 0, 1, 1, 1]]
-
-
-def test_the_first_piece_of_a_word_carries_its_tag_and_the_others_are_not_asked():
-    encoding = PIECES.encode(["unlock", "the", "locked"], is_pretokenized=True)
-    assert max(map(encoding.word_ids.count, (0, 2))) > 1  # some word is in pieces
-    (labels,) = tagged([encoding], [["joy", "none", "anger"]], NAMES).labels.tolist()
-    firsts = [encoding.word_ids.index(word) for word in range(3)]
-    assert [labels[place] for place in firsts] == [2, 0, 1]
-    assert all(label == IGNORED for place, label in enumerate(labels) if place not in firsts)
-
-
-def test_where_a_text_has_two_parts_the_first_is_tagged():
-    encoding = WORDS.encode(["Tom", "is"], ["Anna"], is_pretokenized=True)
-    assert tagged([encoding], [["joy", "none"]], NAMES).labels.tolist() == [[IGNORED, 2, 0, *[IGNORED] * 3]]
-
-
-def test_an_answer_is_found_in_the_last_part_from_its_first_piece_to_its_last():
-    encoding = PIECES.encode(["the", "lock"], ["able", "unlock", "locked"], is_pretokenized=True)
-    batch = span_questions([encoding], [(1, 3)])
-    pieces = [place for place, part in enumerate(encoding.sequence_ids) if part == 1 and encoding.word_ids[place] > 0]
-    assert (batch.starts.item(), batch.ends.item()) == (pieces[0], pieces[-1])
-
-
-def test_a_padded_encoding_keeps_its_mask():
-    tokenizer = World("tiny").tokenizer(("[CLS]", "[SEP]", "[MASK]"))
-    tokenizer.enable_padding()
-    batch = labelled(tokenizer.encode_batch(["Tom is in the kitchen .", "Tom"]), ["joy", "none"], NAMES)
-    assert batch.attention_mask.sum(1).tolist() == [8, 3]
-
-
-NOTHING = WORDS.encode([], is_pretokenized=True)
-TOM = WORDS.encode("Tom is")
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: labelled([TOM, NOTHING], ["joy", "joy"], NAMES), "each text must have a word; text 1 has none"),
-        (lambda: tagged([NOTHING], [[]], NAMES), "each text must have a word; text 0 has none"),
-        (lambda: span_questions([NOTHING], [(0, 1)]), "each text must have a word; text 0 has none"),
-        (lambda: labelled([], [], NAMES), "at least one row"),
-        (lambda: labelled([TOM], ["sad"], NAMES), "label 'sad' is none of none, anger, joy"),
-        (lambda: tagged([TOM], [["joy", "sad"]], NAMES), "label 'sad' is none of none, anger, joy"),
-        (lambda: labelled([TOM], ["joy", "joy"], NAMES), "as many labels as texts; got 2 for 1"),
-        (lambda: tagged([TOM], [], NAMES), "as many lists of tags as texts; got 0 for 1"),
-        (lambda: tagged([TOM], [["joy"]], NAMES), "each word must have one tag; text 0 has 2 words and 1 tags"),
-        (lambda: tagged([TOM], [["joy"] * 3], NAMES), "text 0 has 2 words and 3 tags"),
-        (lambda: span_questions([TOM], [(0, 0)]), r"words \[begin, end\) of 0 to 2; got \(0, 0\) for text 0"),
-        (lambda: span_questions([TOM], [(1, 3)]), r"got \(1, 3\) for text 0"),
-        (lambda: span_questions([TOM], [(-1, 1)]), r"got \(-1, 1\) for text 0"),
-        (lambda: span_questions([TOM], []), "as many spans as texts; got 0 for 1"),
-    ],
-)
-def test_what_does_not_fit_is_refused(make, message):
-    with pytest.raises(ValueError, match=message):
-        make()
-
-
-def test_a_word_without_a_token_is_refused():
-    encoding = PIECES.encode(["lock", "\u200b", "the"], is_pretokenized=True)  # BERT drops what cannot be seen
-    assert 1 not in encoding.word_ids
-    with pytest.raises(ValueError, match="word 1 of a text has no token"):
-        tagged([encoding], [["joy", "none", "anger"]], NAMES)
-
-
-@each_head
-def test_a_pass_has_every_row_once_and_each_batch_is_as_short_as_its_longest(kind):
-    whole = rows(kind)
-    passed = list(itertools.islice(minibatches(whole, 2, seed=3), 3))
-    assert sorted(
-        tuple(row[mask].tolist()) for b in passed for row, mask in zip(b.inputs, b.attention_mask, strict=True)
-    ) == sorted(tuple(row[mask].tolist()) for row, mask in zip(whole.inputs, whole.attention_mask, strict=True))
-    assert all(type(batch) is type(whole) and bool(batch.attention_mask.any(0).all()) for batch in passed)
-
-
-def test_the_order_of_batches_hangs_on_the_seed_alone():
-    one, same, other = (
-        [b.inputs for b in itertools.islice(minibatches(rows("cls"), 2, seed), 6)] for seed in (1, 1, 2)
-    )
-    assert all(map(torch.equal, one, same))
-    assert not all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(one, other, strict=True))
-
-
-# Predictions
-
-
-@each_head
-def test_predictions_are_those_of_all_rows_in_order_whatever_the_batch(kind):
-    model, batch = HEADS[kind](), rows(kind)
-    whole = model(batch.inputs, None, batch.attention_mask)
-    for size in (1, 2, 64):
-        torch.testing.assert_close(predict(model, batch, size), whole)
-
-
-def test_predicting_leaves_the_mode_alone_and_needs_no_gradient():
-    model = sequence().train()
-    assert not predict(model, rows("cls")).requires_grad
-    assert model.training
-
-
-def test_labels_are_named():
-    assert predicted_labels(torch.tensor([[0.0, 2, 1], [3, 2, 1]]), NAMES) == ["anger", "none"]
-
-
-def test_a_words_tag_is_read_at_its_first_piece():
-    encodings = [PIECES.encode(words, is_pretokenized=True) for words in (["unlock", "the"], ["locked"])]
-    wanted = [["joy", "anger"], ["none"]]
-    batch = tagged(encodings, wanted, NAMES)
-    logits = torch.nn.functional.one_hot(batch.labels.clamp(min=0), 3).float()
-    assert predicted_tags(logits, encodings, NAMES) == wanted
-
-
-CONTEXT = WORDS.encode(["Tom", "is"], ["Anna", "is", "in", "the", "kitchen"], is_pretokenized=True)
-
-
-@settings(PATIENT, max_examples=40)
-@given(st.lists(st.floats(-5, 5), min_size=20, max_size=20))
-def test_a_span_is_the_best_of_all_that_do_not_end_before_they_start(scores):
-    logits = torch.tensor(scores).view(1, 10, 2)
-    ((begin, end),) = predicted_spans(logits, [CONTEXT])
-    places = range(4, 9)  # [CLS] Tom is [SEP] Anna is in the kitchen [SEP]
-    best = max(logits[0, i, 0] + logits[0, j, 1] for i in places for j in places if i <= j)
-    assert logits[0, 4 + begin, 0] + logits[0, 3 + end, 1] == best
-    assert 0 <= begin < end <= 5
-
-
-def test_spans_that_are_asked_and_predicted_speak_of_the_same_words():
-    encoding = PIECES.encode(["the", "lock"], ["able", "unlock", "locked"], is_pretokenized=True)
-    for words in ((0, 1), (0, 3), (1, 2), (2, 3)):
-        batch = span_questions([encoding], [words])
-        logits = torch.zeros(1, batch.inputs.size(1), 2)
-        logits[0, batch.starts, 0] = logits[0, batch.ends, 1] = 1
-        assert predicted_spans(logits, [encoding]) == [words]
 
 
 # Saved and loaded

@@ -1,6 +1,7 @@
 """A schedule of layers touches exactly those that it names; what is frozen stays the same bit for bit."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -18,10 +19,11 @@ from companion.finetuning.layer_rates import (
     layers,
     unfreezing,
 )
-from companion.training import fit
+from companion.training import Checkpoint, Optimization, Runtime, fit
 from companion.training.optimizers import NAMES
 
-QUICK = {"device": "cpu", "progress": False, "schedule": "constant", "warmup": 0, "learning_rate": 1e-2}
+QUICK = {"learning_rate": 1e-2, "runtime": Runtime(device="cpu"), "progress": False}
+STEADY = Optimization(schedule="constant", warmup=0)
 
 
 def classifier(family="bert", **sizes):
@@ -30,13 +32,14 @@ def classifier(family="bert", **sizes):
     return model
 
 
-def train(model, lr_multiplier=None, steps=6, **options):
+def train(model, lr_multiplier=None, steps=6, optimizer="adamw", weight_decay=0.1, **options):
     ids = random_ids(model, 4, 7)
 
     def loss(m, batch):
         return nn.functional.cross_entropy(m(batch), torch.tensor([0, 1, 1, 0]))
 
-    return fit(model, [ids], steps=steps, loss=loss, lr_multiplier=lr_multiplier, **QUICK | options)
+    optimization = replace(STEADY, optimizer=optimizer, weight_decay=weight_decay, lr_multiplier=lr_multiplier)
+    return fit(model, [ids], steps=steps, loss=loss, optimization=optimization, **QUICK | options)
 
 
 def weights(model):
@@ -56,7 +59,7 @@ def touched(model, lr_multiplier, steps=6, **options):
         steps_seen.append((some, whole))
         before[0] = weights(model)
 
-    train(model, lr_multiplier, steps, on_step=note, **options)
+    train(model, lr_multiplier, steps, progress=note, **options)
     return steps_seen
 
 
@@ -170,7 +173,7 @@ def test_after_an_error_too():
             [random_ids(model, 1, 3)],
             steps=1,
             loss=lambda m, b: m(b).sum() * torch.nan,
-            lr_multiplier=frozen_features(model),
+            optimization=replace(STEADY, lr_multiplier=frozen_features(model)),
             **QUICK,
         )
     assert all(p.requires_grad for p in model.parameters())
@@ -236,14 +239,10 @@ def test_shares_go_with_the_schedule_and_its_warm_up():
         [torch.ones(1)],
         steps=4,
         loss=lambda m, _: m.w.sum(),
-        optimizer="sgd",
         learning_rate=1.0,
-        schedule="linear",
-        warmup=1,
-        lr_multiplier=lambda _, step: 1 / step,
-        device="cpu",
-        progress=False,
-        on_step=lambda *_: places.append(model.w.item()),
+        optimization=Optimization("sgd", schedule="linear", warmup=1, lr_multiplier=lambda _, step: 1 / step),
+        runtime=Runtime(device="cpu"),
+        progress=lambda *_: places.append(model.w.item()),
     )
     moves = [a - b for a, b in itertools.pairwise(places)]
     assert moves == pytest.approx([1, 2 / 3 / 2, 1 / 3 / 3, 0])
@@ -259,15 +258,15 @@ class Interrupted(Exception):
 @pytest.mark.parametrize("optimizer", NAMES)
 @pytest.mark.parametrize("last", [1, 3, 4, 6])
 def test_a_run_that_was_interrupted_ends_with_the_same_weights(tmp_path, last, optimizer):
-    def run(checkpoint=None, stop=None):
+    def run(path=None, stop=None):
         def on_step(step, _):
             if step == stop:
                 raise Interrupted
 
         model = classifier(dropout=0.2)
         lr_multiplier = combined(gradual_unfreezing(model, 2), discriminative_rates(model))
-        options = {"optimizer": optimizer, "on_step": on_step, "checkpoint": checkpoint, "checkpoint_every": 1}
-        train(model, lr_multiplier, 7, **options)
+        checkpoint = path and Checkpoint(path, every=1)
+        train(model, lr_multiplier, 7, optimizer, progress=on_step, checkpoint=checkpoint)
         return weights(model)
 
     expected = run()
@@ -306,7 +305,7 @@ def test_a_share_out_of_range_is_refused_with_its_parameter_and_step(share):
 
 def test_a_step_at_which_nothing_trains_is_refused():
     model = classifier()
-    with pytest.raises(ValueError, match="at each step a parameter must train; at step 1 every share of the rate is 0"):
+    with pytest.raises(ValueError, match="at each step a parameter must train; at step 1 lr_multiplier is 0 for all"):
         train(model, unfreezing(model, {3: 2}))
 
 

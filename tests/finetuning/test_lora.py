@@ -22,7 +22,7 @@ from companion.losses import causal_loss
 from companion.models.bert import Bert
 from companion.models.gpt import GPT
 from companion.nn.capture import capture
-from companion.training import fit
+from companion.training import Optimization, Runtime, fit
 
 QUERY_VALUE = r"attention\.(query|value)$"
 
@@ -144,7 +144,7 @@ def test_after_it_is_undone_the_adapters_go_on_learning():
     merge(model)
     unmerge(model)
     before = values(model)
-    fit(model, [ids], steps=2, device="cpu", progress=False)
+    fit(model, [ids], steps=2, runtime=Runtime(device="cpu"), progress=False)
     changed = {name for name, p in values(model).items() if not torch.equal(p, before[name])}
     assert changed == {name for name in before if "lora" in name}
 
@@ -181,7 +181,15 @@ def test_the_weights_stay_bit_for_bit_and_the_adapters_learn(optimizer):
     model, ids = tiny_gpt(), random_ids(tiny_gpt(), 4, 9)
     add_lora(model, QUERY_VALUE, rank=2)
     before = values(model)
-    history = fit(model, [ids], steps=20, optimizer=optimizer, learning_rate=3e-2, device="cpu", progress=False)
+    history = fit(
+        model,
+        [ids],
+        steps=20,
+        learning_rate=3e-2,
+        optimization=Optimization(optimizer),
+        runtime=Runtime(device="cpu"),
+        progress=False,
+    )
     changed = {name for name, p in values(model).items() if not torch.equal(p, before[name])}
     assert changed == {name for name in before if "lora" in name}
     assert history.loss[-1] < history.loss[0]
@@ -311,7 +319,7 @@ def test_merged_adapters_are_not_trained():
     model, _, ids = adapted()
     merge(model)
     with pytest.raises(RuntimeError, match="merged into the weights; call unmerge before training them"):
-        fit(model, [ids], steps=1, loss=causal_loss, device="cpu", progress=False)
+        fit(model, [ids], steps=1, loss=causal_loss, runtime=Runtime(device="cpu"), progress=False)
 
 
 def test_a_body_with_merged_adapters_is_saved_for_transformers(tmp_path):

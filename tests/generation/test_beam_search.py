@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from small_models import PATIENT, gpt2, random_ids, stir, tiny_gpt, tiny_transformer
 
 from companion.data.batch import padded
-from companion.generation import generate
+from companion.generation import GREEDY, BeamSearch, generate
 from companion.generation.beam_search import beam_search, continuations
-from companion.generation.decoding import DecodingState, EncoderDecoderState
+from companion.generation.decoding import DecodingState, EncoderDecoder, EncoderDecoderState
 from companion.generation.sampling import left_padded
 from companion.models.gpt import GPT
 from companion.models.t5 import T5
@@ -26,21 +26,21 @@ def model(request):
 
 
 def begin(model, ids, mask=None, use_cache=True):
-    return (EncoderDecoderState if hasattr(model, "decode") else DecodingState)(model, ids, mask, use_cache)
+    return (EncoderDecoderState if isinstance(model, EncoderDecoder) else DecodingState)(model, ids, mask, use_cache)
 
 
-def finished_texts(stop):
-    """Every text of at most NEW tokens that ends with ``stop`` or is as long as can be."""
+def finished_texts(stops):
+    """Every text of at most NEW tokens that ends with one of ``stops`` or is as long as can be."""
     for length in range(1, NEW + 1):
         for text in itertools.product(range(VOCAB), repeat=length):
-            if stop not in text[:-1] and (text[-1] == stop or length == NEW):
+            if not stops & {*text[:-1]} and (text[-1] in stops or length == NEW):
                 yield text
 
 
 @torch.no_grad()
 def log_probability(model, ids, text):
     """Of ``text`` after the one row ``ids``, token by token from whole runs."""
-    if hasattr(model, "decode"):
+    if isinstance(model, EncoderDecoder):
         before = torch.tensor([[model.config.start_id]])
         logits = model(ids, torch.cat([before, torch.tensor([text[:-1]], dtype=torch.long)], dim=1))
     else:
@@ -50,15 +50,16 @@ def log_probability(model, ids, text):
     return log_probs[range(len(text)), list(text)].sum().item()
 
 
-@pytest.mark.parametrize("stop", [None, 2])
+@pytest.mark.parametrize("stop", [None, 2, (2, 3)])
 @pytest.mark.parametrize("penalty", [0.0, 1.0, 2.5, -1.0])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_beam_for_every_text_finds_the_best_of_all(family, penalty, stop):
     model = FAMILIES[family](vocab_size=VOCAB)
     ids = random_ids(model, 1, 3)
-    scores = {t: log_probability(model, ids, t) / len(t) ** penalty for t in finished_texts(stop)}
+    stops = {None: set(), 2: {2}, (2, 3): {2, 3}}[stop]
+    scores = {t: log_probability(model, ids, t) / len(t) ** penalty for t in finished_texts(stops)}
     best = max(scores, key=scores.get)
-    found, score = beam_search(begin(model, ids), NEW, beams=VOCAB**NEW, length_penalty=penalty, stop=stop)
+    found, score = beam_search(begin(model, ids), NEW, BeamSearch(VOCAB**NEW, penalty), stop)
     assert tuple(found[0, -len(best) :].tolist()) == best
     assert score.item() == pytest.approx(scores[best], abs=1e-5)
 
@@ -68,7 +69,10 @@ def test_a_beam_for_every_text_finds_the_best_of_all(family, penalty, stop):
 def test_the_best_text_under_a_larger_length_penalty_is_no_shorter(seed, low, more):
     model = tiny_gpt(seed, vocab_size=VOCAB)
     ids = random_ids(model, 1, 3, seed)
-    lengths = [generate(model, ids, NEW, beams=VOCAB**NEW, length_penalty=p, stop=2).size(1) for p in (low, low + more)]
+    lengths = [
+        generate(model, ids, NEW, decoding=BeamSearch(VOCAB**NEW, length_penalty=p), stop=2).size(1)
+        for p in (low, low + more)
+    ]
     assert lengths[0] <= lengths[1]
 
 
@@ -90,11 +94,11 @@ def test_transformers_finds_the_same(both, penalty, place):
     ids, real = left_padded([[5, 9, 2, 30], [7], [11, 8]])
     stop, fill = None, {}
     if place is not None:  # a token that the first text comes to
-        stop = generate(ours, ids, 9, attention_mask=real, beams=beams)[0, 4 + place].item()
+        stop = generate(ours, ids, 9, attention_mask=real, decoding=BeamSearch(beams))[0, 4 + place].item()
         fill = {"eos_token_id": stop, "pad_token_id": stop}
     how = {"num_beams": beams, "length_penalty": penalty, "do_sample": False, "early_stopping": "never"}
     expected = theirs.generate(ids, attention_mask=real.long(), max_new_tokens=9, **how, **fill)
-    found = generate(ours, ids, 9, attention_mask=real, beams=beams, length_penalty=penalty, stop=stop)
+    found = generate(ours, ids, 9, attention_mask=real, decoding=BeamSearch(beams, length_penalty=penalty), stop=stop)
     assert torch.equal(found, expected)
     if (beams, penalty, place) == (5, 0.0, 2):
         assert found.size(1) < 4 + 9  # some do stop early
@@ -121,7 +125,7 @@ def test_transformers_finds_the_same_answer(both_t5, beams, penalty):
     how = {"num_beams": beams, "length_penalty": penalty, "do_sample": False, "early_stopping": "never"}
     fill = {"eos_token_id": 7, "pad_token_id": 7}
     expected = theirs.generate(ids, attention_mask=real.long(), max_new_tokens=9, **how, **fill)
-    found = generate(ours, ids, 9, attention_mask=real, beams=beams, length_penalty=penalty, stop=7)
+    found = generate(ours, ids, 9, attention_mask=real, decoding=BeamSearch(beams, length_penalty=penalty), stop=7)
     assert torch.equal(found, expected)
 
 
@@ -131,25 +135,25 @@ def test_transformers_finds_the_same_answer(both_t5, beams, penalty):
 @pytest.mark.parametrize("stop", [None, 4])
 def test_one_beam_is_greedy(model, stop):
     ids = random_ids(model, 4, 5)
-    found, _ = beam_search(begin(model, ids), 10, beams=1, length_penalty=0.0, stop=stop)
-    assert torch.equal(found, generate(model, ids, 10, temperature=0, stop=stop))
+    found, _ = beam_search(begin(model, ids), 10, BeamSearch(1, length_penalty=0.0), stop)
+    assert torch.equal(found, generate(model, ids, 10, decoding=GREEDY, stop=stop))
 
 
 @pytest.mark.parametrize("penalty", [0.0, 1.0])
 def test_the_cache_changes_nothing(model, penalty):
     ids = random_ids(model, 3, 4)
-    how = {"beams": 3, "length_penalty": penalty, "stop": 4}
-    cached, score = beam_search(begin(model, ids), 10, **how)
-    uncached, again = beam_search(begin(model, ids, use_cache=False), 10, **how)
+    search = BeamSearch(3, penalty)
+    cached, score = beam_search(begin(model, ids), 10, search, stop=4)
+    uncached, again = beam_search(begin(model, ids, use_cache=False), 10, search, stop=4)
     assert torch.equal(cached, uncached)
     torch.testing.assert_close(score, again)
 
 
 def test_a_batch_gives_what_its_rows_give_alone(model):
     ids = random_ids(model, 4, 5)
-    together = generate(model, ids, 10, beams=3, stop=4)
+    together = generate(model, ids, 10, decoding=BeamSearch(3), stop=4)
     for row, found in zip(ids, together, strict=True):
-        alone = generate(model, row[None], 10, beams=3, stop=4)
+        alone = generate(model, row[None], 10, decoding=BeamSearch(3), stop=4)
         assert torch.equal(found[: alone.size(1)], alone[0])
         assert (found[alone.size(1) :] == 4).all()
 
@@ -157,22 +161,22 @@ def test_a_batch_gives_what_its_rows_give_alone(model):
 def test_padded_prompts_give_what_they_give_alone(model):
     prompts = [[5, 9, 2, 3, 8], [7], [11, 8]]
     ids, real = left_padded(prompts)
-    together = generate(model, ids, 8, attention_mask=real, beams=4)
+    together = generate(model, ids, 8, attention_mask=real, decoding=BeamSearch(4))
     for prompt, found in zip(prompts, together, strict=True):
-        assert torch.equal(found[-8:], generate(model, torch.tensor([prompt]), 8, beams=4)[0, -8:])
+        assert torch.equal(found[-8:], generate(model, torch.tensor([prompt]), 8, decoding=BeamSearch(4))[0, -8:])
 
 
 def test_the_score_is_the_log_probability_over_the_length_to_the_power(model):
     ids = random_ids(model, 1, 4)
-    found, score = beam_search(begin(model, ids), 6, beams=3, length_penalty=0.7)
+    found, score = beam_search(begin(model, ids), 6, BeamSearch(3, length_penalty=0.7))
     text = tuple(found[0, -6:].tolist())
     assert score.item() == pytest.approx(log_probability(model, ids, text) / 6**0.7, abs=1e-5)
 
 
 def test_what_follows_the_stop_is_the_stop(model):
     ids = random_ids(model, 6, 3)
-    found = generate(model, ids, 12, beams=3, length_penalty=0.0, stop=4)
-    begins = 1 if hasattr(model, "decode") else 3
+    found = generate(model, ids, 12, decoding=BeamSearch(3, length_penalty=0.0), stop=4)
+    begins = 1 if isinstance(model, EncoderDecoder) else 3
     for row in found[:, begins:].tolist():
         if 4 in row:
             assert set(row[row.index(4) :]) == {4}
@@ -184,7 +188,7 @@ def test_the_search_ends_when_nothing_can_win_any_more():
         model.unembedding.weight.zero_()  # every token is as likely, so stopping at once is best
     runs = []
     handle = model.register_forward_hook(lambda *_: runs.append(1))
-    found = generate(model, torch.tensor([[1, 2]]), 10, beams=31, length_penalty=0.0, stop=4)
+    found = generate(model, torch.tensor([[1, 2]]), 10, decoding=BeamSearch(31, length_penalty=0.0), stop=4)
     handle.remove()
     assert found.tolist() == [[1, 2, 4]]
     assert len(runs) == 1
@@ -193,14 +197,14 @@ def test_the_search_ends_when_nothing_can_win_any_more():
 def test_the_prompt_is_read_once_for_all_beams():
     model, shapes = tiny_gpt(), []
     handle = model.register_forward_pre_hook(lambda _, arguments: shapes.append(tuple(arguments[0].shape)))
-    generate(model, random_ids(model, 2, 5), 3, beams=4)
+    generate(model, random_ids(model, 2, 5), 3, decoding=BeamSearch(4))
     handle.remove()
     assert shapes == [(2, 5), (8, 1), (8, 1)]
 
 
 def test_more_beams_than_tokens_are_no_trouble():
     model = tiny_gpt(vocab_size=2)
-    found, score = beam_search(begin(model, torch.tensor([[0]])), 3, beams=50)
+    found, score = beam_search(begin(model, torch.tensor([[0]])), 3, BeamSearch(50))
     assert found.shape == (1, 4)
     assert score.isfinite().all()
 
@@ -217,38 +221,32 @@ def test_continuations_are_the_best_of_all_beams_together():
 def test_dropout_is_off_and_the_mode_is_kept(training):
     model = tiny_transformer(dropout=0.5).train(training)
     ids = random_ids(model, 2, 4)
-    found = generate(model, ids, 5, beams=2)
+    found = generate(model, ids, 5, decoding=BeamSearch(2))
     assert model.training == training
-    assert torch.equal(found, generate(model.eval(), ids, 5, beams=2))
+    assert torch.equal(found, generate(model.eval(), ids, 5, decoding=BeamSearch(2)))
 
 
 # What is refused
 
 
-@pytest.mark.parametrize(
-    ("setting", "words"),
-    [
-        ({"temperature": 0.7}, "leave temperature out; got 0.7"),
-        ({"temperature": 0}, "leave temperature out; got 0"),
-        ({"top_k": 5}, "leave top_k out; got 5"),
-        ({"top_p": 0.9}, "leave top_p out; got 0.9"),
-        ({"on_token": print}, "leave on_token out; got <built-in function print>"),
-        ({"length_penalty": float("nan")}, "length_penalty must be a finite number; got nan"),
-        ({"length_penalty": float("inf")}, "length_penalty must be a finite number; got inf"),
-    ],
-)
-def test_settings_that_mean_nothing_beside_beams_are_refused(model, setting, words):
-    with pytest.raises(ValueError, match=words):
-        generate(model, random_ids(model, 1, 3), 2, beams=2, **setting)
+def test_a_beam_search_shows_no_token_before_its_end(model):
+    with pytest.raises(ValueError, match="leave on_token out; got <built-in function print>"):
+        generate(model, random_ids(model, 1, 3), 2, decoding=BeamSearch(2), on_token=print)
+
+
+@pytest.mark.parametrize("penalty", [float("nan"), float("inf")])
+def test_a_length_penalty_that_is_not_finite_is_refused(penalty):
+    with pytest.raises(ValueError, match=f"length_penalty must be a finite number; got {penalty}"):
+        BeamSearch(2, penalty)
 
 
 @pytest.mark.parametrize("beams", [0, -1])
-def test_fewer_than_one_beam_are_refused(model, beams):
+def test_fewer_than_one_beam_are_refused(beams):
     with pytest.raises(ValueError, match=f"beams must be at least 1; got {beams}"):
-        generate(model, random_ids(model, 1, 3), 2, beams=beams)
+        BeamSearch(beams)
 
 
 def test_a_result_longer_than_the_context_is_refused():
     model = tiny_gpt()
     with pytest.raises(ValueError, match="4 prompt tokens and 13 new ones are 17; the context holds 16"):
-        generate(model, random_ids(model, 1, 4), 13, beams=2)
+        generate(model, random_ids(model, 1, 4), 13, decoding=BeamSearch(2))

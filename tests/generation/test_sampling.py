@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from small_models import PATIENT, random_ids, tiny_gpt, tiny_transformer
 
 from companion.data.batch import padded
-from companion.generation import generate
+from companion.generation import GREEDY, BeamSearch, Sampling, generate
 from companion.generation.sampling import left_padded, next_token_probabilities
 from companion.losses import causal_loss
 
@@ -23,11 +23,11 @@ def prompts(model):
 
 
 SETTINGS = [
-    {"temperature": 0},
-    {"temperature": 1.0},
-    {"temperature": 0.7, "top_k": 5},
-    {"top_p": 0.8},
-    {"temperature": 1.3, "top_k": 20, "top_p": 0.9},
+    Sampling(temperature=0, seed=3),
+    Sampling(seed=3),
+    Sampling(temperature=0.7, top_k=5, seed=3),
+    Sampling(top_p=0.8, seed=3),
+    Sampling(temperature=1.3, top_k=20, top_p=0.9, seed=3),
 ]
 
 
@@ -108,11 +108,11 @@ def test_each_row_is_treated_for_itself():
         ({"top_p": 1.01}, r"top_p must be in \(0, 1\]; got 1.01"),
     ],
 )
-def test_settings_outside_their_range_are_refused(model, prompts, setting, words):
+def test_settings_outside_their_range_are_refused(setting, words):
     with pytest.raises(ValueError, match=words):
         next_token_probabilities(torch.zeros(4), **setting)
     with pytest.raises(ValueError, match=words):
-        generate(model, prompts, 2, **setting)
+        Sampling(**setting)
 
 
 # The text
@@ -122,25 +122,25 @@ def test_greedy_is_the_argmax_step_by_step(model, prompts):
     expected = prompts
     for _ in range(8):
         expected = torch.cat([expected, model(expected)[:, -1:].argmax(-1)], dim=1)
-    assert torch.equal(generate(model, prompts, 8, temperature=0), expected)
+    assert torch.equal(generate(model, prompts, 8, decoding=GREEDY), expected)
 
 
 @pytest.mark.parametrize("how", SETTINGS, ids=str)
 def test_the_cache_changes_nothing(model, prompts, how):
-    cached = generate(model, prompts, 12, seed=3, **how)
-    assert torch.equal(cached, generate(model, prompts, 12, seed=3, use_cache=False, **how))
+    cached = generate(model, prompts, 12, decoding=how)
+    assert torch.equal(cached, generate(model, prompts, 12, decoding=how, use_cache=False))
 
 
 def test_the_same_seed_gives_the_same_text_and_another_one_another(model, prompts):
-    first = generate(model, prompts, 12, seed=1)
-    assert torch.equal(generate(model, prompts, 12, seed=1), first)
-    assert not torch.equal(generate(model, prompts, 12, seed=2), first)
+    first = generate(model, prompts, 12, decoding=Sampling(seed=1))
+    assert torch.equal(generate(model, prompts, 12, decoding=Sampling(seed=1)), first)
+    assert not torch.equal(generate(model, prompts, 12, decoding=Sampling(seed=2)), first)
 
 
 def test_a_seed_leaves_the_global_random_state_alone(model, prompts):
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    generate(model, prompts, 4, seed=1)
+    generate(model, prompts, 4, decoding=Sampling(seed=1))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -152,68 +152,84 @@ def test_without_a_seed_the_global_random_state_decides(model, prompts):
     assert torch.equal(generate(model, prompts, 12), first)
 
 
-@pytest.mark.parametrize("how", [{"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-4}], ids=str)
+@pytest.mark.parametrize("how", [Sampling(top_k=1), Sampling(top_p=1e-6), Sampling(temperature=1e-4)], ids=str)
 def test_settings_that_leave_one_choice_are_greedy(model, prompts, how):
-    assert torch.equal(generate(model, prompts, 10, seed=5, **how), generate(model, prompts, 10, temperature=0))
+    assert torch.equal(generate(model, prompts, 10, decoding=how), generate(model, prompts, 10, decoding=GREEDY))
 
 
 def test_tokens_are_drawn_as_often_as_they_are_likely(model):
     prompt = torch.tensor([[1, 2, 3]])
-    drawn = generate(model, prompt.expand(20_000, -1), 1, seed=0)[:, -1]
+    drawn = generate(model, prompt.expand(20_000, -1), 1, decoding=Sampling(seed=0))[:, -1]
     frequency = torch.bincount(drawn, minlength=31) / len(drawn)
     torch.testing.assert_close(frequency, model(prompt)[0, -1].softmax(-1).detach(), atol=0.015, rtol=0)
 
 
 def test_a_batch_gives_what_its_rows_give_alone(model, prompts):
-    together = generate(model, prompts, 10, temperature=0)
-    assert torch.equal(together, torch.cat([generate(model, row[None], 10, temperature=0) for row in prompts]))
+    together = generate(model, prompts, 10, decoding=GREEDY)
+    assert torch.equal(together, torch.cat([generate(model, row[None], 10, decoding=GREEDY) for row in prompts]))
 
 
 def test_the_prompt_stays_and_max_new_tokens_are_added(model, prompts):
-    ids = generate(model, prompts, 5, seed=0)
+    ids = generate(model, prompts, 5, decoding=Sampling(seed=0))
     assert ids.shape == (3, 9)
     assert torch.equal(ids[:, :4], prompts)
 
 
 def test_the_whole_context_can_be_filled(model, prompts):
-    assert generate(model, prompts, 12, temperature=0).shape == (3, 16)
+    assert generate(model, prompts, 12, decoding=GREEDY).shape == (3, 16)
 
 
 def test_a_row_ends_at_stop_and_is_filled_up_with_it(model, prompts):
-    free = generate(model, prompts, 12, seed=0)
+    free = generate(model, prompts, 12, decoding=Sampling(seed=0))
     stop = free[0, 6].item()
     assert set(free[0, 7:].tolist()) != {stop}
     assert stop not in free[1, 4:]
-    stopped = generate(model, prompts, 12, seed=0, stop=stop)
+    stopped = generate(model, prompts, 12, decoding=Sampling(seed=0), stop=stop)
     assert stopped[0].tolist() == free[0, :7].tolist() + [stop] * 9
     assert torch.equal(stopped[1], free[1])
 
 
 def test_it_is_over_when_all_rows_have_ended(model, prompts):
-    free = generate(model, prompts[:1], 12, temperature=0)
+    free = generate(model, prompts[:1], 12, decoding=GREEDY)
     stop = free[0, 6].item()
     expected = free[0, 4:].tolist().index(stop) + 1
-    assert generate(model, prompts[:1], 12, temperature=0, stop=stop).shape == (1, 4 + expected)
+    assert generate(model, prompts[:1], 12, decoding=GREEDY, stop=stop).shape == (1, 4 + expected)
+
+
+def test_a_row_ends_at_any_of_several_stops_and_is_filled_up_with_the_first_of_them(model, prompts):
+    free = generate(model, prompts, 12, decoding=Sampling(seed=0))
+    stop = free[0, 6].item()
+    absent = next(token for token in range(31) if token not in free)
+    assert stop not in free[1, 4:]
+    stopped = generate(model, prompts, 12, decoding=Sampling(seed=0), stop=[absent, stop])
+    assert stopped[0].tolist() == free[0, :7].tolist() + [absent] * 9
+    assert torch.equal(stopped[1], free[1])
+
+
+@pytest.mark.parametrize("how", [GREEDY, BeamSearch(2)], ids=str)
+def test_a_list_of_no_stops_is_refused(model, prompts, how):
+    with pytest.raises(ValueError, match="stop must be a token id, or at least one of them; got none"):
+        generate(model, prompts, 2, decoding=how, stop=[])
 
 
 def test_a_stop_in_the_prompt_does_not_count(model):
     prompt = torch.tensor([[5, 5, 5]])
-    token = generate(model, prompt, 1, temperature=0)[0, -1].item()
-    assert generate(model, prompt, 1, temperature=0, stop=5)[0, -1].item() == token
+    token = generate(model, prompt, 1, decoding=GREEDY)[0, -1].item()
+    assert generate(model, prompt, 1, decoding=GREEDY, stop=5)[0, -1].item() == token
 
 
 def test_each_new_column_is_handed_over(model, prompts):
     columns = []
-    ids = generate(model, prompts, 5, seed=0, on_token=columns.append)
+    ids = generate(model, prompts, 5, decoding=Sampling(seed=0), on_token=columns.append)
     assert torch.equal(torch.stack(columns, dim=1), ids[:, 4:])
 
 
 @pytest.mark.parametrize("training", [False, True])
 def test_dropout_is_off_and_the_mode_is_kept(prompts, training):
     model = tiny_gpt(dropout=0.5).train(training)
-    ids = generate(model, prompts, 5, temperature=0)
+    ids = generate(model, prompts, 5, decoding=GREEDY)
     assert model.training == training
-    assert torch.equal(ids, generate(model.eval(), prompts, 5, temperature=0))
+    assert torch.equal(ids, generate(model.eval(), prompts, 5, decoding=GREEDY))
 
 
 def test_the_mode_is_kept_after_an_exception(prompts):
@@ -225,7 +241,7 @@ def test_the_mode_is_kept_after_an_exception(prompts):
 
 def test_generated_text_can_be_trained_on(prompts):
     model = tiny_gpt()
-    causal_loss(model, generate(model, prompts, 5, seed=0)).backward()
+    causal_loss(model, generate(model, prompts, 5, decoding=Sampling(seed=0))).backward()
     assert model.token_embedding.weight.grad is not None
 
 
@@ -244,6 +260,16 @@ def test_no_new_tokens_are_refused(model, prompts, count):
 def test_a_prompt_of_the_wrong_rank_or_without_tokens_is_refused(model, shape):
     with pytest.raises(ValueError, match=r"ids must be \(batch, length\), neither of them 0"):
         generate(model, torch.zeros(shape, dtype=torch.long), 2)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+@pytest.mark.parametrize("how", [GREEDY, Sampling(seed=0), BeamSearch(2)], ids=str)
+def test_logits_that_are_not_finite_are_refused(prompts, how, bad):
+    model = tiny_gpt()
+    with torch.no_grad():
+        model.final_norm.bias.fill_(bad)
+    with pytest.raises(FloatingPointError, match="logits must be finite; the largest of row 0 is nan"):
+        generate(model, prompts, 4, decoding=how)
 
 
 # Prompts of unequal length
@@ -267,27 +293,27 @@ def test_no_prompt_or_an_empty_one_is_refused(prompts):
 @pytest.mark.parametrize("value", [0, 30])
 def test_a_padded_prompt_gives_what_it_gives_alone(model, use_cache, value):
     ids, mask = left_padded(PROMPTS, value)
-    together = generate(model, ids, 9, attention_mask=mask, temperature=0, use_cache=use_cache)
+    together = generate(model, ids, 9, attention_mask=mask, decoding=GREEDY, use_cache=use_cache)
     for prompt, text in zip(PROMPTS, together, strict=True):
-        alone = generate(model, torch.tensor([prompt]), 9, temperature=0)[0]
+        alone = generate(model, torch.tensor([prompt]), 9, decoding=GREEDY)[0]
         assert text[-len(alone) :].tolist() == alone.tolist()
 
 
 @pytest.mark.parametrize("how", SETTINGS, ids=str)
 def test_the_cache_changes_nothing_for_padded_prompts(model, how):
     ids, mask = left_padded(PROMPTS)
-    cached = generate(model, ids, 9, attention_mask=mask, seed=3, **how)
-    assert torch.equal(cached, generate(model, ids, 9, attention_mask=mask, seed=3, use_cache=False, **how))
+    cached = generate(model, ids, 9, attention_mask=mask, decoding=how)
+    assert torch.equal(cached, generate(model, ids, 9, attention_mask=mask, decoding=how, use_cache=False))
 
 
 def test_a_mask_without_padding_changes_nothing(model, prompts):
     mask = torch.ones_like(prompts, dtype=torch.bool)
     assert torch.equal(
-        generate(model, prompts, 9, attention_mask=mask, temperature=0), generate(model, prompts, 9, temperature=0)
+        generate(model, prompts, 9, attention_mask=mask, decoding=GREEDY), generate(model, prompts, 9, decoding=GREEDY)
     )
 
 
-@pytest.mark.parametrize("how", [{"temperature": 0}, {"beams": 2}], ids=str)
+@pytest.mark.parametrize("how", [GREEDY, BeamSearch(2)], ids=str)
 @pytest.mark.parametrize(
     ("mask", "error", "words"),
     [
@@ -299,7 +325,7 @@ def test_a_mask_without_padding_changes_nothing(model, prompts):
 )
 def test_a_mask_that_cannot_be_is_refused(model, how, mask, error, words):
     with pytest.raises(error, match=words):
-        generate(model, random_ids(model, 2, 4), 2, attention_mask=torch.tensor(mask), **how)
+        generate(model, random_ids(model, 2, 4), 2, attention_mask=torch.tensor(mask), decoding=how)
 
 
 def test_padding_counts_for_the_context(model):
@@ -317,7 +343,7 @@ def two_parts():
 
 
 def test_the_answer_begins_with_the_start_token_and_leaves_the_source_out(two_parts):
-    answer = generate(two_parts, random_ids(two_parts, 3, 5), 7, seed=0)
+    answer = generate(two_parts, random_ids(two_parts, 3, 5), 7, decoding=Sampling(seed=0))
     assert answer.shape == (3, 8)
     assert (answer[:, 0] == two_parts.config.start_id).all()
 
@@ -327,36 +353,36 @@ def test_a_greedy_answer_is_the_argmax_step_by_step(two_parts):
     expected = torch.full((3, 1), two_parts.config.start_id)
     for _ in range(8):
         expected = torch.cat([expected, two_parts(source, expected)[:, -1:].argmax(-1)], dim=1)
-    assert torch.equal(generate(two_parts, source, 8, temperature=0), expected)
+    assert torch.equal(generate(two_parts, source, 8, decoding=GREEDY), expected)
 
 
 @pytest.mark.parametrize("how", SETTINGS, ids=str)
 def test_the_cache_changes_no_answer(two_parts, how):
     source = random_ids(two_parts, 3, 5)
-    cached = generate(two_parts, source, 12, seed=3, **how)
-    assert torch.equal(cached, generate(two_parts, source, 12, seed=3, use_cache=False, **how))
+    cached = generate(two_parts, source, 12, decoding=how)
+    assert torch.equal(cached, generate(two_parts, source, 12, decoding=how, use_cache=False))
 
 
 @pytest.mark.parametrize("use_cache", [True, False])
 @pytest.mark.parametrize("pad", [left_padded, padded], ids=["left", "right"])
 def test_a_padded_source_is_answered_as_it_is_alone(two_parts, pad, use_cache):
     ids, mask = pad(PROMPTS)
-    together = generate(two_parts, ids, 9, attention_mask=mask, temperature=0, use_cache=use_cache)
+    together = generate(two_parts, ids, 9, attention_mask=mask, decoding=GREEDY, use_cache=use_cache)
     for source, answer in zip(PROMPTS, together, strict=True):
-        assert torch.equal(answer[None], generate(two_parts, torch.tensor([source]), 9, temperature=0))
+        assert torch.equal(answer[None], generate(two_parts, torch.tensor([source]), 9, decoding=GREEDY))
 
 
 def test_an_answer_ends_at_stop(two_parts):
     source = random_ids(two_parts, 1, 5)
-    free = generate(two_parts, source, 12, temperature=0)[0, 1:].tolist()
+    free = generate(two_parts, source, 12, decoding=GREEDY)[0, 1:].tolist()
     stop = free[5]
-    assert generate(two_parts, source, 12, temperature=0, stop=stop)[0, 1:].tolist() == free[: free.index(stop) + 1]
+    assert generate(two_parts, source, 12, decoding=GREEDY, stop=stop)[0, 1:].tolist() == free[: free.index(stop) + 1]
 
 
 def test_the_source_is_read_once(two_parts):
     runs = []
     handle = two_parts.encoder.register_forward_hook(lambda *_: runs.append(1))
-    generate(two_parts, random_ids(two_parts, 2, 5), 6, temperature=0)
+    generate(two_parts, random_ids(two_parts, 2, 5), 6, decoding=GREEDY)
     handle.remove()
     assert len(runs) == 1
 

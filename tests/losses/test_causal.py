@@ -8,7 +8,7 @@ from small_models import random_ids, tiny_gpt
 from torch import nn
 
 from companion.data.batch import IGNORED
-from companion.losses import causal_loss
+from companion.losses.causal import causal_loss, completion_loss, completions
 
 
 class Fixed(nn.Module):
@@ -96,3 +96,32 @@ def test_a_batch_of_padding_is_refused():
     ids = torch.tensor([[1, IGNORED, IGNORED], [2, IGNORED, IGNORED]])
     with pytest.raises(ValueError, match="each of the 4 targets is -100, padding; there is nothing to predict"):
         causal_loss(Fixed(torch.zeros(5)), ids)
+
+
+# Prompts and their answers
+
+
+def test_only_the_answer_is_asked():
+    batch = completions([[5, 6, 7], [8]], [[1, 2], [3, 4, 9]])
+    assert batch.inputs.tolist() == [[5, 6, 7, 1], [8, 3, 4, 0]]
+    assert batch.targets.tolist() == [[IGNORED, IGNORED, 1, 2], [3, 4, 9, IGNORED]]
+    assert batch.visible[1].equal(torch.ones(4, 4).tril().bool())
+
+
+def test_its_loss_is_the_answers_surprisal_given_the_prompt():
+    model = tiny_gpt()
+    log_probs = model(torch.tensor([[5, 6, 7, 1]])).log_softmax(-1)
+    loss = completion_loss(model, completions([[5, 6, 7]], [[1, 2]]))
+    torch.testing.assert_close(loss, -(log_probs[0, 2, 1] + log_probs[0, 3, 2]) / 2)
+
+
+def test_after_a_prompt_of_one_token_it_is_the_causal_loss():
+    model, ids = tiny_gpt(), random_ids(tiny_gpt(), 3, 7)
+    batch = completions([row[:1] for row in ids.tolist()], [row[1:] for row in ids.tolist()])
+    torch.testing.assert_close(completion_loss(model, batch), causal_loss(model, ids))
+
+
+@pytest.mark.parametrize(("prompts", "answers"), [([[1]], []), ([[1]], [[]]), ([[]], [[1]])])
+def test_a_prompt_without_an_answer_is_refused(prompts, answers):
+    with pytest.raises(ValueError, match="each prompt must have an answer, none empty"):
+        completions(prompts, answers)

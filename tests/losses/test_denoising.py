@@ -36,9 +36,9 @@ SHARES = st.floats(0.05, 0.95)
 SEEDS = st.integers(0, 9)
 
 
-def test_masking_hides_its_share_and_keeps_every_place():
+def test_masking_hides_its_fraction_and_keeps_every_place():
     ids, real = texts([20, 37, 40] * 300)
-    masked = mask(ids, real, mask_id=MASK, share=0.3, generator=seeded())
+    masked = mask(ids, real, mask_id=MASK, fraction=0.3, generator=seeded())
     hidden = masked == MASK
     assert (masked[~hidden] == ids[~hidden]).all()
     assert not hidden[~real].any()
@@ -48,36 +48,36 @@ def test_masking_hides_its_share_and_keeps_every_place():
 
 @given(LENGTHS, SHARES, SEEDS)
 @PATIENT
-def test_deletion_leaves_a_part_of_the_text_in_order(lengths, share, seed):
+def test_deletion_leaves_a_part_of_the_text_in_order(lengths, fraction, seed):
     ids, real = texts(lengths)
-    shorter = lists(*delete(ids, real, share=share, generator=seeded(seed)))
+    shorter = lists(*delete(ids, real, fraction=fraction, generator=seeded(seed)))
     for n, left in zip(lengths, shorter, strict=True):
         assert left == sorted(set(left))
         assert len(left) >= 1
-        assert -1 < len(left) - (1 - share) * n < 1 or len(left) == 1
+        assert -1 < len(left) - (1 - fraction) * n < 1 or len(left) == 1
 
 
-def test_deletion_takes_its_share():
-    _, real = delete(*texts([31] * 2000), share=0.3, generator=seeded())
+def test_deletion_takes_its_fraction():
+    _, real = delete(*texts([31] * 2000), fraction=0.3, generator=seeded())
     assert abs(real.sum() / (2000 * 31) - 0.7) < 5 * 0.5 / 2000**0.5 / 31
 
 
 @given(LENGTHS, SHARES, st.floats(0.1, 6), SEEDS)
 @PATIENT
-def test_infilling_keeps_what_it_does_not_hide_in_order(lengths, share, mean, seed):
+def test_infilling_keeps_what_it_does_not_hide_in_order(lengths, fraction, mean, seed):
     ids, real = texts(lengths)
-    filled = infill(ids, real, mask_id=MASK, share=share, mean_length=mean, generator=seeded(seed))
+    filled = infill(ids, real, mask_id=MASK, fraction=fraction, mean_length=mean, generator=seeded(seed))
     for n, row in zip(lengths, lists(*filled), strict=True):
         kept = [token for token in row if token != MASK]
         assert kept == sorted(set(kept))
         assert set(kept) <= set(range(n))
-        assert abs(len(kept) - (1 - share) * n) < 1
+        assert abs(len(kept) - (1 - fraction) * n) < 1
         assert MASK in row or len(kept) == n
 
 
-def test_infilling_hides_its_share_in_spans_of_poisson_length():
+def test_infilling_hides_its_fraction_in_spans_of_poisson_length():
     n, rows = 400, 300
-    filled, real = infill(*texts([n] * rows), mask_id=MASK, share=0.3, generator=seeded())
+    filled, real = infill(*texts([n] * rows), mask_id=MASK, fraction=0.3, generator=seeded())
     masks = (filled == MASK).sum(1).float()
     assert (real.sum(1) - masks == 0.7 * n).all()
     assert masks.mean().item() == pytest.approx(0.3 * n / 3, rel=0.03)
@@ -97,7 +97,7 @@ def test_infilling_hides_its_share_in_spans_of_poisson_length():
 
 
 def test_a_span_of_length_0_puts_a_mask_in_where_nothing_is_missing():
-    filled = lists(*infill(*texts([5] * 200), mask_id=MASK, share=0.2, mean_length=0.1, generator=seeded()))
+    filled = lists(*infill(*texts([5] * 200), mask_id=MASK, fraction=0.2, mean_length=0.1, generator=seeded()))
     assert any(row.count(MASK) > 5 - (len(row) - row.count(MASK)) for row in filled)
 
 
@@ -201,7 +201,7 @@ def test_the_seed_decides():
     [
         ({"noises": ["infilling", "typos"]}, "noises must be of masking, .* rotation; got 'typos'"),
         ({"noises": []}, "noises must be of masking, .* rotation; got none"),
-        ({"share": 0}, r"share must be in \(0, 1\); got 0"),
+        ({"fraction": 0}, r"fraction must be in \(0, 1\); got 0"),
         ({"mean_length": 0}, "mean_length must be above 0; got 0"),
     ],
 )

@@ -28,17 +28,17 @@ def masked(ids, real, seed=0, **settings):
     return mask_tokens(ids, real, mask_id=MASK, vocab_size=VOCAB, special_ids=SPECIAL, generator=generator, **settings)
 
 
-def near(share, expected, n, deviations=5):
-    """Whether a share of n draws is within so many standard deviations of what is expected."""
-    return abs(share - expected) < deviations * (expected * (1 - expected) / n) ** 0.5
+def near(fraction, expected, n, deviations=5):
+    """Whether a fraction of n draws is within so many standard deviations of what is expected."""
+    return abs(fraction - expected) < deviations * (expected * (1 - expected) / n) ** 0.5
 
 
-@pytest.mark.parametrize("share", [0.15, 0.4])
-def test_the_chosen_share_is_the_one_that_was_asked_for(share):
+@pytest.mark.parametrize("probability", [0.15, 0.4])
+def test_the_chosen_fraction_is_the_one_that_was_asked_for(probability):
     ids = torch.randint(1, 40, (2000, 30), generator=torch.Generator().manual_seed(1))
-    chosen = masked(ids, None, share=share).targets != IGNORED
-    assert near(chosen.float().mean().item(), share, chosen.numel())
-    assert set(chosen.sum(1).tolist()) <= {int(share * 30), int(share * 30) + 1}
+    chosen = masked(ids, None, mask_probability=probability).targets != IGNORED
+    assert near(chosen.float().mean().item(), probability, chosen.numel())
+    assert set(chosen.sum(1).tolist()) <= {int(probability * 30), int(probability * 30) + 1}
 
 
 def test_of_the_chosen_80_percent_are_hidden_10_replaced_10_kept():
@@ -62,7 +62,7 @@ def test_random_tokens_are_all_ordinary_ones():
 
 def test_special_tokens_and_padding_are_never_chosen():
     ids, real = texts()
-    batch = masked(ids, real, share=0.9)
+    batch = masked(ids, real, mask_probability=0.9)
     forbidden = ~real | torch.isin(ids, torch.tensor([*SPECIAL, MASK]))
     assert (batch.targets[forbidden] == IGNORED).all()
     assert (batch.inputs[forbidden] == ids[forbidden]).all()
@@ -84,7 +84,7 @@ def test_targets_are_what_stood_there_and_the_rest_is_untouched():
 def test_every_place_is_chosen_as_often_as_any_other():
     ids = torch.randint(1, 40, (4000, 20), generator=torch.Generator().manual_seed(3))
     often = (masked(ids, None).targets != IGNORED).float().mean(0)
-    assert all(near(share, 0.15, 4000) for share in often.tolist())
+    assert all(near(fraction, 0.15, 4000) for fraction in often.tolist())
 
 
 def test_every_query_sees_every_real_token():
@@ -131,7 +131,7 @@ def test_words_are_chosen_whole_or_not_at_all():
             assert len(chosen[row][ordinary[row] & (number[row] == word)].unique()) == 1
 
 
-def test_words_are_chosen_in_the_share_that_was_asked_for():
+def test_words_are_chosen_in_the_fraction_that_was_asked_for():
     ids = torch.randint(1, 40, (3000, 40), generator=torch.Generator().manual_seed(4))
     starts = torch.rand(ids.shape, generator=torch.Generator().manual_seed(5)) < 0.5
     starts[:, 0] = True
@@ -206,10 +206,10 @@ def test_the_statistics_are_those_of_transformers():
 # Refusals
 
 
-@pytest.mark.parametrize("share", [0, 1, -0.1, 1.5])
-def test_a_share_outside_0_and_1_is_refused(share):
-    with pytest.raises(ValueError, match=rf"share must be in \(0, 1\); got {share}"):
-        masked(*texts(3), share=share)
+@pytest.mark.parametrize("probability", [0, 1, -0.1, 1.5])
+def test_a_probability_outside_0_and_1_is_refused(probability):
+    with pytest.raises(ValueError, match=rf"mask_probability must be in \(0, 1\); got {probability}"):
+        masked(*texts(3), mask_probability=probability)
 
 
 def test_a_text_of_special_tokens_alone_is_refused_by_its_row():

@@ -64,12 +64,12 @@ def test_targets_are_the_tokens_at_the_predicted_places_and_nothing_is_hidden_or
     assert batch.inputs.equal(ids)
 
 
-@pytest.mark.parametrize("share", [1 / 6, 0.5])
-def test_the_predicted_share_is_the_one_that_was_asked_for(share):
+@pytest.mark.parametrize("fraction", [1 / 6, 0.5])
+def test_the_predicted_fraction_is_the_one_that_was_asked_for(fraction):
     ids = torch.zeros(3000, 20).long()
-    asked = permuted(ids, None, share=share).targets != IGNORED
+    asked = permuted(ids, None, fraction=fraction).targets != IGNORED
     spread = 5 * 0.5 / 3000**0.5 / 20  # the number of each row is one of two neighbours
-    assert abs(asked.sum() / ids.numel() - share) <= spread
+    assert abs(asked.sum() / ids.numel() - fraction) <= spread
 
 
 def test_every_text_has_a_target_even_of_one_token():
@@ -113,10 +113,10 @@ def test_the_loss_is_the_mean_over_all_predicted_tokens():
     assert [tensor.equal(given) for tensor, given in zip(model.given, batch[:3], strict=True)] == [True] * 3
 
 
-@pytest.mark.parametrize("share", [0, 1])
-def test_a_share_outside_0_and_1_is_refused(share):
-    with pytest.raises(ValueError, match=rf"share must be in \(0, 1\); got {share}"):
-        permuted(*texts(2), share=share)
+@pytest.mark.parametrize("fraction", [0, 1])
+def test_a_fraction_outside_0_and_1_is_refused(fraction):
+    with pytest.raises(ValueError, match=rf"fraction must be in \(0, 1\); got {fraction}"):
+        permuted(*texts(2), fraction=fraction)
 
 
 def test_a_text_of_padding_alone_is_refused():

@@ -123,7 +123,7 @@ def pretraining(documents, seed=0, **settings):
 
 
 def test_words_of_both_parts_are_hidden_and_the_frame_never():
-    pairs, batch = pretraining(numbered(200), share=0.5)
+    pairs, batch = pretraining(numbered(200), mask_probability=0.5)
     chosen = batch.targets != IGNORED
     assert chosen[pairs.token_type_ids == 0].any()
     assert chosen[pairs.token_type_ids == 1].any()

@@ -53,8 +53,8 @@ LENGTHS = st.lists(st.integers(2, 25), min_size=1, max_size=5)
 
 @given(LENGTHS, st.floats(0.05, 0.95), st.floats(1, 6), st.integers(0, 9), st.booleans())
 @PATIENT
-def test_input_and_target_together_are_the_text(lengths, share, mean, seed, left):
-    batch = corrupted(*texts(lengths, left), seed, share=share, mean_length=mean)
+def test_input_and_target_together_are_the_text(lengths, density, mean, seed, left):
+    batch = corrupted(*texts(lengths, left), seed, noise_density=density, mean_length=mean)
     for n, (source, target) in zip(lengths, read(batch), strict=True):
         spans = spans_of(target)
         whole = [t for token in source[:-1] for t in (spans[token] if token in SENTINELS else [token])]
@@ -64,8 +64,8 @@ def test_input_and_target_together_are_the_text(lengths, share, mean, seed, left
 
 @given(LENGTHS, st.floats(0.05, 0.95), st.integers(0, 9))
 @PATIENT
-def test_sentinels_come_in_order_and_the_target_closes_with_one_more(lengths, share, seed):
-    for source, target in read(corrupted(*texts(lengths), seed, share=share)):
+def test_sentinels_come_in_order_and_the_target_closes_with_one_more(lengths, density, seed):
+    for source, target in read(corrupted(*texts(lengths), seed, noise_density=density)):
         marks = [token for token in source if token in SENTINELS]
         assert marks == SENTINELS[: len(marks)]
         assert [token for token in target if token in SENTINELS] == SENTINELS[: len(marks) + 1]
@@ -75,8 +75,8 @@ def test_sentinels_come_in_order_and_the_target_closes_with_one_more(lengths, sh
 
 @given(LENGTHS, st.floats(0.05, 0.95), st.integers(0, 9))
 @PATIENT
-def test_spans_are_not_empty_and_do_not_touch(lengths, share, seed):
-    for source, target in read(corrupted(*texts(lengths), seed, share=share)):
+def test_spans_are_not_empty_and_do_not_touch(lengths, density, seed):
+    for source, target in read(corrupted(*texts(lengths), seed, noise_density=density)):
         spans = list(spans_of(target).values())
         assert all(spans[:-1])
         assert spans[-1] == []
@@ -91,7 +91,7 @@ def test_the_decoder_reads_the_target_one_step_late():
     assert (batch.decoder_inputs >= 0).all()
 
 
-def test_the_share_and_the_mean_length_are_those_of_the_recipe():
+def test_the_noise_density_and_the_mean_length_are_those_of_the_recipe():
     """T5 rounds the numbers of tokens and spans (30 and 10 of 200); ours are the same in the mean."""
     batch = corrupted(*texts([200] * 400))
     spans = [spans_of(target) for _, target in read(batch)]
@@ -109,7 +109,7 @@ def test_the_share_and_the_mean_length_are_those_of_the_recipe():
 
 def test_every_division_is_equally_likely():
     """Two of five tokens in two spans, apart: six ways, and each as often as any other."""
-    batch = corrupted(*texts([5] * 6000), share=0.4, mean_length=1)
+    batch = corrupted(*texts([5] * 6000), noise_density=0.4, mean_length=1)
     kinds, counts = batch.inputs.unique(dim=0, return_counts=True)
     assert len(kinds) == 6
     assert (counts - 1000).abs().max() < 5 * (6000 * 5 / 36) ** 0.5
@@ -126,7 +126,7 @@ def test_the_seed_decides():
     [
         ([5, 1], {}, "each text must have 2 tokens, one to lose and one to keep; row 1 has 1"),
         ([50], {"sentinel_ids": [7, 8]}, "spans need . sentinels; got 2"),
-        ([5], {"share": 0}, r"share must be in \(0, 1\); got 0"),
+        ([5], {"noise_density": 0}, r"noise_density must be in \(0, 1\); got 0"),
         ([5], {"mean_length": 0.5}, "mean_length must be at least 1; got 0.5"),
     ],
 )

@@ -1,29 +1,12 @@
 """T5 reads without its padding, writes without looking ahead, and goes by distances alone."""
 
-import json
-from pathlib import Path
-
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from safetensors.torch import load_file, save_file
-from small_models import PATIENT, random_ids, stir
+from small_models import T5_1_1, TINY, random_ids, tiny_t5
 
-from companion.checkpoints import WEIGHTS, CheckpointError
 from companion.models.t5 import T5, T5Config
-from companion.nn.relative_bias import RelativeBias, relative_bucket
 
-TINY = {"vocab_size": 31, "n_layers": 2, "n_heads": 2, "d_model": 12, "context_length": 16}
-T5_1_1 = {"gated": True, "tied": False, "d_head": 5, "n_decoder_layers": 1}
 KINDS = pytest.mark.parametrize("sizes", [{}, T5_1_1], ids=["T5", "T5 1.1"])
-
-
-def tiny_t5(seed: int = 0, **sizes) -> T5:
-    torch.manual_seed(seed)
-    model = T5(T5Config(**TINY | sizes)).eval()
-    stir(model)
-    return model
 
 
 def error(ours, theirs):
@@ -96,58 +79,7 @@ def test_every_parameter_gets_a_gradient(sizes):
     assert all(p.grad.abs().sum() > 0 for p in model.parameters())
 
 
-# Distances
-
-
-@pytest.mark.parametrize("both_ways", [True, False])
-@pytest.mark.parametrize(("n_buckets", "max_distance"), [(32, 128), (8, 20), (4, 3), (32, 17), (64, 500), (20, 40)])
-def test_buckets_are_those_of_transformers(both_ways, n_buckets, max_distance):
-    from transformers.models.t5.modeling_t5 import T5Attention
-
-    distance = torch.arange(-700, 701)
-    ours = relative_bucket(distance, both_ways=both_ways, n_buckets=n_buckets, max_distance=max_distance)
-    theirs = T5Attention._relative_position_bucket(distance, both_ways, n_buckets, max_distance)
-    assert torch.equal(ours, theirs)
-
-
-@PATIENT
-@given(st.booleans(), st.integers(4, 64), st.integers(1, 300))
-def test_buckets_grow_with_the_distance_and_all_are_in_the_table(both_ways, n_buckets, beyond):
-    max_distance = n_buckets // 2 + beyond
-    distance = torch.arange(0, 2 * max_distance)
-    sizes = {"both_ways": both_ways, "n_buckets": n_buckets, "max_distance": max_distance}
-    back, ahead = relative_bucket(-distance, **sizes), relative_bucket(distance, **sizes)
-    assert (back.diff() >= 0).all()
-    assert (ahead.diff() >= 0).all()
-    assert torch.cat([back, ahead]).min() == 0
-    assert torch.cat([back, ahead]).max() < n_buckets
-    assert len(back[max_distance:].unique()) == 1
-    assert both_ways or (ahead == 0).all()
-
-
-@pytest.mark.parametrize(("n_buckets", "max_distance"), [(3, 128), (0, 1), (32, 16), (32, 0)])
-def test_too_few_buckets_are_refused(n_buckets, max_distance):
-    words = f"n_buckets must be at least 4, and max_distance above half of it; got {n_buckets} and {max_distance}"
-    with pytest.raises(ValueError, match=words):
-        relative_bucket(
-            torch.zeros(1, dtype=torch.long), both_ways=False, n_buckets=n_buckets, max_distance=max_distance
-        )
-    with pytest.raises(ValueError, match=words):
-        tiny_t5(n_buckets=n_buckets, max_distance=max_distance)
-
-
-@pytest.mark.parametrize("both_ways", [True, False])
-def test_the_bias_of_the_last_queries_is_the_end_of_the_whole_bias(both_ways):
-    bias = RelativeBias(3, n_buckets=8, max_distance=12, both_ways=both_ways)
-    whole = bias(20, 20)
-    assert whole.shape == (3, 20, 20)
-    for last in (1, 2, 7):
-        assert torch.equal(bias(last, 20), whole[:, -last:])
-
-
-def test_the_bias_is_the_same_wherever_two_positions_of_that_distance_stand():
-    bias = RelativeBias(2, both_ways=True)(30, 30)
-    assert torch.equal(bias[:, 1:, 1:], bias[:, :-1, :-1])
+# Distances; their buckets are tested in tests/nn/test_relative_bias.py
 
 
 def test_a_text_longer_than_a_cache_is_read():
@@ -281,140 +213,3 @@ def test_dropout_acts_in_training_only():
     assert torch.equal(model(ids, ids), model(ids, ids))
     model.train()
     assert not torch.equal(model(ids, ids), model(ids, ids))
-
-
-# Checkpoints
-
-
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    tiny_t5(d_head=6, d_ff=20, n_decoder_layers=2).save_pretrained(tmp_path)
-    return tmp_path
-
-
-def edit_config(folder, **changes):
-    path = folder / "config.json"
-    content = json.loads(path.read_text()) | changes
-    path.write_text(json.dumps({name: value for name, value in content.items() if value != "gone"}))
-
-
-def edit_weights(folder, edit):
-    tensors = load_file(folder / WEIGHTS)
-    edit(tensors)
-    save_file(tensors, folder / WEIGHTS)
-
-
-def same_weights(a, b):
-    return all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
-
-
-@KINDS
-def test_what_is_saved_is_loaded_again(tmp_path, sizes):
-    model = tiny_t5(**sizes)
-    model.save_pretrained(tmp_path)
-    again = T5.from_pretrained(tmp_path)
-    assert same_weights(again, model)
-    assert (again.config.context_length, again.config.start_id) == (16, 0)
-
-
-def test_published_files_hold_the_embedding_again_and_a_bias_of_no_use(folder):
-    expected = T5.from_pretrained(folder)
-
-    def as_published(tensors):
-        for name in ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight"):
-            tensors[name] = tensors["shared.weight"].clone()
-        useless = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
-        tensors[useless] = torch.ones(32, 2)
-
-    edit_weights(folder, as_published)
-    assert same_weights(T5.from_pretrained(folder), expected)
-
-
-def test_old_configs_without_the_newer_fields_load(folder):
-    expected = T5.from_pretrained(folder)
-    names = ("num_decoder_layers", "feed_forward_proj", "tie_word_embeddings", "relative_attention_max_distance")
-    edit_config(folder, **dict.fromkeys((*names, "decoder_start_token_id", "layer_norm_epsilon"), "gone"))
-    again = T5.from_pretrained(folder)
-    assert same_weights(again, expected)
-    assert (again.config.max_distance, again.config.tied, again.config.gated) == (128, True, False)
-
-
-def test_a_recent_file_of_t5_1_1_that_calls_itself_tied_is_not(tmp_path):
-    expected = tiny_t5(**T5_1_1)
-    expected.save_pretrained(tmp_path)
-    edit_config(tmp_path, tie_word_embeddings=True, scale_decoder_outputs=False)  # as transformers 5 writes it
-    again = T5.from_pretrained(tmp_path)
-    assert not again.config.tied
-    assert same_weights(again, expected)
-
-
-@pytest.mark.parametrize("kind", ["gated-silu", "gelu", "gated-relu"])
-def test_another_feed_forward_network_is_refused(folder, kind):
-    edit_config(folder, feed_forward_proj=kind)
-    with pytest.raises(
-        CheckpointError, match=f"sets feed_forward_proj to '{kind}'; this T5 has 'relu' and 'gated-gelu'"
-    ):
-        T5.from_pretrained(folder)
-
-
-@pytest.mark.parametrize("name", ["d_kv", "num_layers", "vocab_size"])
-def test_a_missing_size_is_named(folder, name):
-    edit_config(folder, **{name: "gone"})
-    with pytest.raises(CheckpointError, match=f"lacks the field '{name}'"):
-        T5.from_pretrained(folder)
-
-
-def test_another_family_is_refused(folder):
-    edit_config(folder, model_type="mt5")
-    with pytest.raises(CheckpointError, match="of the family 'mt5'; this class loads 't5'"):
-        T5.from_pretrained(folder)
-
-
-def test_sizes_that_make_no_model_are_refused(folder):
-    edit_config(folder, relative_attention_num_buckets=2)
-    with pytest.raises(CheckpointError, match="n_buckets must be at least 4, .*; got 2 and 128"):
-        T5.from_pretrained(folder)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "shared.weight",
-        "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
-        "decoder.block.1.layer.1.EncDecAttention.k.weight",
-        "decoder.final_layer_norm.weight",
-    ],
-)
-def test_a_missing_tensor_is_named(folder, name):
-    edit_weights(folder, lambda tensors: tensors.pop(name))
-    with pytest.raises(CheckpointError, match=f"lacks the tensor '{name}'"):
-        T5.from_pretrained(folder)
-
-
-def test_an_untied_checkpoint_without_output_matrix_is_refused(folder):
-    edit_config(folder, tie_word_embeddings=False)
-    with pytest.raises(CheckpointError, match="lacks the tensor 'lm_head.weight'"):
-        T5.from_pretrained(folder)
-
-
-def test_unexpected_tensors_are_named(folder):
-    edit_weights(folder, lambda t: t.update({"encoder.block.0.layer.0.SelfAttention.q.bias": torch.ones(2)}))
-    with pytest.raises(
-        CheckpointError, match=r"unexpected tensors: encoder\.block\.0\.layer\.0\.SelfAttention\.q\.bias"
-    ):
-        T5.from_pretrained(folder)
-
-
-@pytest.mark.parametrize(
-    ("sizes", "words"),
-    [
-        ({"vocab_size": 30}, r"'shared.weight' in .* is of shape \(31, 12\); config.json asks for \(30, 12\)"),
-        ({"d_kv": 4}, r"SelfAttention.q.weight' in .* is of shape \(12, 12\); config.json asks for \(8, 12\)"),
-        ({"d_ff": 9}, r"DenseReluDense.wi.weight' in .* is of shape \(20, 12\); config.json asks for \(9, 12\)"),
-    ],
-    ids=str,
-)
-def test_a_size_mismatch_shows_both_shapes(folder, sizes, words):
-    edit_config(folder, **sizes)
-    with pytest.raises(CheckpointError, match=words):
-        T5.from_pretrained(folder)

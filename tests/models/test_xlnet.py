@@ -1,34 +1,19 @@
 """XLNet predicts each target from what comes before it in the order, from where it stands, and from nothing else."""
 
-import json
-
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import load_file, save_file
-from small_models import PATIENT, random_ids, stir
+from small_models import PATIENT, TINY_XLNET, random_ids, tiny_xlnet
 
-from companion.checkpoints import WEIGHTS, CheckpointError
 from companion.metrics.language_model import excess_nll
 from companion.models.xlnet import LeftToRight, XLNet, XLNetConfig
 from companion.nn.capture import ablate, capture
 from companion.nn.masks import order_mask
-from companion.nn.two_stream_attention import TwoStreamAttention, relate, relative_sinusoids
 from companion.storyworld import World, rows
 from companion.training.optimizers import make_optimizers
 
 LENGTH = 7
-TINY = {"vocab_size": 31, "n_layers": 2, "n_heads": 2, "d_model": 12}
-
-
-def tiny_xlnet(**sizes) -> XLNet:
-    torch.manual_seed(0)
-    model = XLNet(XLNetConfig(**TINY | sizes)).eval()
-    stir(model)
-    return model
-
-
 MODEL = tiny_xlnet()
 IDS = random_ids(MODEL, 2, LENGTH)
 ORDER = torch.stack([torch.tensor([3, 0, 6, 2, 5, 1, 4]), torch.arange(LENGTH)])
@@ -45,7 +30,7 @@ def predictions(ids=IDS, order=ORDER, targets=EVERY, **given):
 def changed(ids, place):
     """The same texts with another token at one place."""
     other = ids.clone()
-    other[:, place] = (other[:, place] + 1) % TINY["vocab_size"]
+    other[:, place] = (other[:, place] + 1) % TINY_XLNET["vocab_size"]
     return other
 
 
@@ -114,7 +99,7 @@ def test_positions_of_one_rank_are_predicted_without_each_other():
 
 def test_targets_may_be_asked_for_in_any_number_and_order():
     some = torch.tensor([[5, 2, 2], [6, 0, 3]])
-    expected = predictions().gather(1, some[..., None].expand(-1, -1, TINY["vocab_size"]))
+    expected = predictions().gather(1, some[..., None].expand(-1, -1, TINY_XLNET["vocab_size"]))
     torch.testing.assert_close(predictions(targets=some), expected)
 
 
@@ -193,7 +178,7 @@ def test_padding_has_no_influence_on_either_stream(side):
     real = torch.arange(LENGTH).expand(2, -1)
     real = real >= 2 if side == "left" else real < LENGTH - 2
     targets = real.nonzero()[:, 1].view(2, -1)
-    other = torch.where(real, IDS, (IDS + 7) % TINY["vocab_size"])
+    other = torch.where(real, IDS, (IDS + 7) % TINY_XLNET["vocab_size"])
     asked = predictions(attention_mask=real, targets=targets)
     torch.testing.assert_close(predictions(other, attention_mask=real, targets=targets), asked)
     with torch.no_grad():
@@ -241,42 +226,6 @@ def test_a_silenced_head_shows():
     with ablate(MODEL, [(0, 1)]):
         silenced = predictions()
     assert not torch.allclose(silenced, predictions(), atol=1e-4)
-
-
-# The attention itself
-
-
-def test_scores_are_content_and_distance_and_segment():
-    torch.manual_seed(0)
-    attention = TwoStreamAttention(d_model=6, n_heads=2)
-    stir(attention)
-    x, types = torch.randn(1, 4, 6), torch.tensor([[0, 0, 1, 1]])
-    with torch.no_grad():
-        seen = []
-        attention.content_attention.observers.append(lambda weights: seen.append(weights) or weights)
-        attention(x, relate(x, token_type_ids=types))
-        q, k = (projection(x)[0].view(4, 2, 3) for projection in (attention.query, attention.key))
-        u, v, w = (b.view(2, 3) for b in (attention.content_bias, attention.position_bias, attention.segment_bias))
-        table = attention.position(relative_sinusoids(4, 6)).view(8, 2, 3)
-        scores = torch.empty(2, 4, 4)
-        for head in range(2):
-            for i in range(4):
-                for j in range(4):
-                    content = (q[i, head] + u[head]) @ k[j, head]
-                    distance = (q[i, head] + v[head]) @ table[4 - (i - j), head]
-                    other = int(types[0, i] != types[0, j])
-                    segment = (q[i, head] + w[head]) @ attention.segment_embedding[other, head]
-                    scores[head, i, j] = (content + distance + segment) / 3**0.5
-    torch.testing.assert_close(seen[0][0], scores.softmax(-1))
-
-
-def test_the_sinusoids_run_from_the_most_distant_past_to_the_future():
-    table = relative_sinusoids(5, 8)
-    assert table.shape == (10, 8)
-    torch.testing.assert_close(table[5], torch.tensor([0.0] * 4 + [1.0] * 4))  # distance 0
-    torch.testing.assert_close(table[2, 0], torch.tensor(3.0).sin())  # three places back
-    torch.testing.assert_close(table[8, 0], torch.tensor(-3.0).sin())  # three places ahead
-    torch.testing.assert_close(table[2, 5], torch.tensor(0.3).cos())
 
 
 def test_muon_takes_the_projections_and_leaves_biases_and_embeddings():
@@ -338,87 +287,4 @@ def test_a_mask_that_is_not_boolean_is_refused():
 )
 def test_a_bad_size_is_named(sizes, message):
     with pytest.raises(ValueError, match=message):
-        XLNetConfig(**TINY | sizes)
-
-
-# Checkpoints as they are found in the world
-
-
-@pytest.fixture
-def folder(tmp_path):
-    tiny_xlnet().save_pretrained(tmp_path)
-    return tmp_path
-
-
-def edit(folder, change=None, **fields):
-    config = json.loads((folder / "config.json").read_text()) | fields
-    (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not ...}))
-    if change:
-        save_file(change(load_file(folder / WEIGHTS)), folder / WEIGHTS)
-
-
-def same(model, other):
-    return all(torch.equal(p, q) for p, q in zip(model.parameters(), other.parameters(), strict=True))
-
-
-def test_a_bare_model_has_no_prefix_and_no_bias_of_the_logits(folder):
-    edit(folder, lambda t: {n.removeprefix("transformer."): v for n, v in t.items() if not n.startswith("lm_loss")})
-    expected = tiny_xlnet()
-    torch.nn.init.zeros_(expected.unembedding.bias)
-    assert same(XLNet.from_pretrained(folder), expected)
-
-
-def test_a_tied_file_may_store_its_output_matrix_again(folder):
-    edit(folder, lambda t: t | {"lm_loss.weight": t["transformer.word_embedding.weight"].clone()})
-    assert same(XLNet.from_pretrained(folder), tiny_xlnet())
-
-
-def test_the_first_configurations_called_the_vocabulary_otherwise(folder):
-    edit(folder, vocab_size=..., n_token=31, untie_r=True, d_head=..., attn_type=...)
-    assert same(XLNet.from_pretrained(folder), tiny_xlnet())
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("attn_type", "uni"), ("bi_data", True), ("same_length", True), ("clamp_len", 5), ("d_head", 4)],
-)
-def test_a_variant_that_the_model_lacks_is_refused(folder, field, value):
-    edit(folder, **{field: value})
-    with pytest.raises(CheckpointError, match=f"sets {field} to {value!r}"):
-        XLNet.from_pretrained(folder)
-
-
-def test_an_unknown_activation_is_refused(folder):
-    edit(folder, ff_activation="silu")
-    with pytest.raises(CheckpointError, match="activation must be one of .*; got 'silu'"):
-        XLNet.from_pretrained(folder)
-
-
-def test_another_family_is_refused(folder):
-    edit(folder, model_type="bert")
-    with pytest.raises(CheckpointError, match="is of the family 'bert'; this class loads 'xlnet'"):
-        XLNet.from_pretrained(folder)
-
-
-def test_a_missing_field_is_named(folder):
-    edit(folder, n_layer=...)
-    with pytest.raises(CheckpointError, match="lacks the field 'n_layer'"):
-        XLNet.from_pretrained(folder)
-
-
-def test_a_missing_tensor_is_named(folder):
-    edit(folder, lambda t: {n: v for n, v in t.items() if not n.endswith("layer.1.rel_attn.r")})
-    with pytest.raises(CheckpointError, match="lacks the tensor 'layer.1.rel_attn.r'"):
-        XLNet.from_pretrained(folder)
-
-
-def test_an_unexpected_tensor_is_named(folder):
-    edit(folder, lambda t: t | {"logits_proj.bias": torch.zeros(2)})
-    with pytest.raises(CheckpointError, match="unexpected tensors: logits_proj.bias"):
-        XLNet.from_pretrained(folder)
-
-
-def test_a_tensor_of_another_size_is_told_with_both(folder):
-    edit(folder, lambda t: t | {"transformer.layer.0.rel_attn.q": torch.zeros(12, 3, 4)})
-    with pytest.raises(CheckpointError, match=r"rel_attn.q' .* shape \(12, 3, 4\); config.json asks for \(12, 2, 6\)"):
-        XLNet.from_pretrained(folder)
+        XLNetConfig(**TINY_XLNET | sizes)

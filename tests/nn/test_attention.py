@@ -162,45 +162,6 @@ def test_a_mask_that_is_not_boolean_is_refused(dtype):
         scaled_dot_product_attention(*many(), torch.ones(5, 7, dtype=dtype))
 
 
-def test_causal_mask_is_the_lower_triangle():
-    assert causal_mask(3).tolist() == [[True, False, False], [True, True, False], [True, True, True]]
-
-
-def test_causal_mask_puts_the_queries_at_the_end_of_the_keys():
-    assert causal_mask(2, 4).tolist() == [[True, True, True, False], [True, True, True, True]]
-
-
-@pytest.mark.parametrize("lengths", [(0, None), (3, 2), (-1, 4)])
-def test_causal_mask_refuses_impossible_lengths(lengths):
-    with pytest.raises(ValueError, match=f"1 <= query_length <= key_length; got {lengths[0]} and"):
-        causal_mask(*lengths)
-
-
-def test_the_cache_returns_all_positions_so_far():
-    key, value = normal(2, 3, 5, 4), normal(2, 3, 5, 4, seed=1)
-    cache = KVCache(5)
-    cache.append(key[:, :, :2], value[:, :, :2])
-    all_keys, all_values = cache.append(key[:, :, 2:], value[:, :, 2:])
-    assert cache.length == 5
-    assert torch.equal(all_keys, key)
-    assert torch.equal(all_values, value)
-
-
-def test_a_full_cache_refuses_more():
-    cache = KVCache(4)
-    cache.append(normal(1, 1, 3, 2), normal(1, 1, 3, 2))
-    with pytest.raises(ValueError, match="the cache holds 4 positions; 5 were asked for"):
-        cache.append(normal(1, 1, 2, 2), normal(1, 1, 2, 2))
-    assert cache.length == 3
-
-
-def test_the_cache_refuses_another_batch():
-    cache = KVCache(4)
-    cache.append(normal(2, 3, 1, 2), normal(2, 3, 1, 2))
-    with pytest.raises(ValueError, match=r"\(batch, heads\) = \(2, 3\); got \(1, 3\)"):
-        cache.append(normal(1, 3, 1, 2), normal(1, 3, 1, 2))
-
-
 @pytest.mark.parametrize(("d_model", "n_heads"), [(10, 3), (8, 0), (4, 8)])
 def test_heads_must_divide_the_width(d_model, n_heads):
     with pytest.raises(ValueError, match=f"multiple of n_heads >= 1; got d_model={d_model}, n_heads={n_heads}"):
@@ -338,7 +299,7 @@ def test_without_bias_there_are_four_matrices_only():
 
 
 @pytest.mark.parametrize("observers", [[], KEEP], ids=["fused", "explicit"])
-def test_heads_may_be_wider_or_narrower_than_their_share_and_unscaled(observers):
+def test_heads_may_be_wider_or_narrower_than_d_model_over_n_heads_and_unscaled(observers):
     attention, x = layer(d_head=7, scale=1.0), normal(2, 5, 12)
     attention.observers = observers
     q, k, v = (f(x).unflatten(-1, (3, 7)).transpose(1, 2) for f in (attention.query, attention.key, attention.value))

@@ -5,8 +5,10 @@ import torch
 from torch import nn
 
 from companion.models.bert import BertConfig, BertForPreTraining
+from companion.models.gpt import GPT, GPTConfig
 from companion.nn.capture import capture
-from companion.nn.initialization import mimetic_initialization, positional_initialization
+from companion.nn.initialization import mimetic_initialization, positional_initialization, sinusoidal_initialization
+from companion.nn.positions import sinusoidal_positions
 
 
 def started(seed=0, **sizes):
@@ -101,3 +103,19 @@ def test_only_the_first_layer_and_the_embeddings_are_touched():
 def test_offsets_and_widths_that_do_not_fit_are_refused(offsets, d_model, message):
     with pytest.raises(ValueError, match=message):
         neighbourly(offsets, n_layers=1, n_heads=2, d_model=d_model)
+
+
+def test_a_start_changes_both_tables_and_nothing_else():
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(vocab_size=500, context_length=16, n_layers=1, n_heads=2, d_model=32))
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    sinusoidal_initialization(model, scale=0.2)
+    changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    assert changed == {"token_embedding.weight", "position_embedding.weight"}
+    assert torch.allclose(model.position_embedding.weight, 0.2 * sinusoidal_positions(16, 32, base=1000))
+    assert model.token_embedding.weight.std().item() == pytest.approx(0.2, rel=0.05)
+
+
+def test_sinusoids_of_no_size_are_refused():
+    with pytest.raises(ValueError, match="scale must be above 0; got 0"):
+        sinusoidal_initialization(GPT(GPTConfig(5, 4, 1, 1, 8)), scale=0)

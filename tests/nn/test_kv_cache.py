@@ -7,6 +7,10 @@ from companion.nn.attention import MultiHeadAttention
 from companion.nn.kv_cache import DecoderCache, KVCache
 
 
+def normal(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
 def filled(rows=3, length=4):
     torch.manual_seed(0)
     cache = KVCache(9)
@@ -75,3 +79,28 @@ def test_a_cache_that_grows_keeps_what_it_holds():
     assert torch.equal(cache.filled()[1], value)
     with pytest.raises(ValueError, match="the cache holds 300 positions; 301 were asked for"):
         cache.append(key[:, :, :1], value[:, :, :1])
+
+
+def test_the_cache_returns_all_positions_so_far():
+    key, value = normal(2, 3, 5, 4), normal(2, 3, 5, 4, seed=1)
+    cache = KVCache(5)
+    cache.append(key[:, :, :2], value[:, :, :2])
+    all_keys, all_values = cache.append(key[:, :, 2:], value[:, :, 2:])
+    assert cache.length == 5
+    assert torch.equal(all_keys, key)
+    assert torch.equal(all_values, value)
+
+
+def test_a_full_cache_refuses_more():
+    cache = KVCache(4)
+    cache.append(normal(1, 1, 3, 2), normal(1, 1, 3, 2))
+    with pytest.raises(ValueError, match="the cache holds 4 positions; 5 were asked for"):
+        cache.append(normal(1, 1, 2, 2), normal(1, 1, 2, 2))
+    assert cache.length == 3
+
+
+def test_the_cache_refuses_another_batch():
+    cache = KVCache(4)
+    cache.append(normal(2, 3, 1, 2), normal(2, 3, 1, 2))
+    with pytest.raises(ValueError, match=r"\(batch, heads\) = \(2, 3\); got \(1, 3\)"):
+        cache.append(normal(1, 3, 1, 2), normal(1, 3, 1, 2))

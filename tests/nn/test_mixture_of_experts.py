@@ -1,4 +1,4 @@
-"""A mixture of experts: who is chosen, what they are worth, and what an uneven choice costs."""
+"""A mixture of experts: which are chosen, their weights, and the loss of an uneven choice."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ from companion.nn.mixture_of_experts import (
     record_routing,
     routed,
 )
-from companion.training import fit
+from companion.training import Optimization, Runtime, fit
 
 SIZES = {"vocab_size": 31, "context_length": 16, "n_layers": 2, "n_heads": 2, "d_model": 12, "d_ff": 8}
 
@@ -42,24 +42,24 @@ def decoder(**sizes):
 
 @PATIENT
 @given(st.integers(1, 8), st.data())
-def test_shares_are_the_softmax_of_the_highest_scores_alone(n_experts, data):
+def test_weights_are_the_softmax_of_the_highest_scores_alone(n_experts, data):
     k = data.draw(st.integers(1, n_experts))
     logits = torch.randn(3, 5, n_experts, generator=torch.Generator().manual_seed(n_experts))
-    shares, chosen = routed(logits, k)
+    weights, chosen = routed(logits, k)
     best = logits.topk(k)
     assert torch.equal(chosen, best.indices)
-    torch.testing.assert_close(shares, best.values.softmax(-1))
-    torch.testing.assert_close(shares.sum(-1), torch.ones(3, 5))
+    torch.testing.assert_close(weights, best.values.softmax(-1))
+    torch.testing.assert_close(weights.sum(-1), torch.ones(3, 5))
 
 
-def test_each_token_gets_what_its_experts_say_in_their_shares():
+def test_each_token_gets_the_weighted_sum_of_its_experts():
     made, x = mixture()
     y = made(x)
-    shares, chosen = routed(made.router(x), 2)
+    weights, chosen = routed(made.router(x), 2)
     for row in range(2):
         for t in range(7):
-            pairs = zip(shares[row, t], chosen[row, t], strict=True)
-            expected = sum(share * made.experts[int(e)](x[row, t]) for share, e in pairs)
+            pairs = zip(weights[row, t], chosen[row, t], strict=True)
+            expected = sum(weight * made.experts[int(e)](x[row, t]) for weight, e in pairs)
             torch.testing.assert_close(y[row, t], expected)
 
 
@@ -188,7 +188,7 @@ def test_no_layer_no_real_token_and_a_strange_mask_are_refused():
         load_balancing_loss(logits, 1, torch.ones(1, 4))
 
 
-def test_the_balanced_loss_is_the_causal_one_and_a_share_of_the_balance_of_real_tokens():
+def test_the_balanced_loss_is_the_causal_one_and_the_weighted_balance_of_real_tokens():
     model = decoder()
     ids = random_ids(model, 2, 9)
     ids[1, 6:] = IGNORED
@@ -203,7 +203,13 @@ def test_training_lowers_the_loss_with_muon_on_every_expert():
     before = {name: p.clone() for name, p in model.named_parameters()}
     ids = random_ids(model, 8, 12)
     history = fit(
-        model, [ids], steps=20, loss=causal_loss_with_load_balancing, optimizer="muon", progress=False, device="cpu"
+        model,
+        [ids],
+        steps=20,
+        loss=causal_loss_with_load_balancing,
+        optimization=Optimization("muon"),
+        runtime=Runtime(device="cpu"),
+        progress=False,
     )
     assert history.loss[-1] < history.loss[0]
     assert all(not torch.equal(p, before[name]) for name, p in model.named_parameters())

@@ -1,14 +1,14 @@
-"""Sinusoidal positions turn by the same angle for the same distance, and a model may begin with them."""
+"""Sinusoidal and rotary positions turn by the same angle for the same distance."""
 
 import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from small_models import PATIENT
 
-from companion.models.gpt import GPT, GPTConfig
-from companion.nn.initialization import sinusoidal_initialization
-from companion.nn.masks import causal_mask, order_mask
-from companion.nn.positions import sinusoidal_positions
+from companion.nn.positions import RopeScaling, rotary, rotary_frequencies, rotate, sinusoidal_positions
 
 
 def test_the_waves_are_those_of_the_paper():
@@ -28,59 +28,109 @@ def test_how_alike_two_positions_are_depends_on_their_distance_alone():
         assert torch.allclose(diagonal, diagonal[:1].expand_as(diagonal), atol=1e-4)
 
 
-def test_a_start_changes_both_tables_and_nothing_else():
-    torch.manual_seed(0)
-    model = GPT(GPTConfig(vocab_size=500, context_length=16, n_layers=1, n_heads=2, d_model=32))
-    before = {name: p.clone() for name, p in model.named_parameters()}
-    sinusoidal_initialization(model, scale=0.2)
-    changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
-    assert changed == {"token_embedding.weight", "position_embedding.weight"}
-    assert torch.allclose(model.position_embedding.weight, 0.2 * sinusoidal_positions(16, 32, base=1000))
-    assert model.token_embedding.weight.std().item() == pytest.approx(0.2, rel=0.05)
-
-
 @pytest.mark.parametrize("arguments", [(0, 8), (4, 7), (4, 0)])
 def test_impossible_sizes_are_refused(arguments):
     with pytest.raises(ValueError, match="d_model even"):
         sinusoidal_positions(*arguments)
 
 
-def test_a_base_of_one_and_a_scale_of_nothing_are_refused():
+def test_a_base_of_one_is_refused():
     with pytest.raises(ValueError, match="base must be above 1; got 1"):
         sinusoidal_positions(4, 8, base=1)
-    with pytest.raises(ValueError, match="scale must be above 0; got 0"):
-        sinusoidal_initialization(GPT(GPTConfig(5, 4, 1, 1, 8)), scale=0)
 
 
-# Orders of prediction
+# Rotary positions
 
 
-def test_a_position_may_see_those_of_lower_rank():
-    mask = order_mask(torch.tensor([2, 0, 1]))
-    assert mask.tolist() == [[False, True, True], [False, False, False], [False, True, False]]
+def error(ours, theirs):
+    return (ours - theirs).abs().max().item()
 
 
-def test_its_own_content_is_seen_only_when_that_is_said():
-    order = torch.tensor([[3, 1, 0, 2]])
-    assert not order_mask(order).diagonal(dim1=1, dim2=2).any()
-    assert torch.equal(order_mask(order, own=True), order_mask(order) | torch.eye(4, dtype=torch.bool))
+@PATIENT
+@given(st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 500))
+def test_a_score_depends_on_the_distance_alone(m, n, shift):
+    torch.manual_seed(0)
+    query, key = torch.randn(2, 1, 1, 1, 32, dtype=torch.float64)
+    frequencies = rotary_frequencies(32)
+
+    def score(m, n):
+        turned = [rotate(x, rotary(torch.tensor([[p]]), frequencies.double())) for x, p in ((query, m), (key, n))]
+        return (turned[0] * turned[1]).sum().item()
+
+    assert score(m, n) == pytest.approx(score(m + shift, n + shift), abs=1e-3)  # angles are in single precision
 
 
-def test_from_left_to_right_it_is_the_causal_mask():
-    assert torch.equal(order_mask(torch.arange(6), own=True), causal_mask(6))
+def test_turning_keeps_the_length_of_a_vector_and_leaves_the_first_position_alone():
+    x = torch.randn(1, 2, 50, 8, generator=torch.Generator().manual_seed(0))
+    turned = rotate(x, rotary(torch.arange(50)[None], rotary_frequencies(8)))
+    torch.testing.assert_close(turned.norm(dim=-1), x.norm(dim=-1))
+    assert torch.equal(turned[:, :, 0], x[:, :, 0])
+    assert error(turned[:, :, 1:], x[:, :, 1:]) > 0.5
 
 
-def test_those_of_one_rank_are_told_together():
-    order = torch.tensor([0, 1, 1])
-    assert order_mask(order).tolist() == [[False, False, False], [True, False, False], [True, False, False]]
-    assert order_mask(order, own=True)[1:].all()
+def test_a_pair_turns_by_its_angle():
+    x = torch.tensor([1.0, 0.0, 0.0, 2.0]).view(1, 1, 1, 4)  # pairs (1, 0) and (0, 2)
+    angles = torch.tensor([0.3, 0.01]) * 7
+    turned = rotate(x, rotary(torch.tensor([[7]]), torch.tensor([0.3, 0.01])))[0, 0, 0]
+    expected = [angles[0].cos(), -2 * angles[1].sin(), angles[0].sin(), 2 * angles[1].cos()]
+    torch.testing.assert_close(turned, torch.stack(expected))
 
 
-def test_ranks_that_are_no_integers_are_refused():
-    with pytest.raises(TypeError, match="order must be integers, the rank of each position; got torch.float32"):
-        order_mask(torch.rand(3))
+@pytest.mark.parametrize(
+    ("parameters", "scaling"),
+    [
+        ({"rope_type": "default", "rope_theta": 10_000.0}, None),
+        ({"rope_type": "default", "rope_theta": 1e6}, None),
+        ({"rope_type": "linear", "rope_theta": 10_000.0, "factor": 4.0}, RopeScaling(4.0)),
+        (
+            {
+                "rope_type": "llama3",
+                "rope_theta": 500_000.0,
+                "factor": 32.0,
+                "original_max_position_embeddings": 8192,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+            },
+            RopeScaling(32.0, 8192),
+        ),
+    ],
+    ids=["llama 1", "qwen", "linear", "llama 3.2"],
+)
+def test_the_angles_are_those_of_transformers_to_the_last_position(parameters, scaling):
+    from transformers import LlamaConfig
+    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+    config = LlamaConfig(
+        hidden_size=512, num_attention_heads=8, rope_parameters=parameters, max_position_embeddings=131_072
+    )
+    theirs = LlamaRotaryEmbedding(config)
+    frequencies = rotary_frequencies(64, parameters["rope_theta"], scaling)
+    torch.testing.assert_close(frequencies, theirs.inv_freq, rtol=0 if scaling is None else 1e-6, atol=0)
+    positions = torch.tensor([[0, 1, 2, 100, 8191, 131_071]])
+    ours = rotary(positions, theirs.inv_freq)
+    for part, expected in zip(ours, theirs(torch.zeros(1), positions), strict=True):
+        assert torch.equal(part[:, 0], expected[..., :32])
+        assert torch.equal(part[:, 0], expected[..., 32:])  # both halves of a head turn alike
 
 
-def test_an_order_of_nothing_is_refused():
-    with pytest.raises(ValueError, match=r"its length not 0; got shape \(2, 0\)"):
-        order_mask(torch.zeros(2, 0, dtype=torch.long))
+def test_stretching_slows_all_waves_or_only_the_long_ones():
+    plain = rotary_frequencies(64, 500_000.0)
+    torch.testing.assert_close(rotary_frequencies(64, 500_000.0, RopeScaling(8.0)), plain / 8)
+    ratio = plain / rotary_frequencies(64, 500_000.0, RopeScaling(8.0, 8192))
+    wave = 2 * torch.pi / plain
+    assert (ratio[wave < 8192 / 4] == 1).all()
+    torch.testing.assert_close(ratio[wave > 8192], torch.full_like(ratio[wave > 8192], 8.0))
+    assert (ratio.diff() >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((0.5,), "factor must be at least 1; got 0.5"),
+        ((2.0, 0), "original_length must be at least 1, or None; got 0"),
+        ((2.0, 8, 4.0, 1.0), "low and high must be 0 < low < high; got 4.0 and 1.0"),
+    ],
+)
+def test_impossible_stretching_is_refused(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        RopeScaling(*arguments)

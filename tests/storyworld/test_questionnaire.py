@@ -134,7 +134,8 @@ def test_hidden_answers_cannot_be_read_and_all_are_asked_for():
 
 
 def hidden(batch, answers, share=0.15):
-    return hide(batch, WORLD, answers=answers, share=share, generator=torch.Generator().manual_seed(0))
+    draw = torch.Generator().manual_seed(0)
+    return hide(batch, WORLD, answer_probability=answers, mask_probability=share, generator=draw)
 
 
 def test_hide_hides_the_storys_own_answers_on_top_and_leaves_those_of_another_story():

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections import namedtuple
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -16,17 +17,17 @@ from torch import nn
 from companion.data.prose import random_windows
 from companion.losses import causal_loss
 from companion.metrics.language_model import cross_entropy
-from companion.training import fit
+from companion.training import Checkpoint, Evaluation, Optimization, Runtime, fit
 from companion.training.loop import pick_device
 from companion.training.optimizers import NAMES
-from companion.training.schedules import SCHEDULES, shares
+from companion.training.schedules import SCHEDULES, multipliers
 
 STREAM = torch.randint(31, (200,), generator=torch.Generator().manual_seed(0))
 STEPS = 9
 PEAKS = {"sgd": 1.0, "momentum": 0.3, "adam": 1e-2, "adamw": 1e-2, "muon": 1e-2}
 
 
-def train(checkpoint=None, on_step=None, optimizer="muon", steps=STEPS, save_every=2):
+def train(path=None, on_step=False, optimizer="muon", steps=STEPS):
     """A run with everything that has a state: dropout, drawn batches, momentum, evaluations that draw numbers."""
     model = tiny_gpt(dropout=0.2)
 
@@ -38,20 +39,21 @@ def train(checkpoint=None, on_step=None, optimizer="muon", steps=STEPS, save_eve
         model,
         random_windows(STREAM, batch_size=2, length=8),
         steps=steps,
-        optimizer=optimizer,
-        evaluate=evaluate,
-        evaluate_every=4,
-        on_step=on_step,
-        checkpoint=checkpoint,
-        checkpoint_every=save_every,
-        device="cpu",
-        progress=False,
+        optimization=Optimization(optimizer),
+        evaluation=Evaluation(evaluate, every=4),
+        checkpoint=path and Checkpoint(path, every=2),
+        runtime=Runtime(device="cpu"),
+        progress=on_step,
     )
     return model, history
 
 
 def quick(model, batches, steps=1, **options):
-    return fit(model, batches, steps=steps, **{"device": "cpu", "progress": False} | options)
+    """A run on the CPU; settings of its optimization are given by their own names."""
+    names = {field.name for field in fields(Optimization)} & options.keys()
+    optimization = Optimization(**{name: options.pop(name) for name in names})
+    quiet = {"runtime": Runtime(device="cpu"), "progress": False}
+    return fit(model, batches, steps=steps, optimization=optimization, **quiet | options)
 
 
 def weights(model):
@@ -112,7 +114,7 @@ def test_the_seed_decides_dropout():
     losses = []
     for seed in (0, 1):
         model = tiny_gpt(dropout=0.5)
-        losses.append(quick(model, [random_ids(model, 2, 8)], seed=seed).loss)
+        losses.append(quick(model, [random_ids(model, 2, 8)], runtime=Runtime(device="cpu", seed=seed)).loss)
     assert losses[0] != losses[1]
 
 
@@ -145,8 +147,8 @@ def test_a_run_that_was_interrupted_ends_with_the_same_weights(tmp_path, last, o
 def test_a_run_that_was_killed_ends_with_the_same_weights(tmp_path):
     step = random.randint(2, STEPS)
     program = (
-        f"import sys, os, signal; sys.path[:0] = {[str(Path(__file__).parents[1]), *sys.path]!r}\n"
-        "from test_training import train\n"
+        f"import sys, os, signal; sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}\n"
+        "from test_loop import train\n"
         f"train({str(tmp_path / 'run')!r}, lambda step, _: step == {step} and os.kill(os.getpid(), signal.SIGKILL))"
     )
     child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -192,7 +194,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     train(tmp_path / "run")
     model = tiny_gpt(n_layers=1)
     with pytest.raises(ValueError, match="run is of a run with another model"):
-        quick(model, [random_ids(model, 1, 4)], steps=STEPS, checkpoint=tmp_path / "run", optimizer="muon")
+        quick(model, [random_ids(model, 1, 4)], steps=STEPS, checkpoint=Checkpoint(tmp_path / "run"), optimizer="muon")
 
 
 @pytest.mark.parametrize(("one", "other"), [*itertools.permutations(NAMES, 2)])
@@ -235,7 +237,7 @@ def trace(batches, steps, **options):
         batches,
         steps,
         loss=lambda m, batch: (m.w * batch).sum(),
-        on_step=lambda *_: places.append(model.w.item()),
+        progress=lambda *_: places.append(model.w.item()),
         **options,
     )
     return [a - b for a, b in itertools.pairwise(places)]
@@ -266,19 +268,7 @@ def test_without_warm_up_the_rate_only_falls():
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_the_rate_follows_the_schedule_that_is_named(schedule):
     moves = trace([ONE], 12, learning_rate=0.1, warmup=4, schedule=schedule)
-    assert moves == pytest.approx([0.1 * share for share in shares(schedule, 12, 4)], rel=1e-5, abs=1e-8)
-
-
-def test_an_unknown_schedule_is_refused_before_anything_is_computed():
-    seen = []
-    with pytest.raises(ValueError, match="schedule must be one of cosine, .*; got 'step'"):
-        quick(Scalar(), [ONE], schedule="step", evaluate=seen.append)
-    assert seen == []
-
-
-def test_an_unknown_optimizer_is_refused():
-    with pytest.raises(ValueError, match="optimizer must be one of sgd, .*; got 'lion'"):
-        quick(Scalar(), [ONE], optimizer="lion")
+    assert moves == pytest.approx([0.1 * factor for factor in multipliers(schedule, 12, 4)], rel=1e-5, abs=1e-8)
 
 
 def test_plain_sgd_moves_by_the_rate_times_the_gradient():
@@ -293,7 +283,9 @@ def test_clipping_bounds_what_one_batch_can_do():
 
 
 def test_the_history_keeps_the_norm_that_the_gradient_had_before_it_was_cut():
-    history = quick(Scalar(), [ONE, 1000 * ONE, -3 * ONE], 3, loss=lambda m, batch: (m.w * batch).sum(), max_grad_norm=1.0)
+    history = quick(
+        Scalar(), [ONE, 1000 * ONE, -3 * ONE], 3, loss=lambda m, batch: (m.w * batch).sum(), max_grad_norm=1.0
+    )
     assert history.gradient_norm == pytest.approx([1, 1000, 3])
 
 
@@ -306,7 +298,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_weights(bad):
             [ONE, ONE, bad * ONE],
             9,
             loss=lambda m, batch: (m.w * 0 + 1).sum() * batch.sum(),
-            on_step=lambda *_: before.append(model.w.item()),
+            progress=lambda *_: before.append(model.w.item()),
         )
     assert len(before) == 2
     assert model.w.item() == before[-1]
@@ -371,8 +363,7 @@ def test_an_interrupted_run_that_accumulates_goes_on_with_the_right_batch(tmp_pa
             steps,
             loss=lambda m, batch: seen.append(batch) or causal_loss(m, batch),
             gradient_accumulation_steps=3,
-            checkpoint=tmp_path / "run",
-            checkpoint_every=1,
+            checkpoint=Checkpoint(tmp_path / "run", every=1),
         )
         return seen
 
@@ -381,23 +372,49 @@ def test_an_interrupted_run_that_accumulates_goes_on_with_the_right_batch(tmp_pa
     assert all(map(torch.equal, [*first, *rest], expected))
 
 
+@pytest.mark.parametrize(("first", "second"), [(1, 2), (2, 1), (3, 2)])
+def test_a_run_that_goes_on_with_another_accumulation_goes_on_with_the_next_batch(tmp_path, first, second):
+    seen = []
+    for steps, size in ((2, first), (4, second)):
+        quick(
+            Scalar(),
+            [n * ONE for n in range(10)],
+            steps,
+            loss=lambda m, batch: seen.append(batch.item()) or (m.w * batch).sum(),
+            gradient_accumulation_steps=size,
+            checkpoint=Checkpoint(tmp_path / "run"),
+        )
+    assert seen == list(range(2 * first + 2 * second))
+
+
 def test_half_precision_computes_in_it_and_keeps_the_weights_whole():
     seen, model = [], tiny_gpt()
     model.unembedding.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
-    quick(model, [random_ids(model, 2, 9)], precision="bfloat16")
+    quick(model, [random_ids(model, 2, 9)], runtime=Runtime(device="cpu", precision="bfloat16"))
     assert seen == [torch.bfloat16]
     assert {p.dtype for p in model.parameters()} == {torch.float32}
 
 
-def test_an_unknown_precision_is_refused():
-    with pytest.raises(ValueError, match="precision must be one of auto, float32, bfloat16; got 'int8'"):
-        quick(Scalar(), [ONE], precision="int8")
+def test_a_run_without_a_step_is_refused():
+    with pytest.raises(ValueError, match="steps must be at least 1; got 0"):
+        quick(Scalar(), [ONE], steps=0)
 
 
-@pytest.mark.parametrize("name", ["steps", "gradient_accumulation_steps", "evaluate_every", "checkpoint_every"])
-def test_counts_below_one_are_refused(name):
-    with pytest.raises(ValueError, match=f"{name} must be at least 1; got 0"):
-        quick(Scalar(), [ONE], **{name: 0})
+@pytest.mark.parametrize("rate", [0.0, -1e-3, torch.nan, torch.inf])
+def test_a_learning_rate_that_would_not_learn_is_refused(rate):
+    with pytest.raises(ValueError, match=f"learning_rate must be finite and above 0; got {rate}"):
+        quick(Scalar(), [ONE], learning_rate=rate)
+
+
+def test_a_weight_decay_that_would_turn_the_weights_round_is_refused():
+    with pytest.raises(ValueError, match="learning_rate times weight_decay must be below 1; got 0.5 x 2.0"):
+        quick(Scalar(), [ONE], learning_rate=0.5, weight_decay=2.0)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_a_run_whose_only_step_has_no_rate_is_refused(schedule):
+    with pytest.raises(ValueError, match="the learning rate is 0 at the only step; give more steps or a warm-up"):
+        quick(Scalar(), [ONE], 1, schedule=schedule, warmup=0)
 
 
 # What is told on the way
@@ -410,7 +427,7 @@ def test_it_evaluates_first_last_and_in_between():
         modes.append((m.training, torch.is_grad_enabled()))
         return len(modes)
 
-    history = quick(model, [random_ids(model, 1, 5)], 10, evaluate=evaluate, evaluate_every=4)
+    history = quick(model, [random_ids(model, 1, 5)], 10, evaluation=Evaluation(evaluate, every=4))
     assert history.evaluations == [(0, 1), (4, 2), (8, 3), (10, 4)]
     assert set(modes) == {(False, False)}
 
@@ -422,13 +439,13 @@ def test_training_goes_on_in_training_mode_after_an_evaluation():
         modes.append(m.training)
         return m(batch).sum()
 
-    quick(model, [random_ids(model, 1, 5)], 3, loss=loss, evaluate=lambda _: 0.0, evaluate_every=1)
+    quick(model, [random_ids(model, 1, 5)], 3, loss=loss, evaluation=Evaluation(lambda _: 0.0, every=1))
     assert modes == [True, True, True]
 
 
-def test_on_step_is_told_each_step_and_its_loss():
+def test_a_function_in_the_place_of_the_bar_is_called_with_each_step_and_its_history():
     told = []
-    quick(Scalar(), [ONE], 3, loss=lambda m, _: m.w.sum(), on_step=lambda step, h: told.append((step, len(h.loss))))
+    quick(Scalar(), [ONE], 3, loss=lambda m, _: m.w.sum(), progress=lambda step, h: told.append((step, len(h.loss))))
     assert told == [(1, 1), (2, 2), (3, 3)]
 
 
@@ -457,9 +474,7 @@ def trained_until(values, steps=20, patience=2, **options):
         warmup=0,
         learning_rate=1.0,
         max_grad_norm=9.0,
-        evaluate=lambda _: next(left),
-        evaluate_every=1,
-        patience=patience,
+        evaluation=Evaluation(lambda _: next(left), every=1, patience=patience),
         **options,
     )
     return model.w.item(), history
@@ -493,23 +508,19 @@ def test_a_start_that_is_never_beaten_is_what_comes_back():
     assert trained_until([1, 2, 3])[0] == 0
 
 
-def stopped_early(checkpoint=None, on_step=None):
+def stopped_early(path=None, on_step=False):
     """A run that is stopped as its loss has passed a number; dropout, momentum and drawn batches have a state."""
     model = tiny_gpt(dropout=0.2)
     history = fit(
         model,
         random_windows(STREAM[:30], batch_size=2, length=8),
         steps=60,
-        optimizer="muon",
         learning_rate=2e-2,
-        evaluate=lambda m: abs(cross_entropy(m, STREAM[:30]) - 2.9),  # falls, and then rises
-        evaluate_every=2,
-        patience=3,
-        on_step=on_step,
-        checkpoint=checkpoint,
-        checkpoint_every=3,
-        device="cpu",
-        progress=False,
+        optimization=Optimization("muon"),
+        evaluation=Evaluation(lambda m: abs(cross_entropy(m, STREAM[:30]) - 2.9), every=2, patience=3),
+        checkpoint=path and Checkpoint(path, every=3),
+        runtime=Runtime(device="cpu"),
+        progress=on_step,
     )
     return weights(model), history
 
@@ -536,8 +547,8 @@ def test_a_run_that_was_killed_stops_at_the_same_step_with_the_same_weights(tmp_
     expected, history = stopped_early()
     step = random.randint(1, len(history.loss))
     program = (
-        f"import sys, os, signal; sys.path[:0] = {[str(Path(__file__).parents[1]), *sys.path]!r}\n"
-        "from test_training import stopped_early\n"
+        f"import sys, os, signal; sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}\n"
+        "from test_loop import stopped_early\n"
         f"stopped_early({str(tmp_path / 'run')!r}, lambda n, _: n == {step} and os.kill(os.getpid(), signal.SIGKILL))"
     )
     child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -556,32 +567,24 @@ def test_a_run_that_was_stopped_early_is_not_trained_again(tmp_path):
     assert resumed.evaluations == history.evaluations
 
 
-@pytest.mark.parametrize("options", [{"patience": 0, "evaluate": lambda _: 0.0}, {"patience": 3}])
-def test_patience_without_an_evaluation_or_below_one_is_refused(options):
-    with pytest.raises(
-        ValueError, match=f"patience must be at least 1, and needs evaluate.*; got {options['patience']}"
-    ):
-        quick(Scalar(), [ONE], **options)
-
-
 def test_an_evaluation_that_is_no_number_is_refused_where_the_lowest_is_looked_for():
-    with pytest.raises(FloatingPointError, match="evaluate gave nan at step 1; it must give a number"):
+    with pytest.raises(FloatingPointError, match="the evaluation is nan at step 1; it must be a number"):
         trained_until([5, torch.nan])
     assert len(trained_until([5, torch.nan], steps=1, patience=None)[1].evaluations) == 2
 
 
 def test_a_run_that_goes_on_without_patience_ends_with_its_last_weights(tmp_path):
-    trained_until([5, 4, 6], steps=2, checkpoint=tmp_path / "run")
-    weight, history = trained_until([7, 8], steps=4, patience=None, checkpoint=tmp_path / "run")
+    trained_until([5, 4, 6], steps=2, checkpoint=Checkpoint(tmp_path / "run"))
+    weight, history = trained_until([7, 8], steps=4, patience=None, checkpoint=Checkpoint(tmp_path / "run"))
     assert (weight, len(history.loss)) == (-4, 4)
 
 
 def test_a_checkpoint_that_kept_no_best_weights_is_refused(tmp_path):
-    trained_until([5, 4], steps=1, patience=None, checkpoint=tmp_path / "run")
+    trained_until([5, 4], steps=1, patience=None, checkpoint=Checkpoint(tmp_path / "run"))
     with pytest.raises(
         ValueError, match="run is of a run that kept no best weights; patience must be given from the start"
     ):
-        trained_until([5, 4], steps=1, checkpoint=tmp_path / "run")
+        trained_until([5, 4], steps=1, checkpoint=Checkpoint(tmp_path / "run"))
 
 
 # Devices

@@ -257,14 +257,16 @@ def test_every_parameter_belongs_to_one_group(name, tied):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_parameters_that_are_alike_in_their_shares_make_a_group_which_keeps_them(name):
+def test_parameters_that_are_alike_in_their_multipliers_make_a_group_which_keeps_them(name):
     model = tiny_gpt()
-    shares = {key: (0.0, 1.0) if "blocks" in key else (1.0, 0.5) for key, _ in model.named_parameters()}
+    multipliers = {key: (0.0, 1.0) if "blocks" in key else (1.0, 0.5) for key, _ in model.named_parameters()}
     keys = {id(p): key for key, p in model.named_parameters()}
-    made = [group for optimizer in make_optimizers(model, name, 1e-3, 0.1, shares) for group in optimizer.param_groups]
-    members = [(keys[id(p)], group["shares"]) for group in made for p in group["params"]]
-    assert sorted(members) == sorted(shares.items())
-    assert len(made) == len({(group["weight_decay"], group["shares"], len(group)) for group in made})
+    made = [
+        group for optimizer in make_optimizers(model, name, 1e-3, 0.1, multipliers) for group in optimizer.param_groups
+    ]
+    members = [(keys[id(p)], group["multipliers"]) for group in made for p in group["params"]]
+    assert sorted(members) == sorted(multipliers.items())
+    assert len(made) == len({(group["weight_decay"], group["multipliers"], len(group)) for group in made})
 
 
 def test_a_model_with_nothing_to_train_is_refused():

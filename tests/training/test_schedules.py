@@ -8,78 +8,78 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_models import PATIENT
 
-from companion.training.schedules import SCHEDULES, shares
+from companion.training.schedules import SCHEDULES, multipliers
 
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
 
 
 @every_schedule
 def test_the_warm_up_is_a_straight_line_to_the_peak(schedule):
-    assert shares(schedule, 20, warmup=5)[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert multipliers(schedule, 20, warmup=5)[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
 
 
 @every_schedule
 @given(steps=st.integers(1, 50), warmup=st.integers(0, 60))
 @PATIENT
-def test_no_share_is_above_the_peak_or_below_nothing(schedule, steps, warmup):
-    assert all(0 <= share <= 1 for share in shares(schedule, steps, warmup))
-    assert len(shares(schedule, steps, warmup)) == steps
+def test_no_multiplier_is_above_the_peak_or_below_nothing(schedule, steps, warmup):
+    assert all(0 <= factor <= 1 for factor in multipliers(schedule, steps, warmup))
+    assert len(multipliers(schedule, steps, warmup)) == steps
 
 
 @every_schedule
 def test_after_the_warm_up_no_schedule_rises(schedule):
-    falling = shares(schedule, 40, warmup=8)[7:]
+    falling = multipliers(schedule, 40, warmup=8)[7:]
     assert all(later <= earlier for earlier, later in itertools.pairwise(falling))
 
 
 @every_schedule
 def test_a_twentieth_of_the_steps_is_warm_up_when_nothing_is_said(schedule):
-    assert shares(schedule, 100) == shares(schedule, 100, warmup=5)
-    assert shares(schedule, 7) == shares(schedule, 7, warmup=1)
+    assert multipliers(schedule, 100) == multipliers(schedule, 100, warmup=5)
+    assert multipliers(schedule, 7) == multipliers(schedule, 7, warmup=1)
 
 
 @every_schedule
 def test_without_warm_up_the_first_step_is_at_the_peak_or_has_begun_to_fall(schedule):
-    assert shares(schedule, 1000, warmup=0)[0] == pytest.approx(1, abs=1e-2)
+    assert multipliers(schedule, 1000, warmup=0)[0] == pytest.approx(1, abs=1e-2)
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])
 def test_these_end_at_nothing_and_pass_the_half_in_the_middle(schedule):
-    falling = shares(schedule, 110, warmup=10)
+    falling = multipliers(schedule, 110, warmup=10)
     assert falling[-1] == pytest.approx(0, abs=1e-12)
     assert falling[59] == pytest.approx(0.5)
 
 
 def test_a_cosine_falls_slowly_first_and_fast_in_the_middle():
-    falling = shares("cosine", 100, warmup=0)
+    falling = multipliers("cosine", 100, warmup=0)
     assert falling[24] == pytest.approx(0.5 * (1 + math.cos(math.pi / 4)))
     assert falling[9] - falling[19] < falling[49] - falling[59]
 
 
 def test_constant_stays_at_the_peak():
-    assert set(shares("constant", 30, warmup=3)[2:]) == {1.0}
+    assert set(multipliers("constant", 30, warmup=3)[2:]) == {1.0}
 
 
 def test_inverse_sqrt_is_at_half_the_peak_after_four_times_the_warm_up():
-    falling = shares("inverse_sqrt", 400, warmup=25)
+    falling = multipliers("inverse_sqrt", 400, warmup=25)
     assert falling[24] == 1
     assert falling[99] == pytest.approx(0.5)
     assert falling[399] == pytest.approx(0.25)
 
 
 def test_inverse_sqrt_does_not_depend_on_the_last_step():
-    assert shares("inverse_sqrt", 40, warmup=4) == shares("inverse_sqrt", 400, warmup=4)[:40]
+    assert multipliers("inverse_sqrt", 40, warmup=4) == multipliers("inverse_sqrt", 400, warmup=4)[:40]
 
 
 def test_a_warm_up_as_long_as_the_run_only_rises():
-    assert shares("cosine", 4, warmup=8) == [1 / 8, 2 / 8, 3 / 8, 4 / 8]
+    assert multipliers("cosine", 4, warmup=8) == [1 / 8, 2 / 8, 3 / 8, 4 / 8]
 
 
 def test_an_unknown_schedule_is_refused_with_those_there_are():
     with pytest.raises(
         ValueError, match="schedule must be one of cosine, linear, constant, inverse_sqrt; got 'triangle'"
     ):
-        shares("triangle", 10)
+        multipliers("triangle", 10)
 
 
 @pytest.mark.parametrize(
@@ -88,4 +88,4 @@ def test_an_unknown_schedule_is_refused_with_those_there_are():
 )
 def test_counts_outside_their_range_are_refused(steps, warmup, message):
     with pytest.raises(ValueError, match=message):
-        shares("cosine", steps, warmup)
+        multipliers("cosine", steps, warmup)

@@ -21,10 +21,11 @@ from companion.models.xlnet import XLNet, XLNetConfig
 from companion.nn.capture import capture
 from companion.storyworld import World
 from companion.storyworld.questionnaire import SPECIALS
-from companion.widgets import AttentionView
-from companion.widgets.attention_view import front_end, styles
+from companion.widgets import AttentionView, bundle
+from companion.widgets.attention_view import styles
+from companion.widgets.browser import SCRIPTS
 from companion.widgets.encoding import EXACT_VALUES, check_weights, coarsen, deflate, encode
-from companion.widgets.page import HOST, weights
+from companion.widgets.page import weights
 
 TOKENS = ["a", "b", "c"]
 
@@ -213,7 +214,7 @@ def test_a_page_of_144_heads_stays_small(tokens, limit):
 
 
 def test_the_front_end_is_small():
-    code = front_end() + styles() + HOST.read_text(encoding="utf-8")
+    code = bundle.script(SCRIPTS / "page.js") + styles()
     assert len(zlib.compress(code.encode(), 9)) <= 15_000
 
 
@@ -315,6 +316,16 @@ def test_only_a_model_of_the_zoo_is_left_to_the_page(model, tokenizer):
     shipped = AttentionView.live(*zoo.load("prose"), "the cat")
     assert 'data-model="prose"' in shipped._repr_mimebundle_()[0]["text/html"]
     assert shipped.model_name == "prose"
+
+
+def test_a_shipped_model_that_was_trained_further_is_not_left_to_the_page():
+    model, tokenizer = zoo.load("storyworld-en")
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    model(torch.tensor([tokenizer.encode("Tom is in the garden .").ids])).square().mean().backward()
+    optimizer.step()
+    tuned = AttentionView.live(model, tokenizer, "Tom is in the garden .")
+    assert "data-model" not in tuned._repr_mimebundle_()[0]["text/html"]
+    assert tuned.model_name == "GPT"
 
 
 def test_a_page_does_not_depend_on_how_fast_the_model_ran(model, tokenizer):

@@ -1,10 +1,19 @@
-"""What a live widget is answered by its model."""
+"""What a live widget is answered by its model, in the kernel and in the page."""
+
+import itertools
+import json
 
 import pytest
 import torch
+from live_widgets import write_labels
+from node import run_node
+from tokenizers import Tokenizer
 
 from companion import zoo
-from companion.widgets.live import CANDIDATES, MASK, Asker
+from companion.data import prose
+from companion.data.tokenization import load_tokenizer, token_labels
+from companion.storyworld import World
+from companion.widgets.live import CANDIDATES, MASK, Asker, candidates
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +52,49 @@ def test_asking_leaves_the_model_in_its_mode(asker: Asker):
     assert asker.model.training
     torch.testing.assert_close(torch.tensor(first), torch.tensor(second))
     asker.model.eval()
+
+
+# The page's answers
+
+
+def texts_for(name: str) -> list[str]:
+    """What the model of that name was made to read."""
+    if name == "prose":
+        return [line for text in prose.documents(["primer"]) for line in text.splitlines()]
+    stories = World(language="zh" if name.endswith("zh") else "en").stories(40)
+    return [f"{story.text} [SEP] {MASK} ." if "bert" in name else story.text for story in stories]
+
+
+def questions_for(name: str, tokenizer: Tokenizer) -> list[dict]:
+    """Every token of the vocabulary among the likeliest: after many others or, for a BERT, behind a mask."""
+    size = tokenizer.get_vocab_size()
+    fives = [[(start + k) % size for k in range(CANDIDATES)] for start in range(0, size, CANDIDATES)]
+    lasts = [None] if "bert" in name else range(0, size, max(1, size // 50))
+    pairs = itertools.product(fives, lasts) if size < 1000 else zip(fives, itertools.cycle(lasts), strict=False)
+    return [
+        {"scores": [(number, 9.0 - k) for k, number in enumerate(five)], **({} if last is None else {"last": last})}
+        for five, last in pairs
+    ]
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_the_page_names_encodes_and_answers_as_python_does(name, root, tmp_path):
+    tokenizer = load_tokenizer(zoo.folder(name))
+    size = tokenizer.get_vocab_size()
+    write_labels(name, tmp_path)
+    labels = json.loads((tmp_path / "labels.json").read_text(encoding="utf-8"))
+    assert labels == token_labels(tokenizer, range(size))
+    texts, questions = texts_for(name), questions_for(name, tokenizer)
+    asked = {"file": json.loads(tokenizer.to_str()), "labels": labels, "texts": texts, "questions": questions}
+    (tmp_path / "asked.json").write_text(json.dumps(asked), encoding="utf-8")
+    answer = json.loads(run_node(root / "tests" / "widgets" / "frontend" / "page_answers.js", tmp_path / "asked.json"))
+    ids = [tokenizer.encode(text).ids for text in texts]
+    assert sum(map(len, ids)) >= 1000
+    assert answer["ids"] == ids
+    for question, page in zip(questions, answer["answers"], strict=True):
+        logits = torch.zeros(size)
+        for number, score in question["scores"]:
+            logits[number] = score
+        kernel = candidates(tokenizer, logits, question.get("last"))
+        assert [(one["token"], one["text"]) for one in page] == [(one["token"], one["text"]) for one in kernel]
+        assert [one["probability"] for one in page] == pytest.approx([one["probability"] for one in kernel], rel=1e-5)

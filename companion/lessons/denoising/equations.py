@@ -11,7 +11,7 @@ from companion.lessons import by_torch
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import between, distribution, normal, randomised, tokens
 from companion.losses.contrastive import contrastive_loss
-from companion.losses.spans import sequence_loss, teach
+from companion.losses.spans import sequence_loss, teacher_forcing
 from companion.models.bert import Bert, BertConfig
 from companion.models.sentence_encoder import SentenceEncoder
 from companion.models.transformer import Transformer, TransformerConfig
@@ -41,7 +41,8 @@ def _loss_by_hand(x: Tensor, q: Tensor, z: list[Tensor], noisy: list[Tensor], mo
 
 def _loss_companion(x: Tensor, q: Tensor, z: list[Tensor], noisy: list[Tensor], model: Any) -> Tensor:
     start = model.config.start_id
-    batches = [teach(text[None], torch.ones(1, len(text), dtype=torch.bool), x[None], start) for text in noisy]
+    masks = [torch.ones(1, len(text), dtype=torch.bool) for text in noisy]
+    batches = [teacher_forcing(text[None], mask, x[None], start) for text, mask in zip(noisy, masks, strict=True)]
     return q @ torch.stack([sequence_loss(model, batch) for batch in batches])
 
 

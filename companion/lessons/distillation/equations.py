@@ -9,14 +9,13 @@ from torch import Generator, Tensor
 
 from companion.data.batch import IGNORED
 from companion.distillation.losses import (
-    centred_scores,
     distilbert_loss,
     hinton_loss,
     pkd_loss,
     soft_target_loss,
     tinybert_loss,
 )
-from companion.distillation.student import ModelOutputs
+from companion.distillation.outputs import ModelOutputs, centred_scores
 from companion.generation.sampling import next_token_probabilities
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import between, distribution, normal, tokens

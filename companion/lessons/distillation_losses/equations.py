@@ -10,13 +10,13 @@ from torch import Generator, Tensor
 from torch.distributions import Categorical, kl_divergence
 
 from companion.distillation.losses import (
-    centred_scores,
     distilbert_loss,
     hinton_loss,
     soft_target_loss,
     tinybert_losses,
 )
-from companion.distillation.student import ModelOutputs, Student
+from companion.distillation.outputs import ModelOutputs, centred_scores
+from companion.distillation.student import Student
 from companion.lessons import by_torch
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import between, distribution, normal, whole

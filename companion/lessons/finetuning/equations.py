@@ -11,9 +11,10 @@ from torch import Generator, Tensor, nn
 
 from companion.data.batch import IGNORED
 from companion.data.labelled import Tagged
-from companion.finetuning.heads import SequenceClassifier, TokenClassifier, predicted_spans
+from companion.finetuning.heads import SequenceClassifier, TokenClassifier
 from companion.finetuning.layer_rates import discriminative_rates, layers
 from companion.finetuning.lora import LoRALinear
+from companion.finetuning.predictions import predicted_spans
 from companion.lessons import by_torch
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import between, distribution, normal, randomised, tokens, whole

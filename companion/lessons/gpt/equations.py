@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from companion.generation.beam_search import beam_search
+from companion.generation.beam_search import BeamSearch, beam_search
 from companion.generation.decoding import DecodingState
 from companion.generation.sampling import next_token_probabilities
 from companion.lessons import by_hand, by_torch
@@ -147,8 +147,8 @@ def _beam_by_hand(prompt: Tensor, known: dict[tuple[int, ...], list[Tensor]], al
 
 
 def _beam_companion(prompt: Tensor, known: dict[tuple[int, ...], list[Tensor]], alpha: float, model: Any) -> Tensor:
-    state = DecodingState(model, prompt[None])
-    _ids, score = beam_search(state, 3, beams=9, length_penalty=alpha, stop=0)  # enough beams for every text
+    search = BeamSearch(beams=9, length_penalty=alpha)  # enough beams for every text
+    _ids, score = beam_search(DecodingState(model, prompt[None]), 3, search, stop=0)
     return score[0]
 
 

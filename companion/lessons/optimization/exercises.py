@@ -11,7 +11,7 @@ from torch import Tensor
 from companion.lessons.exercise_check import Exercise, Mistake
 from companion.lessons.random_inputs import seeded
 from companion.training.optimizers import Adam
-from companion.training.schedules import shares
+from companion.training.schedules import multipliers
 
 
 def _generator() -> torch.Generator:
@@ -215,7 +215,7 @@ CLIP = Exercise(
 
 
 def _share(step: int, steps: int, warmup: int) -> float:
-    return shares("cosine", steps, warmup)[step - 1]
+    return multipliers("cosine", steps, warmup)[step - 1]
 
 
 WARMUP_COSINE = Exercise(

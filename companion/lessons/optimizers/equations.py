@@ -14,7 +14,7 @@ from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import between, normal, randomised, whole
 from companion.losses.preference import dpo_loss
 from companion.training.optimizers import SGD, Adam, AdamW, orthogonalised
-from companion.training.schedules import shares
+from companion.training.schedules import multipliers
 
 GRADIENT = Symbol("g_s", r"gradient at step $s$; of the size of $\theta$")
 RATE = Symbol(r"\eta", "learning rate")
@@ -127,7 +127,7 @@ def _schedule_by_hand(steps: int, warmup: int) -> tuple[Tensor, Tensor]:
 
 
 def _schedule_companion(steps: int, warmup: int) -> tuple[Tensor, ...]:
-    return tuple(torch.tensor(shares(name, steps, warmup)) for name in ("linear", "cosine"))
+    return tuple(torch.tensor(multipliers(name, steps, warmup)) for name in ("linear", "cosine"))
 
 
 def _schedule_torch(steps: int, warmup: int) -> tuple[Tensor, ...]:

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from companion.lessons import by_hand, by_torch
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import normal, randomised, tokens, whole
-from companion.losses.spans import Seq2Seq, sequence_loss, teach
+from companion.losses.spans import Seq2Seq, sequence_loss, teacher_forcing
 from companion.metrics.text import bleu
 from companion.models.t5 import T5, FeedForward, T5Config
 from companion.nn.attention import scaled_dot_product_attention
@@ -24,7 +24,7 @@ CONFIG = T5Config(vocab_size=7, n_layers=1, n_heads=2, d_model=4, n_buckets=8, m
 
 def _text(g: Generator) -> dict[str, Any]:
     model, x, y = randomised(T5(CONFIG), g), tokens(g, 7, 5), tokens(g, 7, 4)
-    batch = teach(x[None], torch.ones(1, 5, dtype=torch.bool), y[None], CONFIG.start_id)
+    batch = teacher_forcing(x[None], torch.ones(1, 5, dtype=torch.bool), y[None], CONFIG.start_id)
     z = torch.stack(
         [model(x[None], batch.decoder_inputs[:, : t + 1])[0, -1] for t in range(4)]
     )  # row t: from x and y_<t

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from companion.data.subwords import INSIDE, em_step, forward, learn_bpe, learn_wordpiece, pair_counts, segmentations
+from companion.data.subwords import INSIDE, learn_bpe, learn_wordpiece, pair_counts
+from companion.data.unigram import em_step, forward, segmentations
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import between, cuts, distribution, normal, pieces, tokens, whole, word
 from companion.losses.cross_entropy import cross_entropy

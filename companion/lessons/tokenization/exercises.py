@@ -5,15 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations, pairwise
 
-from companion.data.subwords import (
-    Pair,
-    decode_wordpiece,
-    encode_bpe,
-    encode_wordpiece,
-    forward,
-    merge,
-    segmentations,
-)
+from companion.data.subwords import Pair, decode_wordpiece, encode_bpe, encode_wordpiece, merge
+from companion.data.unigram import forward, segmentations
 from companion.lessons.exercise_check import Exercise, Mistake
 from companion.metrics.language_model import bits_per_character
 

@@ -62,7 +62,7 @@ def _interval_companion(a: Tensor) -> tuple[float, float]:
 
 def _density(x: Tensor) -> Tensor:
     student = torch.distributions.StudentT(torch.tensor(float(SEEDS - 1)))
-    log_density: Tensor = student.log_prob(x)  # type: ignore[no-untyped-call]  # torch lacks the type
+    log_density: Tensor = student.log_prob(x)
     return log_density.exp()
 
 

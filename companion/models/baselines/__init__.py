@@ -1,7 +1,7 @@
 """The language models before the Transformer, each as its paper has it.
 
-Chapter: ``book/concepts/language_model.ipynb``. All of them are modules that map ids (batch, length) to logits
-(batch, length, vocab) and see no later token, so that losses, training and metrics treat them as they treat a GPT.
+Chapter: ``book/concepts/language_model.ipynb``. All of them are causal modules that map ids (batch, length) to logits
+(batch, length, vocab), so that losses, training and metrics treat them as they treat a GPT.
 """
 
 from companion.models.baselines.feed_forward import FeedForwardLM, FeedForwardLMConfig

@@ -1,4 +1,4 @@
-"""The first neural language model: look up the last n - 1 tokens, concatenate, bend, score.
+"""The first neural language model: a feed-forward network over the embeddings of the last n - 1 tokens.
 
 Chapter: ``book/concepts/language_model.ipynb``. Source: Bengio et al. 2003, section 2.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from companion.models.baselines.checks import check_ids, check_sizes
+from companion.nn.checks import check_ids, check_sizes
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,9 @@ class FeedForwardLMConfig:
     """The sizes of a feed-forward language model.
 
     Attributes:
-        vocab_size: tokens in the vocabulary.
-        order: n; the model sees the n - 1 tokens before the one that it predicts.
-        d_model: numbers that a token is looked up as (the paper's m).
+        vocab_size: number of tokens in the vocabulary.
+        order: n; the context is the n - 1 tokens before the predicted one.
+        d_model: width of a token embedding (the paper's m).
         d_hidden: units in the hidden layer (the paper's h).
     """
 
@@ -29,20 +29,26 @@ class FeedForwardLMConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError on a size below 1, or an order that leaves nothing to look at."""
-        check_sizes(self, "vocab_size", "d_model", "d_hidden")
+        check_sizes(self, ("vocab_size", "d_model", "d_hidden"))
         if self.order < 2:
             raise ValueError(f"order must be at least 2, one token to look at; got {self.order}")
 
 
 class FeedForwardLM(nn.Module):
-    """``logits = b + U tanh(d + H x)``, x the vectors of the last n - 1 tokens side by side (eq. 1).
+    """``logits = b + U tanh(d + H x)``, x the embeddings of the last n - 1 tokens side by side (eq. 1).
 
-    Where a row has fewer tokens before it, zeros stand in their place. The paper's direct connection from x to the
-    logits is optional there; on the stories of this book it changed nothing that could be measured, and is left out.
+    At the start of a row the missing tokens are vectors of zeros. The paper's direct connection from x to the logits is
+    optional there; on the stories of this book it changed nothing that could be measured, and is left out.
+
+    Example:
+        >>> import torch
+        >>> model = FeedForwardLM(FeedForwardLMConfig(vocab_size=10, order=3, d_model=4, d_hidden=8))
+        >>> model(torch.tensor([[1, 2, 3]])).shape  # the logits of the next token, at each position
+        torch.Size([1, 3, 10])
     """
 
     def __init__(self, config: FeedForwardLMConfig) -> None:
-        """Make the table of vectors (the paper's C) and the matrices H and U."""
+        """Make the embedding (the paper's C) and the matrices H and U."""
         super().__init__()
         self.config = config
         width = (config.order - 1) * config.d_model
@@ -51,7 +57,7 @@ class FeedForwardLM(nn.Module):
         self.output = nn.Linear(config.d_hidden, config.vocab_size)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Score every token of the vocabulary as the next one, at each position.
+        """Return the logits of the next token, at each position.
 
         Args:
             ids: (batch, length).
@@ -67,4 +73,5 @@ class FeedForwardLM(nn.Module):
         window = self.config.order - 1
         padded = F.pad(looked_up, (0, 0, window - 1, 0))
         x = padded.unfold(1, window, 1).mT.flatten(2)  # (batch, length, window * d_model), oldest token first
-        return self.output(self.hidden(x).tanh())
+        logits: Tensor = self.output(self.hidden(x).tanh())
+        return logits

@@ -1,4 +1,4 @@
-"""The naive Bayes classifier: which words occur, and nothing of their order.
+"""The naive Bayes classifier of texts, on bags of words.
 
 Chapter: ``book/concepts/storyworld.ipynb``. Source: McCallum & Nigam 1998, "A Comparison of Event Models for Naive
 Bayes Text Classification", section 2.2 (the multinomial model).
@@ -10,13 +10,22 @@ from collections.abc import Sequence
 
 
 class NaiveBayes:
-    """Choose the label under which a bag of words is likeliest, as if each word were drawn independently.
+    """The label of the highest posterior probability, as if each word were drawn independently given the label.
 
     ``p(label | words)`` is proportional to ``p(label) * product of p(word | label)``, with one added to each count.
+
+    Example:
+        >>> model = NaiveBayes([["good", "film"], ["bad", "film"]], ["positive", "negative"])
+        >>> model.predict(["a", "good", "book"])
+        'positive'
     """
 
     def __init__(self, texts: Sequence[Sequence[str]], labels: Sequence[str]) -> None:
-        """Count the words under each label.
+        """Count the words of each label.
+
+        Args:
+            texts: words of each text.
+            labels: label of each text.
 
         Raises:
             ValueError: when there is no text, or not one label for each.
@@ -32,7 +41,7 @@ class NaiveBayes:
             self._log_probs[label] = {word: math.log((counts[word] + 1) / total) for word in sorted(words)}
 
     def predict(self, text: Sequence[str]) -> str:
-        """Return the likeliest label; words that were never counted say nothing."""
+        """Return the likeliest label; words that were never counted are ignored."""
         scores = {
             label: prior + math.fsum(self._log_probs[label].get(word, 0.0) for word in text)
             for label, prior in self._prior.items()
@@ -40,7 +49,7 @@ class NaiveBayes:
         return max(scores, key=scores.__getitem__)
 
     def accuracy(self, texts: Sequence[Sequence[str]], labels: Sequence[str]) -> float:
-        """Return the share of texts whose label is predicted.
+        """Return the accuracy: the fraction of texts whose label is predicted.
 
         Raises:
             ValueError: when there is no text, or not one label for each.

@@ -1,4 +1,4 @@
-"""Recurrent language models: a state that is carried from token to token, Elman's and the LSTM's.
+"""Recurrent language models: Elman's network and the LSTM.
 
 Chapter: ``book/concepts/language_model.ipynb``. Sources: Elman 1990; Hochreiter & Schmidhuber 1997; Gers et al. 2000
 (the forget gate).
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from companion.models.baselines.checks import check_ids, check_sizes
+from companion.nn.checks import check_ids, check_sizes
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class RNNConfig:
     """The sizes of a recurrent language model.
 
     Attributes:
-        vocab_size: tokens in the vocabulary.
-        d_model: numbers that a token is looked up as.
-        d_hidden: numbers in the state.
+        vocab_size: number of tokens in the vocabulary.
+        d_model: width of a token embedding.
+        d_hidden: width of the hidden state.
     """
 
     vocab_size: int
@@ -28,7 +28,7 @@ class RNNConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError on a size below 1."""
-        check_sizes(self, "vocab_size", "d_model", "d_hidden")
+        check_sizes(self, ("vocab_size", "d_model", "d_hidden"))
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ElmanLayer(nn.Module):
         _initialise(self, d_hidden)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, length, d_model) -> the state after each token, (batch, length, d_hidden)."""
+        """(batch, length, d_model) -> the hidden state after each token, (batch, length, d_hidden)."""
         projected = self.input(x).unbind(1)  # of all steps at once: only U has to wait for the state
         weight = self.recurrent.weight.T
         state = x.new_zeros(x.size(0), weight.size(0))
@@ -59,7 +59,7 @@ class ElmanLayer(nn.Module):
 
 
 class LSTMLayer(nn.Module):
-    """A layer with a memory cell, written, kept and read through gates.
+    """An LSTM layer: a memory cell with input, forget and output gate.
 
     ``i, f, o = sigmoid(W_{i,f,o} x_t + b + U_{i,f,o} h_{t-1})``, ``g = tanh(W_g x_t + b_g + U_g h_{t-1})``,
     ``c_t = f * c_{t-1} + i * g``, ``h_t = o * tanh(c_t)``. The matrices lie below each other in the order i, f, g, o,
@@ -67,7 +67,7 @@ class LSTMLayer(nn.Module):
     """
 
     def __init__(self, d_model: int, d_hidden: int) -> None:
-        """Make W and b (``input``) and U (``recurrent``); the forget gate starts out open."""
+        """Make W and b (``input``) and U (``recurrent``); the forget gate begins open, with a bias of 1."""
         super().__init__()
         self.input = nn.Linear(d_model, 4 * d_hidden)
         self.recurrent = nn.Linear(d_hidden, 4 * d_hidden, bias=False)
@@ -87,7 +87,7 @@ class LSTMLayer(nn.Module):
         return torch.lstm(x, [start, start], weights, True, 1, 0.0, self.training, False, True)[0]
 
     def by_hand(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Compute the same, gate by gate, and keep what happened.
+        """Return the output of :meth:`forward`, computed gate by gate, and the gates and cells of each step.
 
         Returns:
             the output after each token, and by name, all (batch, length, d_hidden): the gates "write", "keep" and
@@ -109,7 +109,7 @@ class LSTMLayer(nn.Module):
 
 
 class _RecurrentLM(nn.Module):
-    """Look up, carry a state from left to right, score."""
+    """An embedding, one recurrent layer and an output layer."""
 
     def __init__(self, config: RNNConfig, layer: type[ElmanLayer] | type[LSTMLayer]) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class _RecurrentLM(nn.Module):
         self.output = nn.Linear(config.d_hidden, config.vocab_size)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Score every token of the vocabulary as the next one, at each position; each row starts from a state of 0.
+        """Return the logits of the next token, at each position; each row begins with a hidden state of zeros.
 
         Args:
             ids: (batch, length).
@@ -131,11 +131,18 @@ class _RecurrentLM(nn.Module):
             ValueError: on ids of the wrong rank or outside the vocabulary.
         """
         check_ids(ids, self.config.vocab_size)
-        return self.output(self.blocks[0](self.token_embedding(ids)))
+        logits: Tensor = self.output(self.blocks[0](self.token_embedding(ids)))
+        return logits
 
 
 class RNN(_RecurrentLM):
-    """Elman's simple recurrent network as a language model."""
+    """Elman's simple recurrent network as a language model.
+
+    Example:
+        >>> model = RNN(RNNConfig(vocab_size=10, d_model=4, d_hidden=8))
+        >>> model(torch.tensor([[1, 2, 3]])).shape  # the logits of the next token, at each position
+        torch.Size([1, 3, 10])
+    """
 
     def __init__(self, config: RNNConfig) -> None:
         """Make the embedding, the recurrent layer and the output layer."""
@@ -143,7 +150,13 @@ class RNN(_RecurrentLM):
 
 
 class LSTM(_RecurrentLM):
-    """The long short-term memory as a language model."""
+    """The long short-term memory as a language model.
+
+    Example:
+        >>> model = LSTM(LSTMConfig(vocab_size=10, d_model=4, d_hidden=8))
+        >>> model(torch.tensor([[1, 2, 3]])).shape  # the logits of the next token, at each position
+        torch.Size([1, 3, 10])
+    """
 
     def __init__(self, config: LSTMConfig) -> None:
         """Make the embedding, the recurrent layer and the output layer."""

@@ -1,4 +1,8 @@
-"""What the built page runs without a kernel: the exported model and the scripts that ask it.
+"""What a page without a kernel needs: a host for the front end, and the model itself in a worker.
 
 Chapter: ``book/concepts/attention.ipynb``.
 """
+
+from pathlib import Path
+
+SCRIPTS = Path(__file__).parent  # page.js, book.js and live_worker.js are joined; see companion.widgets.bundle

@@ -75,7 +75,7 @@ def export_onnx(model: GPT | BertForPreTraining, path: str | Path, sep_id: int |
 def _trace(packed: _Packed) -> onnx.ModelProto:
     longest = packed.model.config.context_length
     example = torch.zeros(1, min(3, longest), dtype=torch.int64)
-    length = torch.export.Dim("length", min=1, max=longest)
+    length = torch.export.Dim("length", min=2, max=longest)  # torch 2.9 takes no 1; the file does
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter's own notices say nothing about this model
         logging.disable(logging.WARNING)

@@ -1,4 +1,4 @@
-"""What all recipes of the zoo do alike: begin, train on stories in one way, write the folder, and state the sizes.
+"""Steps that all recipes of the zoo share: begin, train on stories, write the folder, and state the sizes.
 
 Chapter: ``book/concepts/storyworld.ipynb``.
 """
@@ -13,26 +13,26 @@ from torch import Tensor, nn
 
 from companion.checkpoints.pretrained import Pretrained
 from companion.losses import causal_loss
-from companion.training import fit
+from companion.training import Checkpoint, Evaluation, Optimization, Runtime, fit
 from companion.training.run_state import History
 
 R = TypeVar("R")
 
 
 class StorySettings(Protocol):
-    """What a recipe says of each round on stories."""
+    """Settings of a recipe that hold for each round on stories."""
 
     @property
     def learning_rate(self) -> float:
-        """At the peak; Muon and AdamW."""
+        """Learning rate at its peak, of Muon and AdamW."""
 
     @property
     def seed(self) -> int:
-        """Of the training run."""
+        """Seed of the training run."""
 
 
 def begin(name: str, recipes: Mapping[str, R], target: Path, threads: int) -> R:
-    """Return the recipe of that name, with the folder made and torch set to so many threads.
+    """Recipe of that name; the folder is made and torch set to so many threads.
 
     Raises:
         ValueError: on an unknown name; nothing is made then.
@@ -53,15 +53,15 @@ def train_on_stories(
     evaluate: Callable[[nn.Module], float],
     loss: Callable[[nn.Module, Any], Tensor] = causal_loss,
 ) -> History:
-    """Train on stories, each told once: no weight decay, a linear schedule, a checkpoint each thousand steps.
+    """Train on stories, each read once: no weight decay, a linear schedule, a checkpoint each thousand steps.
 
     Args:
         model: trained in place, on the CPU.
-        batches: of stories, the same each time.
+        batches: batches of stories, the same each time.
         steps: of this round.
-        settings: the rate and the seed.
-        run: the checkpoint's file, from which an interrupted round goes on.
-        evaluate: measures held-out stories.
+        settings: learning rate and seed.
+        run: file of the checkpoint, from which an interrupted round resumes.
+        evaluate: model -> number, measured on held-out stories.
         loss: (model, batch) -> scalar.
     """
     return fit(
@@ -69,28 +69,22 @@ def train_on_stories(
         batches,
         steps=steps,
         loss=loss,
-        optimizer="muon",
         learning_rate=settings.learning_rate,
-        weight_decay=0.0,
-        schedule="linear",
-        warmup=100,
-        seed=settings.seed,
-        device="cpu",
-        evaluate=evaluate,
-        evaluate_every=1000,
-        checkpoint=run,
-        checkpoint_every=1000,
+        optimization=Optimization("muon", weight_decay=0.0, schedule="linear", warmup=100),
+        evaluation=Evaluation(evaluate, every=1000),
+        checkpoint=Checkpoint(run, every=1000),
+        runtime=Runtime(device="cpu", seed=settings.seed),
     )
 
 
 def finish(model: Pretrained, target: Path, card: Callable[[], str]) -> None:
-    """Write the weights in half precision, and then the card, which measures what was written."""
+    """Write the weights in half precision, and then the model card, which measures what was written."""
     model.save_pretrained(target, dtype=torch.float16)
     (target / "README.md").write_text(card(), encoding="utf8")
 
 
 def facts(model: nn.Module, folder: Path, history: History) -> dict[str, str]:
-    """Return what each card states: parameters, megabytes of the file, minutes of training, versions."""
+    """Facts that each model card states: parameters, megabytes of the file, minutes of training, versions."""
     return {
         "parameters": f"{sum(p.numel() for p in model.parameters()):,}",
         "megabytes": f"{(folder / 'model.safetensors').stat().st_size / 1e6:.2f}",

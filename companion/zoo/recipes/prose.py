@@ -1,4 +1,4 @@
-"""How each model of the zoo was made: data, sizes, training, and the card that says so.
+"""Recipe of the prose GPT: data, sizes, training, and the model card.
 
 Chapter: ``book/algorithms/gpt.ipynb``.
 """
@@ -15,22 +15,22 @@ from companion.data import prose
 from companion.data.tokenization import train_byte_bpe
 from companion.metrics.language_model import bits_per_character, cross_entropy, perplexity
 from companion.models.gpt import GPT, GPTConfig
-from companion.training import fit
-from companion.training.loop import History
+from companion.training import Checkpoint, Evaluation, Optimization, Runtime, fit
+from companion.training.run_state import History
 from companion.zoo.recipes.common import begin, facts, finish
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides a model's weights, beside the versions of Python and torch.
+    """Everything that determines a model's weights, beside the versions of Python and torch.
 
     Attributes:
         config: sizes of the model.
-        steps: of training.
-        batch_size: windows of ``config.context_length`` tokens a step.
-        learning_rate: at the peak; Muon and AdamW.
+        steps: number of training steps.
+        batch_size: windows of ``config.context_length`` tokens per step.
+        learning_rate: at its peak, of Muon and AdamW.
         weight_decay: strong, because there are more parameters than tokens and each token is read several times.
-        vocabulary_from: the sources that the tokenizer is learned from, one named twice counting twice; they favour the
+        vocabulary_from: sources that the tokenizer is trained on, one named twice counting twice; they favour the
             primer, so that everyday words are whole tokens.
         seed: of the weights and of the windows.
     """
@@ -59,26 +59,26 @@ RECIPES = {
 
 @dataclass(frozen=True)
 class Corpus:
-    """The two sides of the prose corpus, and the tokenizer learned from the training side."""
+    """Training and validation split of the prose corpus, and the tokenizer trained on the former."""
 
     training: list[str]
     validation: dict[str, list[str]]  # source -> documents
     tokenizer: Tokenizer
 
     def held_out(self, source: str) -> Tensor:
-        """Return the held-out documents of one source as tokens (tokens,)."""
+        """Held-out documents of one source as token ids (tokens,)."""
         return prose.token_stream(self.tokenizer, self.validation[source])
 
 
 def train(name: str, target: Path, threads: int = 1) -> History:
-    """Make a zoo model: learn its tokenizer, train it, and write its folder with a model card.
+    """Make a zoo model: train its tokenizer and its weights, and write its folder with a model card.
 
-    Interrupted and called again, it goes on from ``<target>/run.safetensors`` to the same weights.
+    Interrupted and called again, it resumes from ``<target>/run.safetensors`` and ends with the same weights.
 
     Args:
         name: one of ``RECIPES``.
-        target: the model's folder, made when missing.
-        threads: of torch; another number changes the last bits of the weights.
+        target: folder of the model, made when missing.
+        threads: number of torch's threads; another number changes the last bits of the weights.
 
     Raises:
         ValueError: on an unknown name.
@@ -94,15 +94,11 @@ def train(name: str, target: Path, threads: int = 1) -> History:
         model,
         prose.random_windows(stream, recipe.batch_size, recipe.config.context_length, recipe.seed),
         steps=recipe.steps,
-        optimizer="muon",
         learning_rate=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        seed=recipe.seed,
-        device="cpu",
-        evaluate=lambda m: cross_entropy(cast(GPT, m), watched),
-        evaluate_every=250,
-        checkpoint=target / "run.safetensors",
-        checkpoint_every=50,
+        optimization=Optimization("muon", weight_decay=recipe.weight_decay),
+        evaluation=Evaluation(lambda m: cross_entropy(cast(GPT, m), watched), every=250),
+        checkpoint=Checkpoint(target / "run.safetensors", every=50),
+        runtime=Runtime(device="cpu", seed=recipe.seed),
     )
     finish(model, target, lambda: _card(name, recipe, corpus, stream.numel(), history, target))
     return history

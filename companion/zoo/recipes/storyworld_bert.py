@@ -1,4 +1,4 @@
-"""How the story world's BERT was made: sizes, training, measurement, and the card that says so.
+"""Recipe of the story world's BERT: sizes, training, measurements, and the model card.
 
 Chapter: ``book/algorithms/finetuning.ipynb``.
 """
@@ -30,17 +30,17 @@ from companion.zoo.recipes.common import begin, facts, finish, train_on_stories
 
 @dataclass(frozen=True)
 class BertRecipe:
-    """All that decides the model's weights, beside the versions of Python and torch.
+    """Everything that determines a model's weights, beside the versions of Python and torch.
 
     Attributes:
         language: of the stories.
         config: sizes of the model; its vocabulary is the world's and BERT's special tokens.
         rounds: steps of each round; the learning rate rises and falls in each.
-        elsewhere: in each round the share of the stories with another story's questions, for next-sentence prediction;
-            none before the model can answer.
-        batch_size: stories a step, each told once and never again.
-        offsets: how far back the heads of the first layer look at the start.
-        learning_rate: at the peak; Muon and AdamW, without weight decay: no story comes twice.
+        elsewhere: in each round the fraction of stories with another story's questions, for next-sentence prediction;
+            0 before the model can answer.
+        batch_size: stories per step, each of them read once.
+        offsets: initial distance, in tokens, at which each head of the first layer attends.
+        learning_rate: at its peak, of Muon and AdamW, without weight decay: no story is read twice.
         seed: of the weights and of the stories.
     """
 
@@ -73,12 +73,12 @@ HELD_OUT = 1000  # stories
 def train(name: str, target: Path, threads: int = 1) -> History:
     """Make the model: train it, and write its folder with a model card.
 
-    Interrupted and called again, it goes on from the checkpoints in the folder to the same weights.
+    Interrupted and called again, it resumes from the checkpoints in the folder and ends with the same weights.
 
     Args:
         name: one of ``RECIPES``.
-        target: the model's folder, made when missing.
-        threads: of torch; another number changes the last bits of the weights.
+        target: folder of the model, made when missing.
+        threads: number of torch's threads; another number changes the last bits of the weights.
 
     Raises:
         ValueError: on an unknown name.
@@ -109,32 +109,43 @@ def train(name: str, target: Path, threads: int = 1) -> History:
 
 @torch.no_grad()
 def accuracy_by_kind(model: nn.Module, stories: Sequence[Story]) -> dict[str, float]:
-    """Return, for each kind of question, the share of stories whose one question the model fills in to the last word.
+    """Accuracy by kind of question: the fraction of stories whose one question is answered right in every word.
 
     Args:
         model: ids, segments and mask -> (logits, anything), in evaluation mode.
-        stories: held-out ones.
+        stories: held-out stories.
+
+    >>> def silent(ids, segments, mask):
+    ...     return nn.functional.one_hot(torch.zeros_like(ids), 200), None
+    >>> set(accuracy_by_kind(silent, World().stories(5, seed=1)).values())
+    {0.0}
     """
     world = stories[0].world
-    shares = {}
+    accuracy = {}
     for kind in QUESTIONS:
         able = [story for story in stories if world.process.questions_of(story.end, kind)]
         laid = lay_out(able, 1, random.Random(0), kinds=[kind])
         inputs, targets = hide_answers(laid, world)
-        texts = zip(*(x.split(100) for x in (inputs, laid.token_type_ids, laid.attention_mask)), strict=True)
+        texts = zip(*(torch.split(x, 100) for x in (inputs, laid.token_type_ids, laid.attention_mask)), strict=True)
         said = torch.cat([model(*text)[0].argmax(-1) for text in texts])
-        shares[kind] = ((said == targets) | (targets == IGNORED)).all(1).float().mean().item()
-    return shares
+        accuracy[kind] = ((said == targets) | (targets == IGNORED)).all(1).float().mean().item()
+    return accuracy
 
 
 def mean_wrong(model: nn.Module, stories: Sequence[Story]) -> float:
-    """Return the share of questions answered wrong, mean of the kinds."""
-    shares = accuracy_by_kind(model, stories)
-    return 1 - sum(shares.values()) / len(shares)
+    """Error rate of the answers, averaged over the kinds of questions; arguments as in :func:`accuracy_by_kind`.
+
+    >>> def silent(ids, segments, mask):
+    ...     return nn.functional.one_hot(torch.zeros_like(ids), 200), None
+    >>> mean_wrong(silent, World().stories(5, seed=1))
+    1.0
+    """
+    accuracy = accuracy_by_kind(model, stories)
+    return 1 - sum(accuracy.values()) / len(accuracy)
 
 
 def card(name: str, folder: Path, history: History) -> str:
-    """Measure the weights in ``folder`` on held-out stories and return the model's card."""
+    """Model card, with measurements of the weights in ``folder`` on held-out stories."""
     recipe = RECIPES[name]
     model = BertForPreTraining.from_pretrained(folder).eval()  # the rounded weights that ship
     world = World(language=recipe.language)
@@ -150,16 +161,17 @@ def card(name: str, folder: Path, history: History) -> str:
         held_out=HELD_OUT,
         words=f"{words:.1%}",
         pairs=f"{pairs:.1%}",
-        answers="\n".join(f"| {kind} | {share:.1%} |" for kind, share in accuracy_by_kind(model, stories).items()),
+        answers="\n".join(f"| {kind} | {right:.1%} |" for kind, right in accuracy_by_kind(model, stories).items()),
         **facts(model, folder, history),
     )
 
 
 @torch.no_grad()
 def _pretraining_accuracy(model: nn.Module, stories: Sequence[Story]) -> tuple[float, float]:
-    """The share of hidden words, and of pairs, that the model gets right, on both of BERT's own tasks."""
+    """Accuracy of masked words and of next-sentence prediction, BERT's own two tasks."""
     laid = lay_out(stories, 8, random.Random(0), elsewhere=0.5)
-    batch = hide(laid, stories[0].world, answers=0.0, share=0.15, generator=torch.Generator().manual_seed(0))
+    draw = torch.Generator().manual_seed(0)
+    batch = hide(laid, stories[0].world, answer_probability=0.0, mask_probability=0.15, generator=draw)
     texts = zip(*(x.split(100) for x in (batch.inputs, laid.token_type_ids, laid.attention_mask)), strict=True)
     answers = [model(*text) for text in texts]
     logits, pairs = (torch.cat(parts) for parts in zip(*answers, strict=True))
@@ -182,8 +194,8 @@ are 5 % of all words, and nine tenths of the answers on top; in the last round o
 questions of another one, for next-sentence prediction (`companion.storyworld.questionnaire`).
 
 **Trained by** `python -m companion.zoo train {name}`: {rounds} steps of {recipe.batch_size} stories,
-first heads that begin by looking 1 to 4 tokens back (`companion.nn.initialization.positional_initialization`), Muon and AdamW, peak
-learning rate {recipe.learning_rate}, seed {recipe.seed}, torch {torch}, Python {python};
+first heads that begin by looking 1 to 4 tokens back (`companion.nn.initialization.positional_initialization`),
+Muon and AdamW, peak learning rate {recipe.learning_rate}, seed {recipe.seed}, torch {torch}, Python {python};
 {minutes} minutes of processor time, one thread.
 
 **Measured** on {held_out} held-out stories, with the rounded weights that ship: {words} of the hidden words are right

@@ -1,4 +1,4 @@
-"""How the small BERT of the story world was made: a student of half the layers, distilled from the large one.
+"""Recipe of the story world's small BERT: a student of half the layers, distilled from the large one.
 
 Chapter: ``book/algorithms/distillation.ipynb``.
 """
@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from companion import zoo
-from companion.distillation.losses import Distiller, distilbert_loss
+from companion.distillation.distiller import Distiller
+from companion.distillation.losses import distilbert_loss
 from companion.distillation.student import initialise_from
 from companion.models.bert import BertForPreTraining
 from companion.storyworld import World
@@ -20,15 +21,15 @@ from companion.zoo.recipes.storyworld_bert import HELD_OUT, HELD_OUT_SEED, accur
 
 @dataclass(frozen=True)
 class StudentRecipe:
-    """All that decides the student's weights, beside the teacher's and the versions of Python and torch.
+    """Everything that determines the student's weights, beside the teacher's and the versions of Python and torch.
 
     Attributes:
-        teacher: a model of the zoo.
-        start: the teacher's layers that the student begins with, one for each of its own.
-        steps: of training.
-        batch_size: stories a step, each told once and never again.
-        elsewhere: share of the stories with another story's questions, for next-sentence prediction.
-        learning_rate: at the peak; Muon and AdamW, without weight decay.
+        teacher: name of a model of the zoo.
+        start: layers of the teacher that the student's own are initialized with, one for each.
+        steps: number of training steps.
+        batch_size: stories per step, each of them read once.
+        elsewhere: fraction of stories with another story's questions, for next-sentence prediction.
+        learning_rate: at its peak, of Muon and AdamW, without weight decay.
         seed: of the stories.
     """
 
@@ -57,12 +58,12 @@ RECIPES = {
 def train(name: str, target: Path, threads: int = 1) -> History:
     """Make the student: distil it from its teacher, and write its folder with a model card.
 
-    Interrupted and called again, it goes on from the checkpoint in the folder to the same weights.
+    Interrupted and called again, it resumes from the checkpoint in the folder and ends with the same weights.
 
     Args:
         name: one of ``RECIPES``.
-        target: the student's folder, made when missing.
-        threads: of torch; another number changes the last bits of the weights.
+        target: folder of the student, made when missing.
+        threads: number of torch's threads; another number changes the last bits of the weights.
 
     Raises:
         ValueError: on an unknown name.
@@ -87,7 +88,7 @@ def train(name: str, target: Path, threads: int = 1) -> History:
 
 
 def card(name: str, folder: Path, history: History) -> str:
-    """Measure the weights in ``folder`` on held-out stories and return the model's card."""
+    """Model card, with measurements of the weights in ``folder`` on held-out stories."""
     recipe = RECIPES[name]
     student = BertForPreTraining.from_pretrained(folder).eval()  # the rounded weights that ship
     teacher, _ = zoo.load(recipe.teacher)
@@ -106,7 +107,7 @@ def card(name: str, folder: Path, history: History) -> str:
 
 
 def _table(ours: dict[str, float], theirs: dict[str, float]) -> str:
-    rows: Sequence[str] = [f"| {kind} | {share:.1%} | {theirs[kind]:.1%} |" for kind, share in ours.items()]
+    rows: Sequence[str] = [f"| {kind} | {right:.1%} | {theirs[kind]:.1%} |" for kind, right in ours.items()]
     return "\n".join(rows)
 
 
@@ -119,9 +120,9 @@ A BERT of {config.n_layers} layers × {config.n_heads} heads, d_model {config.d_
 filling in `[MASK]`. **Not for** any other text: it knows the words of the story world and no others.
 
 **Trained by** `python -m companion.zoo train {name}`: it begins with layers {start} of its teacher,
-as DistilBERT does, and learns with DistilBERT's triple loss (`companion.distillation.losses.distilbert_loss`) from {seen}
-stories with questions that its teacher reads along, {recipe.steps:,} steps of {recipe.batch_size}; Muon and AdamW, peak
-learning rate {recipe.learning_rate}, seed {recipe.seed}, torch {torch}, Python {python};
+as DistilBERT does, and learns with DistilBERT's triple loss (`companion.distillation.losses.distilbert_loss`) from
+{seen} stories with questions that its teacher reads along, {recipe.steps:,} steps of {recipe.batch_size}; Muon and
+AdamW, peak learning rate {recipe.learning_rate}, seed {recipe.seed}, torch {torch}, Python {python};
 {minutes} minutes of processor time, one thread.
 
 **Measured** on {held_out} held-out stories, with the rounded weights that ship; one question to a story, its answer

@@ -1,4 +1,4 @@
-"""How the story world's models of the zoo were made: sizes, training, measurement, and the card that says so.
+"""Recipes of the story world's GPTs: sizes, training, measurements, and the model card.
 
 Chapter: ``book/concepts/storyworld.ipynb``.
 """
@@ -18,15 +18,15 @@ from companion.zoo.recipes.common import begin, facts, finish, train_on_stories
 
 @dataclass(frozen=True)
 class StoryRecipe:
-    """All that decides a model's weights, beside the versions of Python and torch.
+    """Everything that determines a model's weights, beside the versions of Python and torch.
 
     Attributes:
         language: of the stories.
         config: sizes of the model; its vocabulary is the world's.
-        rounds: steps of each round; the learning rate rises and falls in each, which lets go of half-learned habits
-            (warm restarts: Loshchilov & Hutter 2017).
-        batch_size: stories a step, each told once and never again.
-        learning_rate: at the peak; Muon and AdamW, without weight decay: no story comes twice.
+        rounds: steps of each round; the learning rate rises and falls in each (warm restarts: Loshchilov & Hutter
+            2017), which undoes half-learned habits.
+        batch_size: stories per step, each of them read once.
+        learning_rate: at its peak, of Muon and AdamW, without weight decay: no story is read twice.
         seed: of the weights and of the stories.
     """
 
@@ -62,12 +62,12 @@ HELD_OUT = 1000  # stories
 def train(name: str, target: Path, threads: int = 1) -> History:
     """Make one of these models: train it, and write its folder with a model card.
 
-    Interrupted and called again, it goes on from the checkpoints in the folder to the same weights.
+    Interrupted and called again, it resumes from the checkpoints in the folder and ends with the same weights.
 
     Args:
         name: one of ``RECIPES``.
-        target: the model's folder, made when missing.
-        threads: of torch; another number changes the last bits of the weights.
+        target: folder of the model, made when missing.
+        threads: number of torch's threads; another number changes the last bits of the weights.
 
     Raises:
         ValueError: on an unknown name.
@@ -97,7 +97,7 @@ def train(name: str, target: Path, threads: int = 1) -> History:
 
 
 def card(name: str, folder: Path, history: History) -> str:
-    """Measure the weights in ``folder`` on held-out stories and return the model's card."""
+    """Model card, with measurements of the weights in ``folder`` on held-out stories."""
     recipe = RECIPES[name]
     model = GPT.from_pretrained(folder)  # the rounded weights that ship
     stories = World(language=recipe.language).stories(HELD_OUT, HELD_OUT_SEED)

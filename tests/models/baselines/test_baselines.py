@@ -27,7 +27,7 @@ from companion.models.baselines import (
     RNNConfig,
 )
 from companion.models.baselines.recurrent import ElmanLayer, LSTMLayer
-from companion.training import fit
+from companion.training import Optimization, Runtime, fit
 
 V = 7
 TEXT = torch.randint(V, (6, 11), generator=torch.Generator().manual_seed(0))
@@ -131,7 +131,15 @@ def test_a_short_text_is_learned_by_heart(name):
     config = CONFIGS[name]
     model = MODELS[type(config)](config)
     row = torch.tensor([[0, 1, 2, 3, 4, 5, 6, 0, 2, 4, 6, 1, 3, 5]])
-    history = fit(model, [row], steps=150, learning_rate=0.05, weight_decay=0.0, device="cpu", progress=False)
+    history = fit(
+        model,
+        [row],
+        steps=150,
+        learning_rate=0.05,
+        optimization=Optimization(weight_decay=0.0),
+        runtime=Runtime(device="cpu"),
+        progress=False,
+    )
     assert history.loss[0] > 1.5
     assert history.loss[-1] < 0.05
 
@@ -372,7 +380,7 @@ def test_a_token_that_follows_everything_is_likelier_in_a_new_place_than_one_tha
 
 def test_how_much_history_was_seen_is_told():
     model = NGram(NGramConfig(V, 4)).count(torch.tensor([[0, 1, 2, 3, 4]]))
-    assert model.seen(torch.tensor([[0, 1, 2, 3, 6, 2], [1, 1, 2, 4, 4, 0]])).tolist() == [
+    assert model.longest_context(torch.tensor([[0, 1, 2, 3, 6, 2], [1, 1, 2, 4, 4, 0]])).tolist() == [
         [1, 2, 3, 3, 0, 1],
         [1, 1, 2, 0, 0, 1],  # 4 was seen, but nothing ever followed it
     ]
@@ -443,7 +451,7 @@ def test_better_smoothing_is_worth_more_than_a_longer_history():
 
 
 def test_nothing_counted_is_told():
-    with pytest.raises(RuntimeError, match=r"this model has read nothing yet: call count\(rows\) first"):
+    with pytest.raises(RuntimeError, match=r"this model has no counts yet: call count\(rows\) first"):
         NGram(NGramConfig(V, 2))(TEXT)
 
 

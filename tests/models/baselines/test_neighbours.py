@@ -24,12 +24,12 @@ def last(ids, place):
 
 
 def test_before_it_has_read_anything_all_tokens_are_alike():
-    batch = permute(TEXT, None, share=0.5)
+    batch = permute(TEXT, None, fraction=0.5)
     assert permutation_loss(Neighbours(5), batch).item() == pytest.approx(math.log(5))
 
 
 def test_every_row_of_probabilities_sums_to_one():
-    model = Neighbours(5).count([permute(TEXT.repeat(9, 1), None, share=0.5)])
+    model = Neighbours(5).count([permute(TEXT.repeat(9, 1), None, fraction=0.5)])
     torch.testing.assert_close(model.logits.exp().sum(-1), torch.ones(6, 6))
 
 
@@ -42,7 +42,7 @@ def test_it_says_what_it_counted():
 
 
 def test_a_neighbour_that_comes_later_in_the_order_is_not_looked_at():
-    model = Neighbours(4).count([permute(TEXT.repeat(50, 1), None, share=0.5)])
+    model = Neighbours(4).count([permute(TEXT.repeat(50, 1), None, fraction=0.5)])
     order, targets = torch.tensor([[0, 2, 3, 1, 5, 4]]), torch.tensor([[1]])
     before = model(TEXT, order=order, targets=targets)
     later, earlier = TEXT.clone(), TEXT.clone()
@@ -53,7 +53,7 @@ def test_a_neighbour_that_comes_later_in_the_order_is_not_looked_at():
 
 
 def test_the_ends_of_a_text_have_one_neighbour():
-    model = Neighbours(4).count([permute(TEXT.repeat(50, 1), None, share=0.5)])
+    model = Neighbours(4).count([permute(TEXT.repeat(50, 1), None, fraction=0.5)])
     order = torch.tensor([[5, 0, 1, 2, 3, 4]])
     first = model(TEXT, order=order, targets=torch.tensor([[0]]))
     assert torch.equal(first[0, 0], model.logits[4, 1])

@@ -1,0 +1,260 @@
+// AttentionView: the picture, answering to the reader.
+
+import { Picture } from "./picture.js";
+
+/** @import { Model, Place, State } from "./types" */
+
+const PAUSE = 15; // ms without a keystroke before the model is asked
+/** @type {Record<string, [down: number, right: number]>} */
+const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+
+/**
+ * The element under the pointer, or around it, that a selector names.
+ *
+ * @param {Event} event
+ * @param {string} selector
+ */
+function closest(event, selector) {
+  const found = event.target instanceof Element ? event.target.closest(selector) : null;
+  return found instanceof HTMLElement ? found : null;
+}
+
+class View extends Picture {
+  /** @type {(() => void)[]} */
+  forget = [];
+  /** @type {string | undefined} */
+  wanted = undefined;
+  /** @type {number | undefined} */
+  pause = undefined;
+
+  /**
+   * @param {Model} model
+   * @param {HTMLElement} el
+   */
+  constructor(model, el) {
+    super(model, el);
+    this.ui.box.value = model.get("text");
+    this.listenToModel();
+    this.listenToControls();
+    this.listenToPointer();
+    this.listenToPage();
+    this.refresh("picture");
+  }
+
+  listenToModel() {
+    const follow = (/** @type {(keyof State)[]} */ names, /** @type {string[]} */ ...parts) => {
+      for (const name of names) {
+        const listener = () => this.refresh(...parts);
+        this.model.on(`change:${name}`, listener);
+        this.forget.push(() => this.model.off(`change:${name}`, listener));
+      }
+    };
+    follow(["attention", "tokens", "shape", "encoding", "levels"], "picture");
+    follow(["layer", "head", "view"], "controls", "choice");
+    follow(["error", "device", "latency_ms", "next_tokens", "mask", "is_live", "text", "answered"], "live");
+    follow(["webgpu", "caption"], "live");
+  }
+
+  listenToControls() {
+    const { ui } = this;
+    ui.layer.onchange = () => this.choose({ layer: Number(ui.layer.value) });
+    ui.head.onchange = () => this.choose({ head: Number(ui.head.value) });
+    ui.matrix.onchange = () => this.choose({ view: "matrix" });
+    ui.arcs.onchange = () => this.choose({ view: "arcs" });
+    ui.gpu.onchange = () => this.choose({ webgpu: ui.gpu.checked });
+    ui.scale.onchange = () => this.refresh("choice");
+    ui.details.ontoggle = () => this.refresh("point");
+    ui.box.oninput = (event) => {
+      if (!(event instanceof InputEvent && event.isComposing)) this.type();
+    };
+    ui.box.addEventListener("compositionend", () => this.type());
+    ui.canvas.onkeydown = (event) => this.movePoint(event);
+    ui.strip.onkeydown = (event) => this.moveToken(event);
+    ui.atlas.onkeydown = (event) => this.moveHead(event);
+    for (const change of ["focus", "blur"]) ui.canvas.addEventListener(change, () => this.refresh("point"));
+  }
+
+  listenToPointer() {
+    const { ui } = this;
+    const token = (/** @type {Event} */ event) => this.query(Number(closest(event, "[data-i]")?.dataset.i ?? -1));
+    ui.canvas.onpointermove = (event) => this.hover(this.placeAt(event));
+    ui.canvas.onpointerleave = () => this.hover(null);
+    ui.canvas.onpointerdown = (event) => this.pin(this.placeAt(event));
+    ui.strip.onpointerover = (event) => this.hover(token(event));
+    ui.strip.onpointerleave = () => this.hover(null);
+    ui.strip.onclick = (event) => this.pin(token(event));
+    ui.atlas.onpointerdown = ({ offsetX, offsetY }) => {
+      if (!this.atlas) return;
+      const { gutter, cell } = this.atlas.plan;
+      this.chooseHead(Math.floor((offsetY - gutter) / cell), Math.floor((offsetX - gutter) / cell));
+    };
+    ui.next.onclick = (event) => {
+      const button = closest(event, "button");
+      if (!button) return;
+      const [text, mask] = [ui.box.value, this.model.get("mask")];
+      const at = mask ? text.lastIndexOf(mask) : text.length;
+      if (at < 0) return; // the mask went while its answer was on its way
+      ui.box.value = text.slice(0, at) + button.dataset.text + text.slice(at + mask.length);
+      this.type();
+    };
+  }
+
+  /** Redraw when there is more or less room, or another theme. */
+  listenToPage() {
+    let width = this.ui.root.clientWidth;
+    const resize = new ResizeObserver(() => {
+      if (width !== this.ui.root.clientWidth) this.refresh("room");
+      width = this.ui.root.clientWidth;
+    });
+    resize.observe(this.ui.root);
+    const recolour = () => {
+      this.theme = null;
+      this.refresh("room");
+    };
+    const themes = new MutationObserver(recolour);
+    const attributeFilter = ["data-theme", "theme", "data-vscode-theme-kind", "data-jp-theme-light"];
+    for (const node of [document.documentElement, document.body]) themes.observe(node, { attributeFilter });
+    const scheme = matchMedia("(prefers-color-scheme: dark)");
+    scheme.addEventListener("change", recolour);
+    this.forget.push(
+      () => resize.disconnect(),
+      () => themes.disconnect(),
+      () => scheme.removeEventListener("change", recolour),
+    );
+  }
+
+  /**
+   * A query and what it looks at most.
+   *
+   * @param {number} row
+   */
+  query(row) {
+    return row >= 0 && row < this.tokens.length ? { row, column: this.strongest(row) } : null;
+  }
+
+  /**
+   * The cell under the pointer; in arcs, a row is enough.
+   *
+   * @param {PointerEvent} event
+   */
+  placeAt({ offsetX, offsetY }) {
+    if (!this.shown) return null;
+    const { view, top, left, cell, n } = this.shown.plan;
+    const [row, column] = [Math.floor((offsetY - top) / cell), Math.floor((offsetX - left) / cell)];
+    if (view === "arcs") return this.query(row);
+    return row >= 0 && row < n && column >= 0 && column < n ? { row, column } : null;
+  }
+
+  /** @param {Place | null} place */
+  hover(place) {
+    const { hovered } = this;
+    if (place?.row === hovered?.row && place?.column === hovered?.column) return;
+    this.hovered = place;
+    this.refresh("point");
+  }
+
+  /** @param {Place | null} place */
+  pin(place) {
+    if (!place) return;
+    this.pinned = place;
+    this.hovered = null;
+    this.refresh("point");
+  }
+
+  /** @param {Partial<State>} values */
+  choose(values) {
+    const entries = /** @type {[keyof State, State[keyof State]][]} */ (Object.entries(values));
+    for (const [name, value] of entries) this.model.set(name, value);
+    this.model.save_changes();
+  }
+
+  /**
+   * @param {number} layer
+   * @param {number} head
+   */
+  chooseHead(layer, head) {
+    const [layers, heads] = this.model.get("shape");
+    if (layer >= 0 && layer < layers && head >= 0 && head < heads) this.choose({ layer, head });
+  }
+
+  /**
+   * Where a key leads from k, if it leads anywhere: one step, or to an end.
+   *
+   * @param {KeyboardEvent} event
+   * @param {number} k
+   * @param {number} steps
+   */
+  step(event, k, steps) {
+    const last = this.tokens.length - 1;
+    /** @type {Record<string, number>} */
+    const ends = { Home: 0, End: last };
+    if (event.key in ARROWS || event.key in ends) event.preventDefault();
+    return ends[event.key] ?? Math.max(0, Math.min(last, k + steps));
+  }
+
+  /** @param {KeyboardEvent} event */
+  movePoint(event) {
+    const [down, right] = ARROWS[event.key] ?? [0, 0];
+    const { row, column } = this.pinned;
+    if (down) this.pin({ row: this.step(event, row, down), column });
+    else this.pin({ row, column: this.step(event, column, right) });
+  }
+
+  /** @param {KeyboardEvent} event */
+  moveToken(event) {
+    const [down, right] = ARROWS[event.key] ?? [0, 0];
+    const row = this.step(event, this.pinned.row, down + right);
+    if (row === this.pinned.row) return;
+    this.pin(this.query(row));
+    /** @type {HTMLElement} */ (this.ui.strip.children[row]).focus();
+  }
+
+  /** @param {KeyboardEvent} event */
+  moveHead(event) {
+    if (!(event.key in ARROWS)) return;
+    event.preventDefault();
+    const [down, right] = ARROWS[event.key];
+    this.chooseHead(this.model.get("layer") + down, this.model.get("head") + right);
+  }
+
+  /** Ask again after a keystroke: the newest text wins, and there is one question at a time. */
+  type() {
+    this.wanted = this.ui.box.value;
+    clearTimeout(this.pause);
+    this.pause = setTimeout(() => this.ask(), PAUSE);
+  }
+
+  ask() {
+    const { model, wanted } = this;
+    if (wanted === undefined || model.get("answered") !== model.get("text")) return;
+    this.wanted = undefined;
+    if (wanted !== model.get("text")) this.choose({ text: wanted });
+  }
+
+  drawLive() {
+    super.drawLive();
+    const { model, ui } = this;
+    const settled = this.wanted === undefined && model.get("answered") === model.get("text");
+    if (settled && ui.box.value !== model.get("text")) ui.box.value = model.get("text"); // set from Python
+    this.ask();
+  }
+
+  stop() {
+    for (const forget of this.forget) forget();
+    if (this.frame !== undefined) cancelAnimationFrame(this.frame);
+    clearTimeout(this.pause);
+    clearTimeout(this.speech);
+  }
+}
+
+/**
+ * Draw a model's picture into an element; the function returned takes it away from all that it listens to.
+ *
+ * @param {{ model: Model, el: HTMLElement }} host
+ */
+export function render({ model, el }) {
+  const view = new View(model, el);
+  return () => view.stop();
+}
+
+export default { render };

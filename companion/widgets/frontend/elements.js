@@ -1,0 +1,137 @@
+// Elements: what a view is made of, with no behaviour yet. Text reaches the page through textContent only: a token is
+// never markup.
+
+/** @import { Candidate } from "./types" */
+/** @typedef {ReturnType<typeof build>} Parts */
+
+let instances = 0;
+
+/**
+ * An element with its attributes (names with a hyphen, and role), properties (all others) and children.
+ *
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Record<string, string | number | boolean>} properties
+ * @param {...(Node | string)} children
+ */
+export function make(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key.includes("-") || key === "role") element.setAttribute(key, String(value));
+    else Object.assign(element, { [key]: value });
+  }
+  element.append(...children);
+  return element;
+}
+
+/** Dark when the book, JupyterLab, VS Code or Colab says so; else what the reader's system prefers. */
+export function isDark() {
+  const [page, body] = [document.documentElement, document.body];
+  const said = page.dataset.theme || page.getAttribute("theme") || body.dataset.vscodeThemeKind;
+  if (said) return said.includes("dark");
+  if (body.dataset.jpThemeLight) return body.dataset.jpThemeLight === "false";
+  return matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+/** The parts of a view that change, by name; ids are unique on the page so that labels find their controls. */
+function makeParts() {
+  instances += 1;
+  const id = `ca${instances}-${Math.random().toString(36).slice(2, 8)}`;
+  const radio = (/** @type {string} */ value) =>
+    make("input", { type: "radio", name: `${id}-view`, value, id: `${id}-${value}` });
+  return {
+    box: make("textarea", { id: `${id}-text`, rows: 2, spellcheck: false, autocomplete: "off" }),
+    status: make("p", { className: "ca-status" }),
+    error: make("p", { className: "ca-error", role: "alert" }),
+    gpu: make("input", { type: "checkbox" }),
+    layer: make("select", { id: `${id}-layer` }),
+    head: make("select", { id: `${id}-head` }),
+    matrix: radio("matrix"),
+    arcs: radio("arcs"),
+    scale: make("input", { type: "checkbox" }),
+    legendEnd: make("span", { className: "ca-most" }),
+    canvas: make("canvas", { tabIndex: 0, role: "application" }),
+    tip: make("div", { className: "ca-tip", hidden: true, "aria-hidden": "true" }),
+    atlas: make("canvas", { tabIndex: 0, role: "application" }),
+    keys: make("ol", { className: "ca-bars" }),
+    keysTitle: make("p", { className: "ca-title" }),
+    next: make("ol", { className: "ca-bars ca-next" }),
+    nextTitle: make("p", { className: "ca-title" }),
+    strip: make("div", { className: "ca-strip", role: "listbox", "aria-label": "Tokens: choose the one that looks" }),
+    summary: make("p", { className: "ca-hidden", "aria-live": "polite" }),
+    table: make("table"),
+    caption: make("p", { className: "ca-caption" }),
+  };
+}
+
+/**
+ * @param {HTMLElement} input
+ * @param {string} text
+ */
+const labelFor = (input, text) => make("label", { htmlFor: input.id }, text);
+
+/** @param {ReturnType<typeof makeParts>} ui */
+function makeBar(ui) {
+  const field = (/** @type {HTMLElement} */ input, /** @type {string} */ text) =>
+    make("span", { className: "ca-field" }, labelFor(input, text), input);
+  const choice = (/** @type {HTMLElement} */ input, /** @type {string} */ text) =>
+    make("span", {}, input, labelFor(input, text));
+  const views = { className: "ca-switch", role: "radiogroup", "aria-label": "View" };
+  const ramp = make("span", { className: "ca-ramp" });
+  return make(
+    "div",
+    { className: "ca-bar" },
+    field(ui.layer, "Layer"),
+    field(ui.head, "Head"),
+    make("span", views, choice(ui.matrix, "Matrix"), choice(ui.arcs, "Arcs")),
+    make("label", { className: "ca-check" }, ui.scale, " scale each row"),
+    make("div", { className: "ca-legend", "aria-hidden": "true" }, "0", ramp, ui.legendEnd),
+  );
+}
+
+/** All elements of one view, put together under `root`. */
+export function build() {
+  const ui = makeParts();
+  const gpuLabel = make("label", { className: "ca-check", hidden: true }, ui.gpu, " run on WebGPU");
+  const line = make("div", { className: "ca-line" }, ui.status, gpuLabel);
+  const question = labelFor(ui.box, "Type: the model reads along");
+  const ask = make("div", { className: "ca-ask" }, question, ui.box, line, ui.error);
+  const stage = make("div", { className: "ca-stage" }, ui.canvas, ui.tip);
+  const predict = make("div", {}, ui.nextTitle, ui.next);
+  const region = { className: "ca-scroll", tabIndex: 0, role: "region", "aria-label": "Table of the chosen row" };
+  const details = make("details", {}, make("summary", {}, "Row as a table"), make("div", region, ui.table));
+  const title = make("p", { className: "ca-title" }, "All heads, layer by layer");
+  const heads = make("div", { className: "ca-heads" }, title, ui.atlas);
+  const read = make("div", { className: "ca-read" }, make("div", {}, ui.keysTitle, ui.keys), predict);
+  const main = make("div", { className: "ca-main" }, make("div", { className: "ca-side" }, heads, read), stage);
+  const group = { className: "ca", role: "group", "aria-label": "Attention view" };
+  const root = make("div", group, ask, makeBar(ui), main, ui.strip, ui.summary, details, ui.caption);
+  return { ...ui, gpuLabel, ask, stage, predict, details, root };
+}
+
+/**
+ * A name, a share of a whole as a bar, and the number.
+ *
+ * @param {string} token
+ * @param {number} share
+ * @param {string} number
+ */
+export function barParts(token, share, number) {
+  const bar = make("span", { className: "ca-share", "aria-hidden": "true" });
+  bar.style.setProperty("--share", share.toFixed(4));
+  return [make("span", { className: "ca-name" }, token), bar, make("span", { className: "ca-number" }, number)];
+}
+
+/**
+ * A likely token; a click on one that can be typed appends it, or puts it in the place of the mask.
+ *
+ * @param {Candidate} candidate
+ * @param {boolean} live
+ * @param {string} mask
+ */
+export function nextRow({ token, probability, text }, live, mask) {
+  const parts = barParts(token, probability, `${(100 * probability).toFixed(1)} %`);
+  if (!live || !text) return make("li", {}, make("div", {}, ...parts));
+  const title = mask ? `Put it in the place of ${mask}` : "Append to the text";
+  return make("li", {}, make("button", { type: "button", title, "data-text": text }, ...parts));
+}

@@ -1,0 +1,244 @@
+// Picture: what a view shows, drawn from the model; it answers nobody yet.
+
+import { barParts, build, isDark, make, nextRow } from "./elements.js";
+import { atlasImage, drawArcs, drawAtlas, drawMatrix, plan, planAtlas, readTheme, toImage } from "./paint.js";
+import { largest, Weights } from "./weights.js";
+
+/** @import { Model, Most, Place, Theme } from "./types" */
+
+const NAMED = 5; // keys named in words
+const NARROW = 560; // as in the style sheet
+
+/** @param {Model} model */
+function weightsOf(model) {
+  return new Weights(model.get("attention"), model.get("encoding"), model.get("levels"), model.get("shape"));
+}
+
+/** What is pointed at lives here, everything else in the model. */
+export class Picture {
+  /** @type {Theme | null} */
+  theme = null;
+  /** @type {ReturnType<typeof this.prepareAtlas> | null} */
+  atlas = null;
+  /** @type {ReturnType<typeof this.prepareHead> | null} */
+  shown = null;
+  /** @type {Place | null} */
+  hovered = null;
+  /** @type {Place} */
+  pinned = { row: -1, column: -1 };
+  /** @type {string[]} */
+  tokens = [];
+  /** @type {Set<string>} */
+  stale = new Set();
+  /** @type {number | undefined} */
+  frame = undefined;
+  /** @type {number | undefined} */
+  speech = undefined;
+
+  /**
+   * @param {Model} model
+   * @param {HTMLElement} el
+   */
+  constructor(model, el) {
+    this.model = model;
+    this.ui = build();
+    this.weights = weightsOf(model);
+    this.read();
+    el.append(this.ui.root);
+  }
+
+  /** Take the picture out of the model; keep pointing at the last token while the text grows. */
+  read() {
+    const { model } = this;
+    const followed = this.pinned.row === this.tokens.length - 1;
+    this.tokens = model.get("tokens");
+    this.weights = weightsOf(model);
+    const last = this.tokens.length - 1;
+    const row = followed ? last : Math.min(this.pinned.row, last);
+    this.hovered = null;
+    this.pinned = { row, column: this.strongest(row) };
+  }
+
+  get chosen() {
+    return this.weights.head(this.model.get("layer"), this.model.get("head"));
+  }
+
+  get place() {
+    return `layer ${this.model.get("layer")}, head ${this.model.get("head")}`;
+  }
+
+  /** @param {number} i */
+  row(i) {
+    return this.chosen.subarray(i * this.tokens.length, (i + 1) * this.tokens.length);
+  }
+
+  /** @param {number} i */
+  strongest(i) {
+    return i >= 0 && i < this.tokens.length ? (largest(this.row(i), 1)[0] ?? i) : -1;
+  }
+
+  /**
+   * Draw the named parts once, at the next frame, however many changes named them.
+   *
+   * @param {...string} parts
+   */
+  refresh(...parts) {
+    for (const part of parts) this.stale.add(part);
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = undefined;
+      if (this.ui.root.clientWidth > 0) this.draw(); // not while hidden: there is no room to plan for
+    });
+  }
+
+  draw() {
+    const stale = this.stale;
+    const names = (/** @type {string[]} */ ...parts) => parts.some((part) => stale.has(part));
+    this.stale = new Set();
+    if (!this.theme) {
+      this.ui.root.dataset.theme = isDark() ? "dark" : "light";
+      this.theme = readTheme(this.ui.root);
+    }
+    if (names("picture")) {
+      this.read();
+      this.drawTokens();
+    }
+    if (names("picture", "controls")) this.drawControls();
+    if (names("picture", "live")) this.drawLive();
+    if (!this.atlas || names("picture", "room")) this.atlas = this.prepareAtlas(this.theme);
+    if (!this.shown || names("picture", "room", "choice")) {
+      const [layer, head] = [this.model.get("layer"), this.model.get("head")];
+      drawAtlas(this.ui.atlas, this.atlas.plan, { image: this.atlas.image, layer, head, theme: this.theme });
+      this.shown = this.prepareHead(this.theme);
+    }
+    this.drawPoint(this.theme, this.shown);
+  }
+
+  drawTokens() {
+    const options = this.tokens.map((token, i) => {
+      const option = make("span", { className: "ca-token", role: "option", tabIndex: -1, "data-i": i });
+      if (token.startsWith("␣") && token.length > 1) option.append(make("i", {}, "␣"), token.slice(1));
+      else option.textContent = token;
+      return option;
+    });
+    this.ui.strip.replaceChildren(...options);
+  }
+
+  drawControls() {
+    const { ui, model } = this;
+    const [layers, heads] = model.get("shape");
+    const fill = (/** @type {HTMLSelectElement} */ list, /** @type {number} */ count, /** @type {number} */ chosen) => {
+      const options = Array.from({ length: count }, (_, k) => make("option", { value: k }, String(k)));
+      if (list.length !== count) list.replaceChildren(...options);
+      list.value = String(chosen);
+    };
+    fill(ui.layer, layers, model.get("layer"));
+    fill(ui.head, heads, model.get("head"));
+    ui[model.get("view")].checked = true;
+    ui.atlas.setAttribute("aria-label", `All heads. Chosen: ${this.place}. Arrow keys choose another.`);
+  }
+
+  drawLive() {
+    const { ui, model } = this;
+    const latency = model.get("latency_ms");
+    const facts = [model.get("model_name"), model.get("device"), latency > 0 && `${Math.round(latency)} ms`];
+    ui.ask.hidden = !model.get("is_live");
+    ui.status.textContent = facts.filter(Boolean).join(" · ");
+    ui.status.classList.toggle("ca-busy", model.get("answered") !== model.get("text"));
+    ui.error.textContent = model.get("error");
+    ui.box.setAttribute("aria-invalid", String(Boolean(model.get("error"))));
+    ui.gpuLabel.hidden = model.get("webgpu") === undefined;
+    ui.gpu.checked = Boolean(model.get("webgpu"));
+    ui.caption.textContent = model.get("caption");
+    const mask = model.get("mask");
+    ui.nextTitle.textContent = mask ? `Behind ${mask}` : "Next token";
+    const rows = model.get("next_tokens").map((next) => nextRow(next, model.get("is_live"), mask));
+    ui.predict.hidden = rows.length === 0;
+    const focused = Array.from(ui.next.children).findIndex((row) => row.contains(document.activeElement));
+    ui.next.replaceChildren(...rows);
+    if (focused >= 0) rows[Math.min(focused, rows.length - 1)]?.querySelector("button")?.focus();
+  }
+
+  /** @param {Theme} theme */
+  prepareAtlas(theme) {
+    const room = this.ui.root.clientWidth;
+    const geometry = planAtlas(room < NARROW ? Math.min(room - 8, 300) : 212, this.model.get("shape"));
+    return { plan: geometry, image: atlasImage(this.weights, geometry, theme) };
+  }
+
+  /**
+   * Prepare what depends on which head is chosen, but not on which of its cells.
+   *
+   * @param {Theme} theme
+   */
+  prepareHead(theme) {
+    const { ui, model, tokens, chosen } = this;
+    const n = tokens.length;
+    const matrix = model.get("view") === "matrix";
+    const tops = tokens.map((_, i) => this.row(i).reduce((a, b) => Math.max(a, b), 0));
+    /** @type {Most} */
+    const most = ui.scale.checked ? (k) => tops[Math.floor(k / n)] : () => 1;
+    ui.legendEnd.textContent = ui.scale.checked ? "the row’s largest" : "1";
+    return {
+      most,
+      plan: plan(ui.canvas, tokens, ui.stage.clientWidth, model.get("view"), theme),
+      image: matrix ? toImage(chosen, n, most, theme) : null,
+      backdrop: matrix ? [] : largest(chosen, 4 * n).filter((k) => chosen[k] > 0.02),
+    };
+  }
+
+  /**
+   * @param {Theme} theme
+   * @param {ReturnType<typeof this.prepareHead>} shown
+   */
+  drawPoint(theme, { plan: g, most, image, backdrop }) {
+    const { ui, tokens, chosen } = this;
+    const { row, column } = this.hovered ?? this.pinned;
+    const mine = this.row(row);
+    if (image) drawMatrix(ui.canvas, g, { labels: tokens, image, row, column, theme });
+    else drawArcs(ui.canvas, g, { labels: tokens, weights: chosen, backdrop, row, column, most, theme });
+    const number = this.weights.say(mine[column]);
+    const what = `Attention ${this.model.get("view")}, ${this.place}: ${tokens[row]} to ${tokens[column]}, ${number}.`;
+    ui.canvas.setAttribute("aria-label", `${what} Arrow keys move.`);
+    ui.tip.hidden = !this.hovered && document.activeElement !== ui.canvas;
+    ui.tip.replaceChildren(tokens[row], make("i", {}, " → "), tokens[column], make("b", {}, number));
+    const x = g.view === "arcs" ? g.left + 24 : g.left + (column + 1) * g.cell + 6;
+    ui.tip.style.left = `${Math.max(0, Math.min(x, ui.stage.clientWidth - ui.tip.offsetWidth))}px`;
+    ui.tip.style.top = `${g.top + (row + 1) * g.cell + 6}px`;
+    for (const [i, option] of /** @type {HTMLElement[]} */ ([...ui.strip.children]).entries()) {
+      option.style.setProperty("--w", Math.sqrt(mine[i]).toFixed(3));
+      option.setAttribute("aria-selected", String(i === row));
+      option.tabIndex = i === this.pinned.row ? 0 : -1;
+    }
+    this.drawWords(row, mine);
+    if (ui.details.open) this.drawTable(row, mine);
+  }
+
+  /**
+   * @param {number} row
+   * @param {Float32Array} mine
+   */
+  drawWords(row, mine) {
+    const { ui, tokens, weights } = this;
+    const top = largest(mine, NAMED);
+    ui.keysTitle.replaceChildren(make("b", {}, tokens[row]), " looks at");
+    const bars = top.map((j) => make("div", {}, ...barParts(tokens[j], mine[j], weights.say(mine[j]))));
+    ui.keys.replaceChildren(...bars.map((bar) => make("li", {}, bar)));
+    const said = top.map((j) => `${tokens[j]} ${weights.say(mine[j])}`).join(", ") || "nothing";
+    clearTimeout(this.speech);
+    this.speech = setTimeout(() => {
+      ui.summary.textContent = `${tokens[row]} (token ${row}) in ${this.place} looks at ${said}.`;
+    }, 200); // not each step of a held key
+  }
+
+  /**
+   * @param {number} row
+   * @param {Float32Array} mine
+   */
+  drawTable(row, mine) {
+    const titles = ["position", "token", "weight"].map((text) => make("th", { scope: "col" }, text));
+    const cells = this.tokens.map((token, j) => [String(j), token, this.weights.say(mine[j])]);
+    const rows = cells.map((texts) => make("tr", {}, ...texts.map((text) => make("td", {}, text))));
+    const title = make("caption", {}, `What ${this.tokens[row]} (token ${row}) looks at`);
+    this.ui.table.replaceChildren(title, make("thead", {}, make("tr", {}, ...titles)), make("tbody", {}, ...rows));
+  }
+}

@@ -1,0 +1,88 @@
+/** What the files of the front end say to each other, and what a host says to them; read by the type checker alone. */
+
+export type Shape = [layers: number, heads: number, queries: number, keys: number];
+
+export type Encoding = "float32" | "float16" | "uint8";
+
+/** A likely token; what it adds to the text is empty where it cannot be typed. */
+export interface Candidate {
+  token: string;
+  probability: number;
+  text: string;
+}
+
+/** The traits of AttentionView; see attention_view.py. */
+export interface State {
+  tokens: string[];
+  shape: Shape;
+  encoding: Encoding;
+  levels: number;
+  attention: DataView<ArrayBuffer>;
+  layer: number;
+  head: number;
+  view: "matrix" | "arcs";
+  caption: string;
+  is_live: boolean;
+  text: string;
+  answered: string;
+  error: string;
+  next_tokens: Candidate[];
+  mask: string;
+  model_name: string;
+  device: string;
+  latency_ms: number;
+  webgpu?: boolean; // only a page has it, and only where the browser does
+}
+
+/** What a host hands to a front end: anywidget's model, as far as the front end uses it. */
+export interface Model {
+  get<Name extends keyof State>(name: Name): State[Name];
+  set<Name extends keyof State>(name: Name, value: State[Name]): void;
+  save_changes(): void;
+  on(event: `change:${keyof State}`, listener: () => void): void;
+  off(event: `change:${keyof State}`, listener: () => void): void;
+}
+
+/** A cell of the matrix. */
+export interface Place {
+  row: number;
+  column: number;
+}
+
+/** Colours; a shade is 0 … 255, a word is a colour as a pixel lies in memory. */
+export interface Theme {
+  ramp: number[][];
+  words: Uint32Array;
+  nothing: number;
+  text: string;
+  muted: string;
+  accent: string;
+  paper: string;
+  zero: string;
+  font: (size: number) => string;
+}
+
+/** Where everything of a picture goes, in CSS pixels; label and above are the room for names. */
+export interface Geometry {
+  view: State["view"];
+  n: number;
+  left: number;
+  top: number;
+  cell: number;
+  width: number;
+  height: number;
+  label: number;
+  above: number;
+}
+
+export interface AtlasGeometry {
+  gutter: number;
+  cell: number;
+  layers: number;
+  heads: number;
+  width: number;
+  height: number;
+}
+
+/** The weight that is painted darkest in the row of weight k. */
+export type Most = (k: number) => number;

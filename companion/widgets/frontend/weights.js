@@ -1,0 +1,108 @@
+// Numbers: the bytes of a picture become weights, and weights become words.
+
+/** @import { Encoding, Shape } from "./types" */
+
+/**
+ * Read one 16-bit float; weights are never negative.
+ *
+ * @param {number} bits
+ */
+export function fromHalf(bits) {
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  return exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+/**
+ * @param {DataView<ArrayBuffer>} view
+ * @param {Encoding} encoding
+ */
+function codesOf(view, encoding) {
+  if (encoding === "uint8") return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  // a message may start at an odd address, where no 16- or 32-bit array can
+  const bytes = view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
+  return encoding === "float16" ? new Uint16Array(bytes) : new Float32Array(bytes);
+}
+
+/** The attention of every head, over the bytes of `view`. */
+export class Weights {
+  /**
+   * @param {DataView<ArrayBuffer>} view
+   * @param {Encoding} encoding
+   * @param {number} levels
+   * @param {Shape} shape
+   */
+  constructor(view, encoding, levels, shape) {
+    /** @type {Record<Encoding, (code: number) => number>} */
+    const readers = { float32: (x) => x, float16: fromHalf, uint8: (code) => (code / levels) ** 2 };
+    this.codes = codesOf(view, encoding);
+    this.read = readers[encoding];
+    this.exact = encoding !== "uint8";
+    this.shape = shape;
+    this.n = shape[3];
+    this.kept = new Float32Array(0);
+    this.key = -1;
+  }
+
+  /**
+   * The weights of one head, row by row; the last head asked for is kept.
+   *
+   * @param {number} layer
+   * @param {number} head
+   */
+  head(layer, head) {
+    const key = layer * this.shape[1] + head;
+    if (this.key !== key) {
+      const size = this.n * this.n;
+      const codes = this.codes.subarray(key * size, (key + 1) * size);
+      this.kept = new Float32Array(size);
+      for (let k = 0; k < size; k += 1) this.kept[k] = this.read(codes[k]);
+      this.key = key;
+    }
+    return this.kept;
+  }
+
+  /**
+   * One head as size × size, each value the largest weight of its patch; codes keep the order of weights.
+   *
+   * @param {number} layer
+   * @param {number} head
+   * @param {number} size
+   */
+  pooled(layer, head, size) {
+    const n = this.n;
+    const start = (layer * this.shape[1] + head) * n * n;
+    const column = Uint16Array.from({ length: n }, (_, j) => (j * size) / n);
+    const most = new Float32Array(size * size);
+    for (let i = 0; i < n; i += 1) {
+      const row = column[i] * size;
+      for (let j = 0, k = start + i * n; j < n; j += 1, k += 1) {
+        const place = row + column[j];
+        if (this.codes[k] > most[place]) most[place] = this.codes[k];
+      }
+    }
+    return most.map(this.read);
+  }
+
+  /**
+   * A weight in words; a coarse one says so.
+   *
+   * @param {number} weight
+   */
+  say(weight) {
+    return this.exact ? weight.toFixed(3) : `≈ ${weight.toFixed(2)}`;
+  }
+}
+
+/**
+ * The positions of the largest values of a row, largest first, zeros left out.
+ *
+ * @param {Float32Array} row
+ * @param {number} count
+ */
+export function largest(row, count) {
+  return Array.from(row.keys())
+    .filter((j) => row[j] > 0)
+    .sort((a, b) => row[b] - row[a])
+    .slice(0, count);
+}

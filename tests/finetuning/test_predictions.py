@@ -1,0 +1,68 @@
+"""What a head predicts for many texts: labels, words' tags, and spans, in the texts' order."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from labelled_rows import rows
+from small_heads import HEADS, NAMES, sequence
+from small_models import PATIENT
+
+from companion.data.labelled import span_questions, tagged
+from companion.data.tokenization import train_wordpiece
+from companion.finetuning.predictions import predict, predicted_labels, predicted_spans, predicted_tags
+from companion.storyworld import World
+
+WORDS = World("tiny").tokenizer(("[CLS]", "[SEP]", "[MASK]"))
+PIECES = train_wordpiece(["unable to unlock the lock", "able and locked"] * 3, 34)
+
+each_head = pytest.mark.parametrize("kind", HEADS)
+
+
+@each_head
+def test_predictions_are_those_of_all_rows_in_order_whatever_the_batch(kind):
+    model, batch = HEADS[kind](), rows(kind)
+    whole = model(batch.inputs, None, batch.attention_mask)
+    for size in (1, 2, 64):
+        torch.testing.assert_close(predict(model, batch, size), whole)
+
+
+def test_predicting_leaves_the_mode_alone_and_needs_no_gradient():
+    model = sequence().train()
+    assert not predict(model, rows("cls")).requires_grad
+    assert model.training
+
+
+def test_labels_are_named():
+    assert predicted_labels(torch.tensor([[0.0, 2, 1], [3, 2, 1]]), NAMES) == ["anger", "none"]
+
+
+def test_a_words_tag_is_read_at_its_first_piece():
+    encodings = [PIECES.encode(words, is_pretokenized=True) for words in (["unlock", "the"], ["locked"])]
+    wanted = [["joy", "anger"], ["none"]]
+    batch = tagged(encodings, wanted, NAMES)
+    logits = torch.nn.functional.one_hot(batch.labels.clamp(min=0), 3).float()
+    assert predicted_tags(logits, encodings, NAMES) == wanted
+
+
+CONTEXT = WORDS.encode(["Tom", "is"], ["Anna", "is", "in", "the", "kitchen"], is_pretokenized=True)
+
+
+@settings(PATIENT, max_examples=40)
+@given(st.lists(st.floats(-5, 5), min_size=20, max_size=20))
+def test_a_span_is_the_best_of_all_that_do_not_end_before_they_start(scores):
+    logits = torch.tensor(scores).view(1, 10, 2)
+    ((begin, end),) = predicted_spans(logits, [CONTEXT])
+    places = range(4, 9)  # [CLS] Tom is [SEP] Anna is in the kitchen [SEP]
+    best = max(logits[0, i, 0] + logits[0, j, 1] for i in places for j in places if i <= j)
+    assert logits[0, 4 + begin, 0] + logits[0, 3 + end, 1] == best
+    assert 0 <= begin < end <= 5
+
+
+def test_spans_that_are_asked_and_predicted_speak_of_the_same_words():
+    encoding = PIECES.encode(["the", "lock"], ["able", "unlock", "locked"], is_pretokenized=True)
+    for words in ((0, 1), (0, 3), (1, 2), (2, 3)):
+        batch = span_questions([encoding], [words])
+        logits = torch.zeros(1, batch.inputs.size(1), 2)
+        logits[0, batch.starts, 0] = logits[0, batch.ends, 1] = 1
+        assert predicted_spans(logits, [encoding]) == [words]

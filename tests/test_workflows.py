@@ -1,0 +1,108 @@
+"""What runs beside a developer's own commands calls what is there: workflows, hooks, forms, versions, spelling."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from notebooks import ROOT, repository
+from pin import floors, pins
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+FORMS = [path for path in sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")) if path.name != "config.yml"]
+PINNED = r"actions/[a-z-]+@v\d+"
+
+each_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=[path.stem for path in WORKFLOWS])
+each_form = pytest.mark.parametrize("path", FORMS, ids=[path.stem for path in FORMS])
+
+
+def read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def steps(path: Path) -> Iterator[dict[str, Any]]:
+    for job in read(path)["jobs"].values():
+        yield from job["steps"]
+
+
+def triggers(path: Path) -> dict[str, Any]:
+    return read(path)[True]  # YAML 1.1 reads the key `on` as true
+
+
+@each_workflow
+def test_a_workflow_may_only_read_unless_a_job_says_more(path: Path):
+    assert read(path)["permissions"] == {"contents": "read"}
+
+
+@each_workflow
+def test_a_workflow_uses_official_actions_by_their_major_version(path: Path):
+    used = [step["uses"] for step in steps(path) if "uses" in step]
+    assert used
+    assert [name for name in used if not re.fullmatch(PINNED, name)] == []
+
+
+@each_workflow
+def test_a_workflow_needs_no_secret(path: Path):
+    assert "secrets." not in path.read_text(encoding="utf-8")
+
+
+@each_workflow
+def test_what_a_workflow_makes_has_a_target(path: Path):
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    text = path.read_text(encoding="utf-8")
+    commands = re.findall(r"(?:run: |command: |^ +)make ([a-z -]+)$", text, re.MULTILINE)
+    assert commands or "bash .ci/run" in text
+    assert {name for command in commands for name in command.split()} <= targets
+
+
+@each_workflow
+def test_a_push_counts_on_the_branch_of_the_configuration(path: Path):
+    push = triggers(path).get("push", {"branches": [repository(ROOT)["branch"]]})
+    assert push["branches"] == [repository(ROOT)["branch"]]
+
+
+def test_every_version_of_the_weekly_run_can_be_pinned():
+    matrix = read(ROOT / ".github" / "workflows" / "weekly.yml")["jobs"]["versions"]["strategy"]["matrix"]["include"]
+    names = [leg["versions"] for leg in matrix]
+    assert names == ["newest", "colab", "floors"]
+
+
+@each_form
+def test_a_form_asks_for_something_and_each_answer_has_its_own_name(path: Path):
+    form = read(path)
+    names = [field["id"] for field in form["body"]]
+    assert len(names) == len(set(names))
+    assert any(field.get("validations", {}).get("required") for field in form["body"])
+
+
+def test_every_hook_runs_a_program_of_the_environment():
+    (local,) = read(ROOT / ".pre-commit-config.yaml")["repos"]
+    assert local["repo"] == "local"
+    assert all(hook["language"] == "system" for hook in local["hooks"])
+    assert all(re.search(r"(^|[ /])(\.venv|node_modules/\.)\S*bin/", hook["entry"]) for hook in local["hooks"])
+
+
+def test_a_floor_is_the_lowest_version_that_the_package_allows():
+    lowest = {requirement.name: requirement for requirement in map(Requirement, floors(ROOT))}
+    assert {"torch", "numpy", "anywidget"} <= set(lowest)
+    assert all(str(requirement.specifier).startswith("==") for requirement in lowest.values())
+
+
+def test_pins_of_an_unknown_kind_are_refused():
+    with pytest.raises(ValueError, match="no pins are called 'oldest'; allowed are chosen, newest, colab and floors"):
+        pins("oldest")
+
+
+@pytest.mark.parametrize("name", ["chapter.ipynb", "module.py", "README.md", "terms.yml"])
+def test_a_misspelt_word_is_found(name: str, tmp_path: Path):
+    wrong = "reci" + "eve"  # in two parts, so that this file is spelt well
+    (tmp_path / name).write_text(f'"We {wrong} attention."\n', encoding="utf-8")
+    command = [sys.executable, "-m", "codespell_lib", "--toml", str(ROOT / "pyproject.toml"), str(tmp_path / name)]
+    said = subprocess.run(command, capture_output=True, text=True)
+    assert f"{wrong} ==>" in said.stdout

@@ -1,0 +1,94 @@
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+
+import { LiveModels } from "../../../companion/widgets/browser/live.js";
+
+let workers = [];
+
+class FakeWorker {
+  constructor(address) {
+    Object.assign(this, { address, asked: [] });
+    workers.push(this);
+  }
+
+  postMessage(question) {
+    this.asked.push(question);
+  }
+}
+
+beforeEach(() => {
+  workers = [];
+  Object.assign(globalThis, { Worker: FakeWorker, window: { location: { protocol: "https:" } } });
+});
+
+const ANSWER = {
+  tokens: ["a"],
+  attention: Float32Array.of(1),
+  shape: [1, 1, 1, 1],
+  next_tokens: [],
+  mask: "",
+  device: "this page · WASM",
+  latency_ms: 4,
+  ids: [0],
+};
+
+test("no worker is started before the first question, and one answers all", () => {
+  const models = new LiveModels("worker.js");
+  assert.equal(workers.length, 0);
+  models.run("prose", "a");
+  models.run("prose", "ab", { webgpu: true });
+  assert.equal(workers.length, 1);
+  assert.deepEqual(workers[0].asked, [
+    { number: 1, name: "prose", text: "a", webgpu: false },
+    { number: 2, name: "prose", text: "ab", webgpu: true },
+  ]);
+});
+
+test("each answer reaches its own question, whatever the order", async () => {
+  const models = new LiveModels("worker.js");
+  const questions = [models.run("prose", "a"), models.run("prose", "b")];
+  workers[0].onmessage({ data: { number: 2, answer: "second" } });
+  workers[0].onmessage({ data: { number: 1, answer: "first" } });
+  assert.deepEqual(await Promise.all(questions), ["first", "second"]);
+});
+
+test("loading is reported before the answer", async () => {
+  const models = new LiveModels("worker.js");
+  const reports = [];
+  const question = models.run("prose", "a", { loading: (what) => reports.push(what) });
+  workers[0].onmessage({ data: { number: 1, loading: "loading the model …" } });
+  workers[0].onmessage({ data: { number: 1, answer: "first" } });
+  assert.equal(await question, "first");
+  assert.deepEqual(reports, ["loading the model …"]);
+});
+
+test("an answer becomes the traits of a view", async () => {
+  const models = new LiveModels("worker.js");
+  const question = models.answer("prose", "a", false, () => {});
+  workers[0].onmessage({ data: { number: 1, answer: ANSWER } });
+  const { attention, ...traits } = await question;
+  assert.equal(attention.getFloat32(0, true), 1);
+  const { ids: _, attention: __, ...expected } = ANSWER;
+  assert.deepEqual(traits, { ...expected, encoding: "float32" });
+});
+
+test("an error of the worker's model reaches the question", async () => {
+  const question = new LiveModels("worker.js").run("prose", "");
+  workers[0].onmessage({ data: { number: 1, error: "the text is empty" } });
+  await assert.rejects(question, { message: "the text is empty" });
+});
+
+test("a worker that fails fails every question, and the next one starts another", async () => {
+  const models = new LiveModels("worker.js");
+  const questions = [models.run("prose", "a"), models.run("prose", "b")];
+  workers[0].onerror({ message: "" });
+  for (const question of questions) await assert.rejects(question, /picture stays as it was \(no module worker\)/);
+  models.run("prose", "c");
+  assert.equal(workers.length, 2);
+});
+
+test("a page opened from disk starts no worker and says why", async () => {
+  globalThis.window.location.protocol = "file:";
+  await assert.rejects(new LiveModels("worker.js").run("prose", "a"), /Opened from disk/);
+  assert.equal(workers.length, 0);
+});

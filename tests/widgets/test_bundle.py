@@ -1,0 +1,141 @@
+"""Front-end modules become one file without a tool beside Python."""
+
+import graphlib
+from pathlib import Path
+
+import pytest
+from node import run_node
+
+from companion.widgets import bundle
+from companion.widgets.attention_view import FRONT_END
+from companion.widgets.browser import SCRIPTS
+
+NUMBERS = """// Numbers.
+
+/**
+ * @param {number} x
+ */
+export const double = (x) => 2 * x;
+export class Counter {
+  count = 0;
+}
+"""
+VIEW = """import { Counter, double } from "./numbers.js";
+
+/** @import { Model } from "./types" */
+
+export function render() {
+  return double(21) + new Counter().count;
+}
+
+export default { render };
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    """Write modules, name -> source, and return the path of the first."""
+
+    def write_all(**sources: str) -> Path:
+        for name, source in sources.items():
+            (tmp_path / f"{name}.js").write_text(source, encoding="utf-8")
+        return tmp_path / f"{next(iter(sources))}.js"
+
+    return write_all
+
+
+def test_a_module_holds_what_it_imports_before_itself_and_exports_its_default_alone(write):
+    code = bundle.module(write(view=VIEW, numbers=NUMBERS))
+    assert "import" not in code
+    assert code.index("const double") < code.index("function render")
+    assert code.count("export") == 1
+    assert code.endswith("export default { render };\n")
+
+
+def test_a_neighbour_that_two_import_is_there_once(write):
+    left = 'import { double } from "./numbers.js";\nexport const four = double(2);\n'
+    entry = 'import { four } from "./left.js";\nimport { double } from "./numbers.js";\nconsole.log(double(four));\n'
+    assert bundle.script(write(entry=entry, left=left, numbers=NUMBERS)).count("const double") == 1
+
+
+def test_types_stay_in_the_source_and_other_comments_do_not(write):
+    code = bundle.module(write(view=VIEW, numbers=NUMBERS))
+    assert "@param" not in code
+    assert "@import" not in code
+    assert "// Numbers." in code
+
+
+def test_an_import_over_several_lines_is_one(write):
+    entry = 'import {\n  Counter,\n  double,\n} from "./numbers.js";\nconsole.log(double(new Counter().count));\n'
+    assert "import" not in bundle.script(write(entry=entry, numbers=NUMBERS))
+
+
+def test_a_script_keeps_its_names_to_itself_and_exports_nothing(write):
+    code = bundle.script(write(view=VIEW, numbers=NUMBERS))
+    assert code.startswith("(() => {")
+    assert code.rstrip().endswith("})();")
+    assert "export" not in code
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'import view from "./numbers.js";',
+        'import * as numbers from "./numbers.js";',
+        'import { double as twice } from "./numbers.js";',
+        'import "./numbers.js";',
+        'import { double } from "numbers";',
+        'import { double } from "./numbers.js"',
+        "export { double };",
+        'export * from "./numbers.js";',
+        "export let count = 0;",
+        "const { double } = numbers;",
+    ],
+)
+def test_another_form_is_refused_as_it_is_written(write, line):
+    with pytest.raises(ValueError, match="entry.js: .* is in no form that this module joins") as error:
+        bundle.script(write(entry=f"{line}\n", numbers=NUMBERS))
+    assert repr(line) in str(error.value)
+
+
+def test_a_dynamic_import_is_left_to_the_browser(write):
+    code = 'const load = () => import(address);\nconsole.log(\n  import("./other.mjs"),\n  import.meta.url,\n);\n'
+    assert code in bundle.module(write(entry=code))
+
+
+def test_a_name_that_is_not_exported_is_refused(write):
+    entry = 'import { double, triple } from "./numbers.js";\n'
+    with pytest.raises(ValueError, match=r"entry\.js imports triple, which numbers\.js lacks"):
+        bundle.script(write(entry=entry, numbers=NUMBERS))
+
+
+@pytest.mark.parametrize("again", ["const double = 1;", "function double() {}", "async function double() {}"])
+def test_a_name_that_two_files_declare_is_refused(write, again):
+    entry = f'import {{ Counter }} from "./numbers.js";\n{again}\nconsole.log(new Counter());\n'
+    with pytest.raises(ValueError, match=r"double is declared in numbers\.js and in entry\.js"):
+        bundle.script(write(entry=entry, numbers=NUMBERS))
+
+
+def test_files_that_import_each_other_in_a_circle_are_refused(write):
+    left = 'import { two } from "./right.js";\nexport const one = () => two();\n'
+    right = 'import { one } from "./left.js";\nexport const two = () => one();\n'
+    with pytest.raises(graphlib.CycleError):
+        bundle.script(write(left=left, right=right))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        bundle.module(FRONT_END / "attention_view.js"),
+        bundle.module(SCRIPTS / "live_worker.js"),
+        bundle.script(SCRIPTS / "page.js"),
+        bundle.script(SCRIPTS / "book.js"),
+    ],
+    ids=["kernel", "worker", "page", "book"],
+)
+def test_what_ships_can_be_parsed_and_stand_in_a_page(code, tmp_path):
+    path = tmp_path / "joined.mjs"
+    path.write_text(code, encoding="utf-8")
+    run_node("--check", path)
+    assert "</script" not in code
+    assert "<!--" not in code
