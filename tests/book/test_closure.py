@@ -13,7 +13,7 @@ from stored_outputs import Chapter, chapters, key
 CORE = "def check(found):\n    return found\n"
 GATHERER = """\
 from companion.checking import check
-from companion.exercises import drop, mask
+from companion.lessons import drop, mask
 
 _ALL = [*mask.EXERCISES, *drop.EXERCISES]
 
@@ -36,9 +36,9 @@ PACKAGE = {
     "parts/norms.py": "",
     "zoo/__init__.py": "",
     "zoo/small/model.bin": "weights",
-    "exercises/__init__.py": GATHERER,
-    "exercises/mask.py": "import companion.gpt\n\nEXERCISES = [('causal-mask', 1), ('causal-mask-2', 1)]\n",
-    "exercises/drop.py": "EXERCISES = [('dropout', 2)]\n",
+    "lessons/__init__.py": GATHERER,
+    "lessons/mask.py": "import companion.gpt\n\nEXERCISES = [('causal-mask', 1), ('causal-mask-2', 1)]\n",
+    "lessons/drop.py": "EXERCISES = [('dropout', 2)]\n",
     "results.py": "FOLDER = ('benchmarks', 'results')\n",
 }
 
@@ -87,7 +87,7 @@ def test_a_file_that_the_code_reaches_changes_the_key(book: Path, name: str):
     assert changed_by_an_edit(book, name, "x = 1", "from companion.gpt import late")
 
 
-@pytest.mark.parametrize("name", ["companion/xlnet.py", "companion/zoo/small/model.bin", "companion/exercises/drop.py"])
+@pytest.mark.parametrize("name", ["companion/xlnet.py", "companion/zoo/small/model.bin", "companion/lessons/drop.py"])
 def test_a_file_that_it_does_not_reach_leaves_the_key(book: Path, name: str):
     assert not changed_by_an_edit(book, name, "from companion.gpt import late")
 
@@ -116,21 +116,21 @@ def test_data_comes_with_any_module_of_its_package(book: Path):
         ('exercise("dropout")', {"drop"}),
         ('exercise(f"causal-{part}")', {"mask"}),
         ('for name in ("dropout",):\n    exercise(name)', {"drop"}),
-        ('companion.exercises.exercise("mask")', set()),
+        ('companion.lessons.exercise("mask")', set()),
     ],
     ids=["one", "another", "an f-string", "a variable", "no such name"],
 )
 def test_of_what_is_gathered_only_that_counts_which_is_looked_up(book: Path, code: str, counted: set[str]):
-    code = f"from companion.exercises import exercise\n{code}"
+    code = f"from companion.lessons import exercise\n{code}"
     names = ("mask", "drop")
-    assert {n for n in names if changed_by_an_edit(book, f"companion/exercises/{n}.py", code)} == counted
+    assert {n for n in names if changed_by_an_edit(book, f"companion/lessons/{n}.py", code)} == counted
     assert changed_by_an_edit(book, "companion/checking.py", code)
     assert changed_by_an_edit(book, "companion/gpt.py", code) == (counted == {"mask"})
 
 
-@pytest.mark.parametrize("line", ["from companion.exercises import names", "from companion import exercises"])
+@pytest.mark.parametrize("line", ["from companion.lessons import names", "from companion import lessons"])
 def test_who_lists_the_catalogue_depends_on_all_of_it(book: Path, line: str):
-    assert changed_by_an_edit(book, "companion/exercises/drop.py", line)
+    assert changed_by_an_edit(book, "companion/lessons/drop.py", line)
 
 
 def test_a_table_of_results_comes_with_the_code_that_names_it(book: Path):

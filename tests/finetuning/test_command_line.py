@@ -5,7 +5,7 @@ from small_heads import sequence
 
 from companion.finetuning.command_line import execute, parser_of, table
 from companion.finetuning.run import Settings
-from companion.finetuning.tasks import PUBLIC_TASKS, Evaluation
+from companion.finetuning.tasks import PUBLIC_TASKS, HeldOutResult
 from companion.metrics.classification import Report
 
 SST2 = PUBLIC_TASKS["sst2"]
