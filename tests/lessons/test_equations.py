@@ -25,7 +25,7 @@ LABEL = re.compile(r"^:label: (eq-[\w-]+)$", re.MULTILINE)
 FORMS = [(label, name) for label in labels() for name in equation(label).forms]
 WITH_COMPANION = [label for label in labels() if equation(label).companion]
 PACKAGE = f"{Path(companion.__file__).parent}/"
-CONSTRUCTORS = ("__init__", "__post_init__")
+NOT_COMPUTING = ("__init__", "__post_init__", "__get__")  # what is constructed, and what is read, with all below it
 
 every_equation = pytest.mark.parametrize("label", labels())
 every_form = pytest.mark.parametrize(("label", "name"), FORMS)
@@ -69,15 +69,15 @@ def test_the_forms_agree(label: str, seed: int):
 
 
 def lines_of_companion(form: Callable[..., Any], inputs: Mapping[str, Any]) -> set[str]:
-    """Functions of companion, lessons left out, that a form runs. To construct an object computes nothing."""
-    found, constructing = set(), 0
+    """Functions of companion, lessons left out, that a form runs. To construct an object or read a size is none."""
+    found, inside = set(), 0
 
     def watch(frame: FrameType, event: str, _: Any) -> None:
-        nonlocal constructing
+        nonlocal inside
         code = frame.f_code
-        if event in ("call", "return") and code.co_name in CONSTRUCTORS:
-            constructing += 1 if event == "call" else -1
-        elif event == "call" and not constructing:
+        if event in ("call", "return") and code.co_name in NOT_COMPUTING:
+            inside += 1 if event == "call" else -1
+        elif event == "call" and not inside:
             file = code.co_filename.removeprefix(PACKAGE)
             if file != code.co_filename and not file.startswith("lessons/"):
                 found.add(f"{file}: {code.co_qualname}")
@@ -101,10 +101,9 @@ def test_the_other_forms_run_no_line_of_companion(label: str, in_double):
         assert lines_of_companion(form, in_double(label)) == set()
 
 
-def test_to_construct_an_object_of_companion_is_not_to_compute():
-    from companion.models.gpt import GPT, GPTConfig
-
-    assert lines_of_companion(lambda: GPT(GPTConfig(5, 4, n_layers=1, n_heads=1, d_model=4)), {}) == set()
+def test_to_construct_a_model_of_companion_or_to_read_a_size_of_it_is_not_to_compute():
+    model = equation("eq-modern_decoder-cache").draw(torch.Generator())["model"]
+    assert lines_of_companion(lambda: (type(model)(model.config), model.config.d_head), {}) == set()
 
 
 def everything_called(form: FunctionType) -> set[FunctionType]:
