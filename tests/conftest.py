@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["hub_fixtures"]
+
 # Before torch is imported anywhere, and inherited by every kernel and build that a test starts.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

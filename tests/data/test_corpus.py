@@ -8,19 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset, Features, Sequence, Value
-from hub_copies import without_network, write_files
+from hub_copies import write_files
 
 from companion.data import corpus, prose
 from companion.data.tokenization import train_byte_bpe
 
 STORIES = ["The cat sat on the mat.", "The dog ran home.\nIt was late.", "Anna found a key."]
 
-
-@pytest.fixture(autouse=True)
-def offline(tmp_path):
-    """No test asks the network, and each has an empty cache."""
-    with without_network(tmp_path / "cache"):
-        yield
+pytestmark = pytest.mark.usefixtures("offline")
 
 
 # Python's own prose

@@ -11,29 +11,13 @@ from hub_copies import (
     news,
     own_tokenizer,
     reviews,
-    without_network,
     write,
 )
 
 from companion.data import hub
 from companion.data.batch import IGNORED
 
-
-@pytest.fixture(autouse=True, scope="module")
-def offline(tmp_path_factory):
-    """No test asks the network, and the cache is empty at first."""
-    with without_network(tmp_path_factory.mktemp("cache")):
-        yield
-
-
-@pytest.fixture
-def sst2(tmp_path):
-    return write(tmp_path / "sst2", reviews(), SST2_CARD)
-
-
-@pytest.fixture
-def conll(tmp_path):
-    return write(tmp_path / "conll2003", news(), CONLL_CARD)
+pytestmark = pytest.mark.usefixtures("offline")
 
 
 # What is read

@@ -5,17 +5,12 @@ import sys
 
 import datasets
 import pytest
-from hub_copies import SST2_CARD, reviews, without_network, write, write_files
+from hub_copies import SST2_CARD, reviews, write, write_files
 
 from companion.data import hub
 from companion.data.hub_tables import load_rows
 
-
-@pytest.fixture(autouse=True)
-def offline(tmp_path):
-    """No test asks the network, and each has an empty cache."""
-    with without_network(tmp_path / "cache"):
-        yield
+pytestmark = pytest.mark.usefixtures("offline")
 
 
 def test_a_folder_is_read_as_it_is_and_not_as_another_of_its_name_was(tmp_path):

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hub_copies import CONLL_CARD, FEELINGS, KINDS, SST2_CARD, news, reviews, without_network, write
-from hub_runs import QUICK, SST2, command, fine_tuned, write_bert
+from hub_copies import FEELINGS, KINDS
+from hub_runs import QUICK, SST2, command
 
 from companion.checkpoints import CheckpointError
 from companion.distillation import __main__ as distillation
@@ -16,32 +16,7 @@ from companion.finetuning.heads import SequenceClassifier, TokenClassifier
 from companion.finetuning.tasks import PUBLIC_TASKS
 from companion.models.bert import Bert
 
-
-@pytest.fixture(autouse=True, scope="module")
-def offline(tmp_path_factory):
-    """No test asks the network, and the cache is empty at first."""
-    with without_network(tmp_path_factory.mktemp("cache")):
-        yield
-
-
-@pytest.fixture
-def sst2(tmp_path):
-    return write(tmp_path / "sst2", reviews(), SST2_CARD)
-
-
-@pytest.fixture
-def conll(tmp_path):
-    return write(tmp_path / "conll2003", news(), CONLL_CARD)
-
-
-@pytest.fixture
-def bert(tmp_path):
-    return write_bert(tmp_path / "bert-tiny")
-
-
-@pytest.fixture(scope="module")
-def school(tmp_path_factory, offline):
-    return fine_tuned(tmp_path_factory.mktemp("school"))
+pytestmark = pytest.mark.usefixtures("offline")
 
 
 @pytest.fixture

@@ -2,28 +2,13 @@
 
 import pytest
 import torch
-from hub_copies import CONLL_CARD, KINDS, SST2_CARD, TOKENIZER, news, own_tokenizer, reviews, without_network, write
+from hub_copies import KINDS, TOKENIZER, own_tokenizer
 from hub_runs import CONLL, SST2
 
 from companion.data import hub
 from companion.finetuning.tasks import Split, read_splits
 
-
-@pytest.fixture(autouse=True, scope="module")
-def offline(tmp_path_factory):
-    """No test asks the network, and the cache is empty at first."""
-    with without_network(tmp_path_factory.mktemp("cache")):
-        yield
-
-
-@pytest.fixture
-def sst2(tmp_path):
-    return write(tmp_path / "sst2", reviews(), SST2_CARD)
-
-
-@pytest.fixture
-def conll(tmp_path):
-    return write(tmp_path / "conll2003", news(), CONLL_CARD)
+pytestmark = pytest.mark.usefixtures("offline")
 
 
 def test_an_entity_that_did_not_fit_counts_as_not_found():
