@@ -51,10 +51,10 @@ def fit(
     steps: int,
     loss: Callable[[nn.Module, Any], Tensor] = causal_loss,
     learning_rate: float = 3e-3,
-    optimization: Optimization = Optimization(),  # noqa: B008 - frozen, so no call can change it
+    optimization: Optimization = Optimization(),
     evaluation: Evaluation | None = None,
     checkpoint: Checkpoint | None = None,
-    runtime: Runtime = Runtime(),  # noqa: B008 - frozen
+    runtime: Runtime = Runtime(),
     progress: bool | OnStep = True,
 ) -> History:
     """Train a model in place, and return what happened; the model is left on its device in evaluation mode.
