@@ -14,7 +14,7 @@ from companion.widgets import bundle, page
 from companion.widgets.encoding import as_array, check_weights, encode
 
 if TYPE_CHECKING:
-    from companion.widgets.live import Answer
+    from companion.widgets.live import AttentionTrace
 
 FRONT_END = Path(__file__).parent / "frontend"
 VIEWS = ("matrix", "arcs")
@@ -79,7 +79,7 @@ class AttentionView(anywidget.AnyWidget):
             ValueError: on no tokens, a wrong rank or size, weights that are no shares, or an unknown layer, head or
                 view.
         """
-        self._ask: Callable[[str], Answer] | None = None
+        self._trace: Callable[[str], AttentionTrace] | None = None
         self._zoo_name: str | None = None
         if view not in VIEWS:
             raise ValueError(f"view must be one of {', '.join(VIEWS)}; got {view!r}")
@@ -110,17 +110,17 @@ class AttentionView(anywidget.AnyWidget):
             ValueError: on a text that is empty or does not fit into the context, or an unknown layer, head or view.
         """
         from companion import zoo  # here, so that a still picture needs no torch
-        from companion.widgets.live import Asker
+        from companion.widgets.live import Tracer
 
-        ask = Asker(model, tokenizer)
-        answer = ask(text)
-        widget = cls(answer.tokens, answer.attention, layer=layer, head=head, view=view)
+        trace = Tracer(model, tokenizer)
+        seen = trace(text)
+        widget = cls(seen.tokens, seen.attention, layer=layer, head=head, view=view)
         widget._zoo_name = zoo.name_of(model)
         widget.model_name = widget._zoo_name or type(model).__name__
         widget.text = text
         widget.is_live = True
-        widget._ask = ask
-        widget._show(answer, text)
+        widget._trace = trace
+        widget._show(seen, text)
         return widget
 
     @t.validate("layer", "head")
@@ -131,26 +131,27 @@ class AttentionView(anywidget.AnyWidget):
         return int(proposal["value"])
 
     @t.observe("text")
-    def _answer(self, change: dict[str, Any]) -> None:
-        if self._ask is None:
+    def _run(self, change: dict[str, Any]) -> None:
+        if self._trace is None:
             return
         try:
-            answer = self._ask(change["new"])
-        except ValueError as refusal:
+            seen = self._trace(change["new"])
+        except Exception as problem:  # whatever a model raises, the box stays alive and says what it was
+            refused = isinstance(problem, ValueError)
             with self.hold_sync():
-                self.error = str(refusal)
+                self.error = str(problem) if refused else f"{type(problem).__name__}: {problem}"
                 self.answered = change["new"]
             return
-        self._show(answer, change["new"])
+        self._show(seen, change["new"])
 
-    def _show(self, answer: "Answer", text: str) -> None:
-        with self.hold_sync():  # one message: the front end never sees half an answer
-            for name, value in _picture(answer.tokens, answer.attention).items():
+    def _show(self, seen: "AttentionTrace", text: str) -> None:
+        with self.hold_sync():  # one message: the front end never sees half a picture
+            for name, value in _picture(seen.tokens, seen.attention).items():
                 setattr(self, name, value)
-            self.next_tokens = answer.next_tokens
-            self.mask = answer.mask
-            self.device = answer.device
-            self.latency_ms = answer.latency_ms
+            self.next_tokens = seen.next_tokens
+            self.mask = seen.mask
+            self.device = seen.device
+            self.latency_ms = seen.latency_ms
             self.error = ""
             self.answered = text
 

@@ -34,7 +34,7 @@ class Limited(Protocol):
 
 
 @dataclass(frozen=True)
-class Answer:
+class AttentionTrace:
     """One run of the model over one text of n tokens.
 
     Attributes:
@@ -55,16 +55,16 @@ class Answer:
     latency_ms: float
 
 
-class Asker:
-    """Run a model over a text, on the model's own device, and keep what a picture needs."""
+class Tracer:
+    """Attention tracer: runs a model over a text, on the model's own device, and keeps what a picture needs."""
 
-    def __init__(self, model: Any, tokenizer: Any) -> None:
+    def __init__(self, model: Any, tokenizer: Tokenizer) -> None:
         """Keep the two; the model must be one that :func:`companion.nn.capture.capture` can look into."""
         self.model = model
-        self.tokenizer = tokenizer
+        self.tokenizer = _without_padding(tokenizer)
 
-    def __call__(self, text: str) -> Answer:
-        """Answer for ``text``.
+    def __call__(self, text: str) -> AttentionTrace:
+        """Attention trace of ``text``.
 
         Raises:
             ValueError: when it has no token, or more than the model's context holds.
@@ -79,7 +79,7 @@ class Asker:
         device = next(self.model.parameters()).device
         output, attention = self._run(torch.tensor([numbers], device=device))
         fills_in = isinstance(self.model, BertForPreTraining)
-        return Answer(
+        return AttentionTrace(
             tokens=token_labels(self.tokenizer, numbers),
             attention=attention,
             next_tokens=self._behind_mask(output, numbers) if fills_in else self._next(output, attention, numbers),
@@ -122,6 +122,16 @@ class Asker:
             return []
         place = len(numbers) - 1 - numbers[::-1].index(mask_id)
         return candidates(self.tokenizer, logits[0, place])
+
+
+def _without_padding(tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer itself, or a copy that neither pads nor cuts: sentence encoders ship with a fixed length."""
+    if tokenizer.padding is None and tokenizer.truncation is None:
+        return tokenizer
+    plain = Tokenizer.from_str(tokenizer.to_str())
+    plain.no_padding()
+    plain.no_truncation()
+    return plain
 
 
 def candidates(tokenizer: Tokenizer, logits: Tensor, last: int | None = None) -> list[dict[str, Any]]:

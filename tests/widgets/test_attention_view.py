@@ -346,3 +346,14 @@ def test_a_likely_token_is_appended_as_it_is_written(name, text, appended):
     """With the space before a word, without one before a full stop or a Chinese word."""
     view = AttentionView.live(*zoo.load(name), text)
     assert view.next_tokens[0]["text"] == appended
+
+
+@pytest.mark.parametrize("text", ["The tree \ud83d", "The old \udc00 tree"], ids=["half at the end", "half within"])
+def test_a_live_view_survives_whatever_its_model_raises(text: str):
+    widget = AttentionView.live(*zoo.load("prose"), "The tree was old.")
+    widget.text = text
+    assert widget.answered == text
+    assert widget.error
+    widget.text = "The tree was green."
+    assert widget.error == ""
+    assert len(widget.tokens) == widget.shape[-1]

@@ -13,16 +13,16 @@ from companion import zoo
 from companion.data import prose
 from companion.data.tokenization import load_tokenizer, token_labels
 from companion.storyworld import World
-from companion.widgets.live import CANDIDATES, MASK, Asker, candidates
+from companion.widgets.live import CANDIDATES, MASK, Tracer, candidates
 
 
 @pytest.fixture(scope="module")
-def asker() -> Asker:
-    return Asker(*zoo.load("storyworld-en"))
+def tracer() -> Tracer:
+    return Tracer(*zoo.load("storyworld-en"))
 
 
-def test_an_answer_has_a_label_a_weight_and_candidates_for_each_token(asker: Asker):
-    answer = asker("Tom is in the garden .")
+def test_an_answer_has_a_label_a_weight_and_candidates_for_each_token(tracer: Tracer):
+    answer = tracer("Tom is in the garden .")
     n = len(answer.tokens)
     assert answer.attention.shape[2:] == (n, n)
     assert answer.attention.sum(-1) == pytest.approx(1, abs=1e-5)
@@ -34,24 +34,24 @@ def test_an_answer_has_a_label_a_weight_and_candidates_for_each_token(asker: Ask
 
 
 def test_a_model_that_reads_both_ways_fills_in_its_last_mask():
-    asker = Asker(*zoo.load("storyworld-bert"))
-    assert asker("Tom is in the garden .").next_tokens == []
-    answer = asker(f"Tom is in the {MASK} .")
+    tracer = Tracer(*zoo.load("storyworld-bert"))
+    assert tracer("Tom is in the garden .").next_tokens == []
+    answer = tracer(f"Tom is in the {MASK} .")
     assert answer.mask == MASK
     assert len(answer.next_tokens) == CANDIDATES
 
 
-def test_a_text_with_more_tokens_than_the_model_reads_is_refused(asker: Asker):
+def test_a_text_with_more_tokens_than_the_model_reads_is_refused(tracer: Tracer):
     with pytest.raises(ValueError, match="the text has 50[01] tokens; the model reads at most"):
-        asker("Tom " * 500)
+        tracer("Tom " * 500)
 
 
-def test_asking_leaves_the_model_in_its_mode(asker: Asker):
-    asker.model.train()
-    first, second = (asker("Tom is in the garden .").attention for _ in range(2))
-    assert asker.model.training
+def test_asking_leaves_the_model_in_its_mode(tracer: Tracer):
+    tracer.model.train()
+    first, second = (tracer("Tom is in the garden .").attention for _ in range(2))
+    assert tracer.model.training
     torch.testing.assert_close(torch.tensor(first), torch.tensor(second))
-    asker.model.eval()
+    tracer.model.eval()
 
 
 # The page's answers
@@ -98,3 +98,12 @@ def test_the_page_names_encodes_and_answers_as_python_does(name, root, tmp_path)
         kernel = candidates(tokenizer, logits, question.get("last"))
         assert [(one["token"], one["text"]) for one in page] == [(one["token"], one["text"]) for one in kernel]
         assert [one["probability"] for one in page] == pytest.approx([one["probability"] for one in kernel], rel=1e-5)
+
+
+def test_a_tokenizer_that_pads_and_cuts_shows_the_text_and_no_padding():
+    model, tokenizer = zoo.load("storyworld-en")
+    plain = Tracer(model, tokenizer)("Tom is in the park .").tokens
+    tokenizer.enable_padding(length=32)
+    tokenizer.enable_truncation(max_length=4)
+    assert Tracer(model, tokenizer)("Tom is in the park .").tokens == plain
+    assert tokenizer.padding is not None  # the reader's own is as it was
