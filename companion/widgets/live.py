@@ -105,8 +105,9 @@ class Tracer:
         """The second argument of a BERT that tells segments apart."""
         sep_id = self.tokenizer.token_to_id("[SEP]")
         config = self.model.config
-        knows = sep_id is not None and isinstance(config, BertConfig) and config.n_segments > 1
-        return (segments_of(ids, sep_id),) if knows else ()
+        if sep_id is None or not isinstance(config, BertConfig) or config.n_segments < 2:
+            return ()
+        return (segments_of(ids, sep_id),)
 
     def _next(self, output: Tensor, attention: np.ndarray, numbers: list[int]) -> list[dict[str, Any]]:
         """Return the likeliest next tokens, or none where a token sees what follows it."""
