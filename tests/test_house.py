@@ -145,6 +145,29 @@ def test_a_module_is_tested_in_its_room(name: str):
         assert any(path.exists() for path in named) or any(own in path.parents for path in importing), own
 
 
+# examples
+
+
+def example_of(name: str) -> bool:
+    """Whether the docstring of a function, by its whole name, has an example that doctest runs."""
+    module, _, function = name.rpartition(".")
+    tree = ast.parse((ROOT / MODULES[module].path).read_text(encoding="utf-8"))
+    found = (one for one in tree.body if isinstance(one, ast.FunctionDef) and one.name == function)
+    return any(">>>" in (ast.get_docstring(one) or "") for one in found)
+
+
+def test_what_a_chapter_calls_has_an_example():
+    called = {
+        f"{module}.{name}"
+        for page in package_map.pages(ROOT).values()
+        for module, names in package_map.imported_by(ROOT, page.imports).items()
+        for name in names
+        if MODULES[module].public.get(name) == "function"
+    }
+    assert len(called) > 100
+    assert [name for name in sorted(called) if not example_of(name)] == []
+
+
 # names
 
 OLD_NAMES = (  # the field has a word for each of these; see CONTRIBUTING.md

@@ -1,8 +1,8 @@
 """Sentences that draw a conclusion from a result, and the ledger that says what each of them stands on.
 
 A sentence of cause or comparison (*because*, *matters*, *beats*, *better than* …) that stands within two cells of a
-result needs a control with its assert, a citation, a derivation, or it makes no claim about the result. Each chapter has
-a ledger, ``book/claims/<chapter>.yml``: a list of entries, in the order of the page, with the sentence's first words and
+result needs a control with its assert, a citation, a derivation, or it makes no claim about the result. Each chapter
+has a ledger, ``book/claims/<chapter>.yml``: entries in the order of the page, each with the sentence's first words and
 one answer.
 
     - sentence: "The norms are not the cause"
@@ -95,9 +95,8 @@ def main(arguments: list[str]) -> None:
             continue
         for one in unanswered(ROOT, path):
             missing += 1
-            print(
-                f"# {path.stem}, cell {one.cell}: {one.sentence}\n- sentence: {yaml.safe_dump(one.sentence[:70], width=999).split(chr(10))[0]}"
-            )
+            start = yaml.safe_dump(one.sentence[:70], width=999, allow_unicode=True).split("\n")[0]
+            print(f"# {path.stem}, cell {one.cell}: {one.sentence}\n- sentence: {start}")
     raise SystemExit(bool(missing))
 
 

@@ -62,7 +62,7 @@ SETTINGS = {
     "html_domain_indices": False,  # the overview is the index of modules
 }
 FOREIGN = (
-    "torch|numpy|np|nn|collections|pathlib|matplotlib|tokenizers|ipywidgets|anywidget|traitlets|typing|random|abc|t"
+    "argparse|torch|numpy|np|nn|collections|pathlib|matplotlib|tokenizers|ipywidgets|anywidget|traitlets|typing|random|abc|t"
 )
 HOME = r"(?:Chapters?|First page):(?:\s+``book/[\w/]+\.\w+``[,;]?)+(?<![,;])\."
 
