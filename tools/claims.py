@@ -19,6 +19,7 @@ one answer.
 
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,8 +35,15 @@ CONCLUDES = re.compile(
     r"|goes? with|go together|decides?|depends? on|explains?|leads? to|the reason)\b",
     re.IGNORECASE,
 )
-FENCED = re.compile(r"^(`{3,}|:{3,})\{?(math|self-check|code|figure|table|list-table)[^\n]*\n.*?^\1[ ]*$", re.M | re.S)
-PLAIN_FENCE = re.compile(r"^```(?!\{)[^\n]*\n.*?^```[ ]*$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^\s*(?P<mark>`{3,}|:{3,})(?P<info>[^`\n]*)$")
+LEFT_OUT = (
+    "{math}",
+    "{self-check}",
+    "{code",
+    "{figure}",
+    "{table}",
+    "{list-table}",
+)  # what stands in these is no prose
 DIRECTIVE = re.compile(r"^(?:[`:]{3,}.*|:\w[\w-]*:.*|#+ .*|\|.*)$", re.MULTILINE)  # fences, options, headings, tables
 END = re.compile(r"(?<=[.!?:])[\"”’)*_]*\s+(?=[\"“(*_`$A-Z{\[])")
 ANSWERS = ("control", "cited", "derived", "no claim")
@@ -65,8 +73,24 @@ def candidates(path: Path) -> list[Candidate]:
 
 def paragraphs(source: str) -> list[str]:
     """Paragraphs and items of a cell's text, without formulas, code, questions, headings and tables."""
-    text = DIRECTIVE.sub("", PLAIN_FENCE.sub("", FENCED.sub("", source)))
+    text = DIRECTIVE.sub("", "\n".join(prose(source.split("\n"))))
     return [part.strip() for part in re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )", text) if part.strip()]
+
+
+def prose(lines: list[str]) -> Iterator[str]:
+    """Lines that are prose, outside all fences or inside boxes only; an empty one where a fence stands."""
+    fences: list[tuple[str, bool]] = []  # the marks of those that are open, and whether what they hold is left out
+    for line in lines:
+        fence = FENCE.match(line)
+        info = fence["info"].strip() if fence else ""
+        if fence and not info and fences and fence["mark"].startswith(fences[-1][0]):
+            fences.pop()
+            yield ""
+        elif fence and not any(hidden for _, hidden in fences):
+            fences.append((fence["mark"], not info.startswith("{") or info.startswith(LEFT_OUT)))
+            yield ""
+        elif not any(hidden for _, hidden in fences):
+            yield line
 
 
 def ledger(root: Path, chapter: str) -> list[dict[str, str]]:

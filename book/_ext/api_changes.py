@@ -8,10 +8,11 @@ import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from closure import fingerprint
-from package_map import cells, modules, tests_of, users
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+
+from closure import fingerprint
+from package_map import cells, modules, tests_of, users
 
 NOTED = "api_reference"  # in the metadata of a page
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
-from package_map import PACKAGE, defined, imported_by, modules, pages
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.writers.html5 import HTML5Translator
+
+from package_map import PACKAGE, defined, imported_by, modules, pages
 from words import word
 
 OVERVIEW = "book/appendix/api"

@@ -18,6 +18,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+
 from api_changes import changed_elsewhere, note_elsewhere
 from api_links import (
     CODE,
@@ -34,13 +41,7 @@ from api_links import (
     visit_fold,
 )
 from closure import closure_of, forget
-from docutils import nodes
 from package_map import Module, defined, modules, tests_of, users
-from sphinx.application import Sphinx
-from sphinx.config import Config
-from sphinx.environment import BuildEnvironment
-from sphinx.util import logging
-from sphinx.util.docutils import SphinxDirective
 from words import word
 
 CHAPTERS, SOURCE, TESTS, PASSED_ON, MORE = "Chapters", "Source", "Tests", "Passes on", "and {number} more"

@@ -19,12 +19,12 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
-from symbol_hover import hoverable
-from symbol_index import SymbolIndex, parts, shape
-from words import word
 
 from companion.lessons import Checked, Equation, equation, labels
 from companion.lessons.equation_check import BY_HAND, COMPANION
+from symbol_hover import hoverable
+from symbol_index import SymbolIndex, parts, shape
+from words import word
 
 KEYS = "Equation; the arrow keys lead through its symbols"
 THREE = "Checked: by hand, {companion} and {library} agree to {size} on {inputs} random inputs"

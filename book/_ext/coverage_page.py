@@ -15,6 +15,7 @@ from docutils.statemachine import StringList
 from myst_parser.mdit_to_docutils.base import default_slugify
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
 from words import word
 
 BOOK = Path(__file__).parents[1]

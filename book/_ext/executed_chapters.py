@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from closure import closure_of, fingerprint, forget
 from docutils import nodes
 from nbformat import NotebookNode
-from package_map import modules
-from shared_outputs import NotFetched, unpack
-from side_by_side import Failure, run_all
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
+
+from closure import closure_of, fingerprint, forget
+from package_map import modules
+from shared_outputs import NotFetched, unpack
+from side_by_side import Failure, run_all
 from stored_outputs import FOLDER, Chapter, keep_only, read, shown
 from words import word
 

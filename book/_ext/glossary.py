@@ -11,7 +11,6 @@ from typing import Any
 
 from docutils import nodes
 from docutils.statemachine import StringList
-from glossary_terms import HAN, Term, by_letter, by_pinyin, load
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.domains.std import make_glossary_term
@@ -20,6 +19,8 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import clean_astext, make_refnode
 from sphinx.writers.html5 import HTML5Translator
+
+from glossary_terms import HAN, Term, by_letter, by_pinyin, load
 from words import word
 
 LABEL = "Find a term, in English or Chinese"

@@ -12,11 +12,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from closure import closure, fingerprint
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
+
+from closure import closure, fingerprint
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = {

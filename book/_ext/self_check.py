@@ -28,6 +28,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.writers.html5 import HTML5Translator
+
 from words import word
 
 RIGHT, WRONG, LABEL = "Right.", "Not so.", "Question to check yourself"

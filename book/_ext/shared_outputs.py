@@ -14,6 +14,7 @@ from urllib.request import urlopen
 
 import nbformat
 from nbformat import NotebookNode
+
 from stored_outputs import Chapter, code, save
 
 FETCHED = 300_000_000  # bytes of a whole file; the book's own is a tenth of it

@@ -10,11 +10,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, NamedTuple
 
-from cell_limits import LimitedClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
-from progress import Progress
 from sphinx.util import logging
+
+from cell_limits import LimitedClient
+from progress import Progress
 from stored_outputs import Chapter, save, seconds
 
 SIDE_BY_SIDE = 4  # notebooks at most: each holds torch in memory

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
-from closure import closure, fingerprint
 from myst_nb.core.config import NbParserConfig
 from myst_nb.core.read import create_nb_reader
 from myst_parser.config.main import MdParserConfig
 from nbformat import NotebookNode
+
+from closure import closure, fingerprint
 
 FOLDER = "outputs"  # beside the pages
 TAGS = ("raises-exception", "skip-execution")  # of a cell: those that change what its run leaves

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from latex_items import BARRIERS, Item, Items, parse
-
 from companion.lessons import Symbol
+from latex_items import BARRIERS, Item, Items, parse
 
 NAME = "llm-symbol"
 OPEN, CLOSE = {"(", "[", "\\{", "\\langle", "\\lfloor"}, {")", "]", "\\}", "\\rangle", "\\rfloor"}

@@ -6,14 +6,14 @@ What both add to the pages passes through :func:`words.word`, and so through a m
 import re
 from pathlib import Path
 
-from closure import closure_of
 from docutils import nodes
-from package_map import modules
 from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
-from words import word
 
+from closure import closure_of
 from companion.lessons import Symbol, equation, labels
+from package_map import modules
+from words import word
 
 INLINE = re.compile(r"\$(?P<math>[^$]+)\$|`(?P<code>[^`]+)`")
 GREEK = {
