@@ -174,6 +174,20 @@ def test_arrow_keys_walk_through_the_symbols_in_their_order(gpt):
     assert not said(page)
 
 
+def text_without_symbols(page) -> tuple[float, float]:
+    """A point of the screen on a line of plain text, as far from every symbol as the screen allows."""
+    x, y = page.evaluate(
+        """() => {
+            const boxes = [...document.querySelectorAll("mjx-math .llm-symbol")].map(s => s.getBoundingClientRect());
+            const near = y => Math.min(...boxes.map(b => Math.max(b.top - y, y - b.bottom, 0)));
+            const heights = [...Array(Math.floor(innerHeight / 10)).keys()].map(n => 10 * n + 5);
+            const plain = heights.filter(y => document.elementFromPoint(180, y)?.closest("article p, article li"));
+            return [180, plain.sort((a, b) => near(b) - near(a))[0]];
+        }"""
+    )
+    return x, y
+
+
 def test_a_finger_opens_the_card_beside_a_small_symbol_too_and_closes_it_elsewhere(gpt):
     page = gpt(width=360, touch=True)
     box = symbol(page, FORWARD, 1).bounding_box()
@@ -183,7 +197,7 @@ def test_a_finger_opens_the_card_beside_a_small_symbol_too_and_closes_it_elsewhe
     page.wait_for_function("!document.querySelector('.symbol-card-shown')")  # it went off the screen with its symbol
     symbol(page, FORWARD, 1).tap()
     assert said(page)
-    page.touchscreen.tap(180, 880)
+    page.touchscreen.tap(*text_without_symbols(page))
     assert not said(page)
 
 

@@ -70,8 +70,10 @@ def test_the_order_is_fixed():
     assert parallel.pairs() == PAIRS
 
 
-def test_it_is_read_as_utf8_whatever_the_locale():
+def test_it_is_read_as_utf8_whatever_the_locale(root):
     code = "from companion.data import parallel; print(len(parallel.pairs()))"
-    command = [sys.executable, "-X", "utf8=0", "-c", code]
-    run = subprocess.run(command, env={"LC_ALL": "C"}, capture_output=True, text=True, check=False)
+    # -S: such a Python cannot even read the files of an environment whose own path is not ASCII
+    command = [sys.executable, "-S", "-X", "utf8=0", "-c", code]
+    environment = {"LC_ALL": "C", "PYTHONPATH": str(root)}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert run.stdout.strip() == str(len(PAIRS)), run.stderr
