@@ -1,7 +1,7 @@
 """Sentences that draw a conclusion from a result, and the ledger that says what each of them stands on.
 
 A sentence of cause or comparison (*because*, *matters*, *beats*, *better than* …) that stands within two cells of a
-result needs a control with its assert, a citation, a derivation, or it makes no claim about the result. Each chapter
+result, or in the caption of a figure, needs a control with its assert, a citation, a derivation, or it makes no claim about the result. Each chapter
 has a ledger, ``book/claims/<chapter>.yml``: entries in the order of the page, each with the sentence's first words and
 one answer.
 
@@ -58,17 +58,22 @@ class Candidate(NamedTuple):
 
 
 def candidates(path: Path) -> list[Candidate]:
-    """Sentences of a notebook that conclude something within two cells of a result, in the order of the page."""
+    """Sentences of a notebook that conclude something about a result near them, in the order of the page."""
     cells = nbformat.read(path, as_version=4).cells
     results = {number for number, cell in enumerate(cells) if cell.cell_type == "code" and RESULT.search(cell.source)}
     found = []
     for number, cell in enumerate(cells):
         near = any(abs(number - result) <= REACH for result in results)
-        if cell.cell_type == "markdown" and near:
-            for paragraph in paragraphs(cell.source):
-                said = (" ".join(one.split()) for one in END.split(paragraph))
-                found += [Candidate(one, number, paragraph) for one in said if CONCLUDES.search(one)]
+        for paragraph in paragraphs(cell.source) if cell.cell_type == "markdown" and near else captions(cell):
+            said = (" ".join(one.split()) for one in END.split(paragraph))
+            found += [Candidate(one, number, paragraph) for one in said if CONCLUDES.search(one)]
     return found
+
+
+def captions(cell: nbformat.NotebookNode) -> list[str]:
+    """The caption of the figure that a cell draws, if it has one."""
+    figure = cell.metadata.get("mystnb", {}).get("figure", {})
+    return [figure["caption"]] if "caption" in figure else []
 
 
 def paragraphs(source: str) -> list[str]:

@@ -78,3 +78,10 @@ def test_far_from_a_result_nothing_is_asked(tmp_path: Path):
         nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("print(1)"), *texts]), tmp_path / "a.ipynb"
     )
     assert [one.cell for one in claims.candidates(tmp_path / "a.ipynb")] == [1, 2]
+
+
+def test_a_caption_is_read_too(tmp_path: Path):
+    drawn = nbformat.v4.new_code_cell("plt.plot()")
+    drawn.metadata["mystnb"] = {"figure": {"name": "fig-a", "caption": "Loss over steps. It falls because of the mask."}}
+    nbformat.write(nbformat.v4.new_notebook(cells=[drawn]), tmp_path / "a.ipynb")
+    assert [one.sentence for one in claims.candidates(tmp_path / "a.ipynb")] == ["It falls because of the mask."]
