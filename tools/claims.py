@@ -1,9 +1,9 @@
 """Sentences that draw a conclusion from a result, and the ledger that says what each of them stands on.
 
 A sentence of cause or comparison (*because*, *matters*, *beats*, *better than* …) that stands within two cells of a
-result, or in the caption of a figure, needs a control with its assert, a citation, a derivation, or it makes no claim about the result. Each chapter
-has a ledger, ``book/claims/<chapter>.yml``: entries in the order of the page, each with the sentence's first words and
-one answer.
+result, or in the caption of a figure, needs a control with its assert, a citation, a derivation, or it makes no claim
+about the result. Each chapter has a ledger, ``book/claims/<chapter>.yml``: entries in the order of the page, each with
+the sentence's first words and one answer.
 
     - sentence: "The norms are not the cause"
       control: 'assert climb["decoder"] > 50'          # code of the chapter, or a file of benchmarks/

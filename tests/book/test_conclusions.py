@@ -82,6 +82,8 @@ def test_far_from_a_result_nothing_is_asked(tmp_path: Path):
 
 def test_a_caption_is_read_too(tmp_path: Path):
     drawn = nbformat.v4.new_code_cell("plt.plot()")
-    drawn.metadata["mystnb"] = {"figure": {"name": "fig-a", "caption": "Loss over steps. It falls because of the mask."}}
+    drawn.metadata["mystnb"] = {
+        "figure": {"name": "fig-a", "caption": "Loss over steps. It falls because of the mask."}
+    }
     nbformat.write(nbformat.v4.new_notebook(cells=[drawn]), tmp_path / "a.ipynb")
     assert [one.sentence for one in claims.candidates(tmp_path / "a.ipynb")] == ["It falls because of the mask."]
