@@ -100,7 +100,7 @@ def names() -> list[str]:
     """Names of all exercises, in the order of the chapters.
 
     >>> names()[:2]
-    ['training-flops', 'attention-share']
+    ['training-flops', 'attention-fraction']
     """
     return [one.name for one in _exercises()]
 

@@ -58,7 +58,7 @@ SPLIT = Exercise(
         ),
         Mistake(
             lambda flops, ratio: (math.sqrt(flops / ratio), math.sqrt(flops * ratio)),
-            "You spend six times the budget: each token costs six operations a parameter, not one.",
+            "You spend six times the budget: each token costs six operations per parameter, not one.",
         ),
         Mistake(
             lambda flops, ratio: _split(flops, ratio)[::-1],
@@ -127,18 +127,18 @@ DOUBLING = Exercise(
 )
 
 
-def _attention_share(parameters: float, n_layers: int, length: int, d_model: int) -> float:
+def _attention_fraction(parameters: float, n_layers: int, length: int, d_model: int) -> float:
     attended = 4 * n_layers * length * d_model
     return attended / (2 * parameters + attended)
 
 
-ATTENTION_SHARE = Exercise(
-    name="attention-share",
+ATTENTION_FRACTION = Exercise(
+    name="attention-fraction",
     task=(
         "From the `parameters` in matrix products, `n_layers`, the `length` of the text and `d_model`, return which "
         "fraction of a token's forward FLOPs scores and weighted sums take."
     ),
-    reference=_attention_share,
+    reference=_attention_fraction,
     cases=lambda: [(1_935_360, 6, 256, 144), (199_872, 4, 144, 64), (174e9, 96, 2048, 12_288)],
     mistakes=(
         Mistake(
@@ -146,48 +146,52 @@ ATTENTION_SHARE = Exercise(
             "You divide by the rest. A fraction is of the whole, the attention's own operations included.",
         ),
         Mistake(
-            lambda parameters, n_layers, length, d_model: _attention_share(parameters, 1, length, d_model),
+            lambda parameters, n_layers, length, d_model: _attention_fraction(parameters, 1, length, d_model),
             "You count one layer's attention. Every layer has its own.",
         ),
         Mistake(
-            lambda parameters, n_layers, length, d_model: _attention_share(2 * parameters, n_layers, length, d_model),
+            lambda parameters, n_layers, length, d_model: _attention_fraction(
+                2 * parameters, n_layers, length, d_model
+            ),
             "Attention has two products a layer, scores and weighted sums, of 2 n d each. You count one of them.",
         ),
         Mistake(
-            lambda parameters, n_layers, length, d_model: _attention_share(parameters / 2, n_layers, length, d_model),
+            lambda parameters, n_layers, length, d_model: _attention_fraction(
+                parameters / 2, n_layers, length, d_model
+            ),
             "Each parameter costs a multiplication and an addition. You count one of them.",
         ),
     ),
 )
 
 
-def _days(flops: float, chips: int, peak: float, share: float) -> float:
-    return flops / (chips * peak * share) / 86_400
+def _days(flops: float, chips: int, peak: float, utilization: float) -> float:
+    return flops / (chips * peak * utilization) / 86_400
 
 
 CHIP_DAYS = Exercise(
     name="chip-days",
     task=(
-        "From the `flops` of a training run, the number of `chips`, the `peak` operations a second of one chip and the "
-        "utilization `share`, the fraction of its peak that is really used, return how many days the run takes."
+        "From the `flops` of a training run, the number of `chips`, the `peak` operations per second of one chip and "
+        "its `utilization`, the fraction of its peak that is really used, return how many days the run takes."
     ),
     reference=_days,
     cases=lambda: [(3.14e23, 10_000, 1.25e14, 0.3), (1e21, 8, 3e14, 0.5), (5e13, 1, 2e10, 0.8)],
     mistakes=(
         Mistake(
-            lambda flops, chips, peak, share: _days(flops, chips, peak, 1.0),
-            "You assume that the chips reach their peak. Only `share` of it is used.",
+            lambda flops, chips, peak, utilization: _days(flops, chips, peak, 1.0),
+            "You assume that the chips reach their peak. Only the fraction `utilization` of it is used.",
         ),
         Mistake(
-            lambda flops, chips, peak, share: _days(flops, chips, peak, 1.0) * share,
-            "Chips that are used less take longer: divide by `share`.",
+            lambda flops, chips, peak, utilization: _days(flops, chips, peak, 1.0) * utilization,
+            "Chips that are used less take longer: divide by `utilization`.",
         ),
         Mistake(
-            lambda flops, chips, peak, share: _days(flops, chips, peak, share) * 24,
+            lambda flops, chips, peak, utilization: _days(flops, chips, peak, utilization) * 24,
             "Those are hours. A day has 86,400 seconds.",
         ),
         Mistake(
-            lambda flops, chips, peak, share: _days(flops, 1, peak, share),
+            lambda flops, chips, peak, utilization: _days(flops, 1, peak, utilization),
             "You use one chip. They work side by side.",
         ),
     ),
@@ -196,7 +200,7 @@ CHIP_DAYS = Exercise(
 
 EXERCISES = (
     TRAINING_FLOPS,
-    ATTENTION_SHARE,
+    ATTENTION_FRACTION,
     SPLIT,
     DOUBLING,
     CHIP_DAYS,
