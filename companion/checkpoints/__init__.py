@@ -3,27 +3,36 @@
 Weights are read from safetensors only; a pickle is never opened. Chapter: ``book/algorithms/gpt.ipynb``.
 """
 
+import hashlib
 import json
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialised
 from torch import Tensor, nn
 
+from companion.checkpoints.errors import CheckpointError
+from companion.checkpoints.field_types import check_depth, check_flags, check_types
 from companion.checkpoints.layout import Layout
+from companion.checkpoints.weight_files import FLOATS, INDEX, SAVE, WEIGHTS, Entry, read_header, read_json, read_tensors
+
+__all__ = [
+    "INDEX",
+    "WEIGHTS",
+    "CheckpointError",
+    "Family",
+    "load_model",
+    "load_weights",
+    "locate",
+    "read_config",
+    "save",
+]
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"
-
-
-class CheckpointError(ValueError):
-    """An unusable checkpoint; the message names the file or the tensor, and what is allowed."""
-
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -37,12 +46,16 @@ def locate(folder_or_hub_id: str | Path) -> Path:
     Raises:
         CheckpointError: when it is neither a folder nor a model id that the hub (or its local cache) has.
     """
-    path = Path(folder_or_hub_id).expanduser()
-    if path.is_dir():
-        return path
-    if path.is_file():
-        raise CheckpointError(f"{path} is a file; give the folder that holds config.json and {WEIGHTS}")
     name = str(folder_or_hub_id)
+    try:
+        path = Path(folder_or_hub_id).expanduser()
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, ValueError, RuntimeError) as error:  # a name that no file can have, or of nobody's home
+        raise CheckpointError(f"{name[:60]!r} is no folder and no model id: {error}") from error
+    if is_folder:
+        return path
+    if is_file:
+        raise CheckpointError(f"{path} is a file; give the folder that holds config.json and {WEIGHTS}")
     if not HUB_ID.fullmatch(name):
         raise CheckpointError(f"there is no folder {name!r}, and it is no model id of the form 'owner/name'")
     from huggingface_hub import snapshot_download
@@ -63,52 +76,19 @@ def read_config(folder: Path, *families: str) -> dict[str, Any]:
         families: allowed values of ``model_type``, such as "gpt2".
 
     Raises:
-        CheckpointError: when the file is missing, not JSON, or names another family.
+        CheckpointError: when the file is missing, not JSON, names another family, or has a flag in quotes.
     """
     path = folder / "config.json"
     if not path.is_file():
         raise CheckpointError(f"{folder} has no config.json")
-    try:
-        content = json.loads(path.read_text(encoding="utf8"))
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+    content = read_json(path)
     config: dict[str, Any] = content if isinstance(content, dict) else {}
     found = config.get("model_type")
     if found not in families:
         allowed = ", ".join(map(repr, families))
-        raise CheckpointError(f"{path} is of the family {found!r}; this class loads {allowed}")
+        raise CheckpointError(f"{path} is of the family {found!r:.60}; this class loads {allowed}")
+    check_flags(config, path)
     return config
-
-
-def read_tensors(folder: Path) -> dict[str, Tensor]:
-    """Return every tensor of a checkpoint, from one safetensors file or from the shards of its index.
-
-    Raises:
-        CheckpointError: when there is no safetensors file (only a pickle, perhaps), a shard is missing, or a file
-            is truncated.
-    """
-    if (folder / WEIGHTS).is_file():
-        names = [WEIGHTS]
-    elif (folder / INDEX).is_file():
-        try:
-            names = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf8"))["weight_map"].values()))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(f"{folder / INDEX} is no index of shards: {error!r}") from error
-    else:
-        pickles = [p.name for ending in ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl") for p in folder.glob(ending)]
-        found = f"; {', '.join(sorted(pickles))} is a pickle, which can run code and is never opened" if pickles else ""
-        raise CheckpointError(f"{folder} has no {WEIGHTS} and no {INDEX}{found}")
-    tensors: dict[str, Tensor] = {}
-    for name in names:
-        path = (folder / name).resolve()
-        if Path(name).name != name or not path.is_file():
-            raise CheckpointError(f"{INDEX} names the shard {name!r}, which is not in {folder}")
-        try:
-            with safe_open(path, framework="pt") as file:
-                tensors.update({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118 - no mapping
-        except SafetensorError as error:
-            raise CheckpointError(f"{path} is truncated or not a safetensors file: {error}") from error
-    return tensors
 
 
 class Family(Protocol):
@@ -143,13 +123,23 @@ def load_model(
             size, or the weights are not safetensors.
     """
     folder = locate(folder_or_hub_id)
-    fields = family.read_fields(folder)
+    path = folder / "config.json"
     try:
+        fields = family.read_fields(folder)
+        check_types(config_class, fields, path)
+        header = read_header(folder)
+        check_depth(fields, len(header), path)
         config = config_class(**fields)
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{folder}/config.json does not describe a model of this class: {error}") from error
+        with torch.device("meta"):  # shapes without memory
+            sizes = model_class(config)
+    except CheckpointError:
+        raise
+    except (TypeError, ValueError, AttributeError, ArithmeticError, LookupError, RuntimeError) as error:
+        raise CheckpointError(f"{path} does not describe a model of this class: {error}") from error
+    layout = family.layout(config)
+    _check_header(header, layout, dict(sizes.named_parameters()), folder)
     model = model_class(config)
-    load_weights(model, folder, family.layout(config))
+    _copy(model, header, layout, folder)
     return model.eval()
 
 
@@ -157,30 +147,54 @@ def load_weights(model: nn.Module, folder: Path, layout: Layout) -> None:
     """Copy a checkpoint's tensors into ``model``, each exactly once, in the model's own dtype.
 
     Raises:
-        CheckpointError: on a tensor that is missing, unexpected, or of another size.
+        CheckpointError: on a tensor that is missing, unexpected, of another size, or of no floating-point dtype.
     """
-    tensors = {
-        layout.short(name): tensor
-        for name, tensor in read_tensors(folder).items()
-        if not re.search(layout.ignored, name)
-    }
-    parameters = dict(model.named_parameters())
+    header = read_header(folder)
+    _check_header(header, layout, dict(model.named_parameters()), folder)
+    _copy(model, header, layout, folder)
+
+
+def _read(header: Mapping[str, Entry], layout: Layout) -> dict[str, str]:
+    """Name in the layout's rules -> name in the file, of each tensor that is not ignored."""
+    return {layout.short(name): name for name in header if not re.search(layout.ignored, name)}
+
+
+def _check_header(header: Mapping[str, Entry], layout: Layout, parameters: Mapping[str, Tensor], folder: Path) -> None:
+    """Compare names, sizes and dtypes of a checkpoint's tensors with those of a model; no tensor is read."""
+    names = _read(header, layout)
+    for rule in layout.rules:
+        name = names.pop(rule.theirs, None)
+        if name is None:
+            if re.search(layout.optional, rule.theirs):
+                continue
+            raise CheckpointError(f"{folder} lacks the tensor {rule.theirs!r}")
+        expected = tuple(rule.join(parameters).shape)
+        if header[name].shape != expected:
+            raise CheckpointError(
+                f"{rule.theirs!r} in {folder} is of shape {header[name].shape}; config.json asks for {expected}"
+            )
+        if header[name].dtype not in FLOATS:
+            raise CheckpointError(
+                f"{rule.theirs!r} in {folder} is of dtype {header[name].dtype}; weights are {', '.join(FLOATS)}"
+            )
+    if names:
+        more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+        raise CheckpointError(f"{folder} has unexpected tensors: {', '.join(map(repr, sorted(names)[:8]))}{more}")
+
+
+def _copy(model: nn.Module, header: Mapping[str, Entry], layout: Layout, folder: Path) -> None:
+    """Copy the tensors of a checkpoint whose header was found right; warn of numbers that are not finite."""
+    names, parameters = _read(header, layout), dict(model.named_parameters())
+    found = {rule.theirs: names[rule.theirs] for rule in layout.rules if rule.theirs in names}
+    tensors = dict(read_tensors({name: header[name] for name in found.values()}))
     with torch.no_grad():
         for rule in layout.rules:
-            if rule.theirs not in tensors and re.search(layout.optional, rule.theirs):
-                continue
-            if rule.theirs not in tensors:
-                raise CheckpointError(f"{folder} lacks the tensor {rule.theirs!r}")
-            theirs = tensors.pop(rule.theirs)
-            expected = tuple(rule.join(parameters).shape)
-            if tuple(theirs.shape) != expected:
-                raise CheckpointError(
-                    f"{rule.theirs!r} in {folder} is of shape {tuple(theirs.shape)}; config.json asks for {expected}"
-                )
-            for name, tensor in rule.split(theirs):
-                parameters[name].copy_(tensor)
-    if tensors:
-        raise CheckpointError(f"{folder} has unexpected tensors: {', '.join(sorted(tensors))}")
+            if rule.theirs in found:
+                for own, tensor in rule.split(tensors.pop(found[rule.theirs])):
+                    parameters[own].copy_(tensor)
+    infinite = [name for name, parameter in parameters.items() if not bool(parameter.isfinite().all())]
+    if infinite:
+        warnings.warn(f"{folder}: {', '.join(infinite[:3])} holds numbers that are not finite", stacklevel=4)
 
 
 def save(
@@ -215,17 +229,41 @@ def save(
     names = [WEIGHTS]
     if len(shards) > 1:
         names = [f"model-{i:05}-of-{len(shards):05}.safetensors" for i in range(1, len(shards) + 1)]
-    files = {name: serialised(shard, metadata={"format": "pt"}) for name, shard in zip(names, shards, strict=True)}
+    config = family.config_json(model.config)
+    identity = _identity(tensors, config)
+    about = {"format": "pt", SAVE: identity}
+    files = {name: serialised(shard, metadata=about) for name, shard in zip(names, shards, strict=True)}
     if len(shards) > 1:
         weight_map = {key: name for name, shard in zip(names, shards, strict=True) for key in shard}
         size = sum(tensor.nbytes for tensor in tensors.values())
-        files[INDEX] = _json({"metadata": {"total_size": size}, "weight_map": weight_map})
-    files["config.json"] = _json(family.config_json(model.config))
-    for name, content in files.items():
-        (folder / (name + ".part")).write_bytes(content)
-    for name in files:
-        (folder / (name + ".part")).replace(folder / name)
-    (folder / (WEIGHTS if len(shards) > 1 else INDEX)).unlink(missing_ok=True)  # of an earlier save
+        files[INDEX] = _json({"metadata": {"total_size": size, SAVE: identity}, "weight_map": weight_map})
+    files["config.json"] = _json(config | {SAVE: identity})
+    _replace(folder, files)
+
+
+def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write the files of a save aside, then put each in its place, and remove the weights of an earlier one."""
+    parts = {name: folder / (name + ".part") for name in files}
+    try:
+        for name, content in files.items():
+            parts[name].write_bytes(content)
+        for name, part in parts.items():
+            part.replace(folder / name)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+    for old in [folder / WEIGHTS, folder / INDEX, *folder.glob("model-*-of-*.safetensors")]:
+        if old.name not in files:
+            old.unlink(missing_ok=True)
+
+
+def _identity(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> str:
+    """What all files of a save have in common, so that a folder with files of two saves is told from a whole one."""
+    digest = hashlib.sha256(_json(dict(config)))
+    for name, tensor in tensors.items():
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
 
 
 def _shards(tensors: Mapping[str, Tensor], limit: int) -> list[dict[str, Tensor]]:

@@ -4,7 +4,7 @@ Chapter: ``book/concepts/language_model.ipynb``. :mod:`companion.data.prose` spl
 them into windows.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,8 @@ def read_documents(source: str | Path, **options: Any) -> list[str]:
 def text_files(path: str | Path, pattern: str = "**/*.txt", separator: str | None = None) -> list[str]:
     """The documents of a UTF-8 text file, or of all those of a folder in the order of their names.
 
-    Documents of white space alone are left out; line ends become ``\\n``.
+    Documents of white space alone are left out, and so are hidden files and folders, whose name begins with a dot; line
+    ends become ``\\n``.
 
     Args:
         path: a file, or a folder.
@@ -60,9 +61,9 @@ def text_files(path: str | Path, pattern: str = "**/*.txt", separator: str | Non
         raise ValueError("separator must not be empty; None takes each file as one document")
     if not path.exists():
         raise FileNotFoundError(f"there is no file or folder {str(path)!r}")
-    files = [path] if path.is_file() else sorted(file for file in path.glob(pattern) if file.is_file())
+    files = [path] if path.is_file() else sorted(_visible(path, pattern))
     if not files:
-        kinds = sorted({file.suffix or file.name for file in path.rglob("*") if file.is_file()})
+        kinds = sorted({file.suffix or file.name for file in _visible(path, "**/*")})
         there = f"its files end in {', '.join(kinds[:8])}" if kinds else "it holds no files"
         raise FileNotFoundError(f"no file in {str(path)!r} fits the pattern {pattern!r}; {there}")
     texts = (part for file in files for part in _parts(_read(file), separator))
@@ -92,6 +93,13 @@ def hub_dataset(
     rows, what = load_rows(name_or_folder, split, config), f"dataset {str(name_or_folder)!r}"
     texts = read_column(rows, column, what)
     return _not_empty(texts, f"{what}: column {column!r} of split {split!r} has no text in any row")
+
+
+def _visible(folder: Path, pattern: str) -> Iterator[Path]:
+    """Files of a folder that fit the pattern, without what tools keep for themselves, as ``.ipynb_checkpoints``."""
+    for file in folder.glob(pattern):
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts):
+            yield file
 
 
 def _read(file: Path) -> str:

@@ -13,6 +13,7 @@ from tokenizers import Encoding, Tokenizer
 
 from companion.data.hub_tables import load_rows, read_column
 from companion.data.labelled import Labelled, Tagged, first_pieces, labelled, tagged
+from companion.data.tokenization import encode_as_text
 
 STAND_IN = "?"  # in place of a word of which a tokenizer leaves nothing, such as a control character
 
@@ -130,7 +131,8 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str] | Sequence[Sequence[str]],
     """Encodings of texts, or of lists of words, truncated to a model's context.
 
     [CLS] and [SEP] stay: of a text that is too long the first ``context_length - 2`` tokens are kept. A word of a list
-    of which the tokenizer leaves nothing is read as "?", so that its tag has a position.
+    of which the tokenizer leaves nothing is read as "?", so that its tag has a position. A text that spells a special
+    token, "[SEP]" for example, is read as that text.
 
     >>> from companion.data.tokenization import train_wordpiece
     >>> encode(train_wordpiece(["so good"], 14), ["so so good"], context_length=4)[0].tokens
@@ -142,21 +144,24 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str] | Sequence[Sequence[str]],
         context_length: largest number of tokens that the model reads.
 
     Raises:
-        ValueError: when ``context_length`` has no room beside the special tokens.
+        ValueError: when there is no text, a text holds half of a character, or ``context_length`` has no room beside
+            the special tokens.
     """
     if context_length <= tokenizer.num_special_tokens_to_add(False):
         raise ValueError(f"context_length must leave room for a piece of text; got {context_length}")
+    if not texts:
+        raise ValueError("there must be a text to encode; got none")
     tokenizer.no_padding()
     tokenizer.no_truncation()
     if isinstance(texts[0], str):
         tokenizer.enable_truncation(context_length)
-        return tokenizer.encode_batch(texts)
+        return encode_as_text(tokenizer, texts)
     distinct = sorted({word for words in texts for word in words})
-    alone = tokenizer.encode_batch([[word] for word in distinct], is_pretokenized=True, add_special_tokens=False)
+    alone = encode_as_text(tokenizer, [[word] for word in distinct], is_pretokenized=True, add_special_tokens=False)
     lost = {word for word, encoding in zip(distinct, alone, strict=True) if not encoding.ids}
     tokenizer.enable_truncation(context_length)
     kept = [[STAND_IN if word in lost else word for word in words] for words in texts]
-    return tokenizer.encode_batch(kept, is_pretokenized=True)
+    return encode_as_text(tokenizer, kept, is_pretokenized=True)
 
 
 def _named(number: int | None, names: Sequence[str], where: str) -> str:

@@ -46,8 +46,11 @@ def load_rows(
     Raises:
         ModuleNotFoundError: when the ``datasets`` library is missing or too old.
         FileNotFoundError: when there is no such dataset, or the hub cannot be reached.
-        ValueError: on an unknown configuration or split, one without rows, or a dataset that is a script.
+        ValueError: on an empty name, an unknown configuration or split, one without rows, or a dataset that is a
+            script.
     """
+    if not str(name_or_folder).strip():
+        raise ValueError("a dataset must have a name, owner/name, or be a folder; got an empty one")
     library = _library()
     what = f"dataset {str(name_or_folder)!r}"
     cache = _own_cache(Path(name_or_folder), library) if Path(name_or_folder).is_dir() else None

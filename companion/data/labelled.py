@@ -195,8 +195,8 @@ def first_pieces(encoding: Encoding) -> list[int]:
 
 
 def context_words(encoding: Encoding) -> dict[int, int]:
-    """Position -> word of each token in a text's last part, both counted from 0."""
-    last = max((part for part in encoding.sequence_ids if part is not None), default=0)
+    """Position -> word of each token in a text's last part, both counted from 0; none where that part is empty."""
+    last = encoding.n_sequences - 1
     pieces = enumerate(zip(encoding.word_ids, encoding.sequence_ids, strict=True))
     return {position: word for position, (word, part) in pieces if part == last and word is not None}
 

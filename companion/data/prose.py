@@ -16,7 +16,8 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from companion.data.tokenization import END_OF_TEXT
+from companion.data.batching import check_batch_size
+from companion.data.tokenization import END_OF_TEXT, encode_as_text
 
 SOURCES = ("primer", "topics", "docstrings")
 SHORTEST_DOCSTRING = 80  # characters; shorter ones are labels, not prose
@@ -84,13 +85,15 @@ def token_stream(tokenizer: Tokenizer, texts: Sequence[str]) -> Tensor:
     >>> token_stream(train_byte_bpe(["ab"], 257), ["ab", "c"]).tolist()
     [0, 65, 66, 0, 67]
 
+    A document that writes this very text is not divided by it.
+
     Raises:
-        ValueError: when the tokenizer has no ``<|endoftext|>``.
+        ValueError: when the tokenizer has no ``<|endoftext|>``, or a text holds half of a character.
     """
     end = tokenizer.token_to_id(END_OF_TEXT)
     if end is None:
         raise ValueError(f"documents are divided by {END_OF_TEXT}, which this tokenizer does not have")
-    encoded = tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    encoded = encode_as_text(tokenizer, texts, add_special_tokens=False)
     return torch.tensor([i for text in encoded for i in (end, *text.ids)])
 
 
@@ -110,8 +113,9 @@ def random_windows(stream: Tensor, batch_size: int, length: int, seed: int = 0) 
         (batch_size, length + 1).
 
     Raises:
-        ValueError: when the stream is shorter than one window.
+        ValueError: when the stream is shorter than one window, or the batch size is below 1.
     """
+    check_batch_size(batch_size)
     positions = stream.numel() - length
     if positions < 1:
         raise ValueError(f"a window needs {length + 1} tokens; the stream has {stream.numel()}")

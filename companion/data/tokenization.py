@@ -8,15 +8,21 @@ symbols); Raffel et al. 2020 (</s>).
 
 import json
 import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Encoding, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 END_OF_TEXT = "<|endoftext|>"
 WORDPIECE_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 UNIGRAM_SPECIALS = ("<pad>", "</s>", "<unk>")
+LARGEST = 2_000_000  # tokens that training may ask for; vocabularies in use have up to about a million
 SPACE = "▁"  # how a unigram vocabulary writes a space
+NEVER = -1e4  # score of a special token, so that a text that spells its name is cut into other pieces
+WRITTEN = "\ufdd0"  # and this very sign where a text holds it; Unicode gives the code to no character
+INVISIBLE = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs")  # Unicode's kinds of characters without a picture
 
 
 def train_byte_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
@@ -34,8 +40,9 @@ def train_byte_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
         vocab_size: tokens in all, bytes and ``<|endoftext|>`` included.
 
     Raises:
-        ValueError: when there is no room for the bytes.
+        ValueError: when there is no room for the bytes, or more than ``LARGEST`` tokens are asked for.
     """
+    _check_room(vocab_size)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     if vocab_size <= len(alphabet):
         raise ValueError(f"a byte-level vocabulary needs more than {len(alphabet)} tokens; got {vocab_size}")
@@ -65,8 +72,10 @@ def train_wordpiece(texts: Iterable[str], vocab_size: int, lowercase: bool = Tru
         lowercase: fold case and strip accents, as BERT's "uncased" checkpoints do.
 
     Raises:
-        ValueError: when there is no room beside the special tokens, or none for the characters.
+        ValueError: when there is no room beside the special tokens, or none for the characters, or more than
+            ``LARGEST`` tokens are asked for.
     """
+    _check_room(vocab_size)
     if vocab_size <= len(WORDPIECE_SPECIALS):
         raise ValueError(f"a WordPiece vocabulary needs more than {len(WORDPIECE_SPECIALS)} tokens; got {vocab_size}")
     texts = list(texts)
@@ -84,6 +93,12 @@ def train_wordpiece(texts: Iterable[str], vocab_size: int, lowercase: bool = Tru
         special_tokens=[(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")],
     )
     return tokenizer
+
+
+def _check_room(vocab_size: int) -> None:
+    """Refuse a size for which the library would ask for more memory than there is, and end the process."""
+    if vocab_size > LARGEST:
+        raise ValueError(f"a vocabulary may have at most {LARGEST} tokens; got {vocab_size}")
 
 
 def _bert(model: models.WordPiece, lowercase: bool) -> Tokenizer:
@@ -117,15 +132,17 @@ def train_unigram(texts: Iterable[str], vocab_size: int) -> Tokenizer:
         vocab_size: tokens at most, the three special ones and every character of the texts included.
 
     Raises:
-        ValueError: when there is no room for the characters.
+        ValueError: when there is no room for the characters, or more than ``LARGEST`` tokens are asked for.
     """
+    _check_room(vocab_size)
     texts = list(texts)
-    least = len({SPACE, *"".join(texts).replace(" ", SPACE)}) + len(UNIGRAM_SPECIALS)
+    least = len({" ", *"".join(texts)}) + len(UNIGRAM_SPECIALS)
     if vocab_size < least:
         raise ValueError(f"the special tokens and characters alone need {least} tokens; got {vocab_size}")
     tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Replace(SPACE, WRITTEN)
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE)
-    tokenizer.decoder = decoders.Metaspace(replacement=SPACE)
+    tokenizer.decoder = decoders.Sequence([decoders.Metaspace(replacement=SPACE), decoders.Replace(WRITTEN, SPACE)])
     trainer = trainers.UnigramTrainer(
         vocab_size=vocab_size, special_tokens=list(UNIGRAM_SPECIALS), unk_token="<unk>", show_progress=False
     )
@@ -144,11 +161,13 @@ def _settled(tokenizer: Tokenizer) -> list[tuple[str, float]]:
     ten-thousandth above the one before, from the lowest score on.
     """
     vocabulary = dict(json.loads(tokenizer.to_str())["model"]["vocab"])
-    special = [(name, vocabulary.pop(name)) for name in UNIGRAM_SPECIALS]
+    for name in UNIGRAM_SPECIALS:
+        del vocabulary[name]
     characters = {piece for piece in vocabulary if len(piece) == 1}
     lowest = min(vocabulary.values(), default=0.0)
     dropped = {piece for piece in characters if vocabulary[piece] < lowest + 1e-4 * len(characters)}
     scores = {piece: round(lowest if piece in dropped else score, 6) for piece, score in vocabulary.items()}
+    special = [(name, NEVER) for name in UNIGRAM_SPECIALS]
     return [*special, *sorted(scores.items(), key=lambda entry: (-entry[1], entry[0]))]
 
 
@@ -168,11 +187,54 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
         raise ValueError(f"{path} is not a tokenizer of the `tokenizers` library: {error}") from error
 
 
+def encode_as_text(
+    tokenizer: Tokenizer, texts: Sequence[str] | Sequence[Sequence[str]], **options: Any
+) -> list[Encoding]:
+    """Encodings of texts, or of lists of words, in which the name of a special token is a piece of text as any other.
+
+    A document may write ``<|endoftext|>`` without ending there.
+
+    >>> tokenizer = train_byte_bpe([""], vocab_size=257)
+    >>> [len(tokenizer.encode("<|endoftext|>").ids), len(encode_as_text(tokenizer, ["<|endoftext|>"])[0].ids)]
+    [1, 13]
+
+    Args:
+        tokenizer: any of the ``tokenizers`` library.
+        texts: strings, or lists of words with ``is_pretokenized=True``.
+        options: of the library's ``encode_batch``.
+
+    Raises:
+        ValueError: on half of a character, as texts from a PDF may hold.
+    """
+    for text in texts:
+        check_characters(text if isinstance(text, str) else "".join(text))
+    before = tokenizer.encode_special_tokens
+    tokenizer.encode_special_tokens = True
+    try:
+        return tokenizer.encode_batch(list(texts), **options)
+    finally:
+        tokenizer.encode_special_tokens = before
+
+
+def check_characters(text: str) -> None:
+    """Check that a text is one of whole characters, so that it can be written in UTF-8.
+
+    Raises:
+        ValueError: on an unpaired surrogate, half of a character.
+    """
+    place = next((place for place, c in enumerate(text) if "\ud800" <= c <= "\udfff"), None)
+    if place is not None:
+        raise ValueError(
+            f"the text has an unpaired surrogate, half of a character, U+{ord(text[place]):04X} at {place}; "
+            f"text.encode('utf-8', 'replace').decode() puts a ? in its place"
+        )
+
+
 def token_labels(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
     """A visible label for each token id, as figures show them.
 
-    A space is shown as ␣, a line break as ⏎, a tab as ⇥; other control characters, and bytes that are only a part of
-    a character, as ⟨hex⟩. The pieces of a WordPiece vocabulary and special tokens stay as they are.
+    A space is shown as ␣, a line break as ⏎, a tab as ⇥; other characters that cannot be seen, and bytes that are only
+    a part of a character, as ⟨hex⟩. All else stays as it is.
 
     >>> tokenizer = train_byte_bpe([""], vocab_size=257)
     >>> token_labels(tokenizer, tokenizer.encode("a é").ids)
@@ -188,17 +250,26 @@ def token_labels(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
         token = tokenizer.id_to_token(i) if i >= 0 else None
         if token is None:
             raise ValueError(f"token id {i} is outside the vocabulary, 0 to {tokenizer.get_vocab_size() - 1}")
-        labels.append(_show(bytes(_BYTE_OF[c] for c in token)) if byte_level and token not in special else token)
+        as_bytes = byte_level and token not in special
+        labels.append(_show(bytes(_BYTE_OF[c] for c in token)) if as_bytes else visible(token))
     return labels
 
 
 def _show(raw: bytes) -> str:
     try:
-        text = raw.decode("utf8")
+        return visible(raw.decode("utf8"))
     except UnicodeDecodeError:
         return "".join(f"⟨{byte:02X}⟩" for byte in raw)
-    visible = {" ": "␣", "\n": "⏎", "\t": "⇥"}
-    return "".join(visible.get(c) or (f"⟨{ord(c):02X}⟩" if ord(c) < 32 or ord(c) == 127 else c) for c in text)
+
+
+def visible(text: str) -> str:
+    """The text with a sign in the place of each character that cannot be seen.
+
+    >>> visible("a b\u200b")
+    'a␣b⟨200B⟩'
+    """
+    signs = {" ": "␣", "\n": "⏎", "\t": "⇥", WRITTEN: f"⟨{ord(SPACE):04X}⟩"}
+    return "".join(signs.get(c) or (f"⟨{ord(c):02X}⟩" if unicodedata.category(c) in INVISIBLE else c) for c in text)
 
 
 def _byte_alphabet() -> dict[str, int]:

@@ -80,10 +80,15 @@ def predicted_spans(logits: Tensor, encodings: Sequence[Encoding]) -> list[tuple
     Args:
         logits: (texts, length, 2).
         encodings: encodings of the texts; the context is the last part of each.
+
+    Raises:
+        ValueError: when a context has no word.
     """
     spans = []
-    for scores, encoding in zip(logits, encodings, strict=True):
+    for row, (scores, encoding) in enumerate(zip(logits, encodings, strict=True)):
         words = context_words(encoding)
+        if not words:
+            raise ValueError(f"each context must have a word to answer with; that of text {row} has none")
         positions = sorted(words)
         start, end = scores[positions].unbind(-1)  # (context,) each
         backwards = torch.ones(len(positions), len(positions), dtype=torch.bool).tril(-1)

@@ -4,7 +4,6 @@ Chapter: ``book/algorithms/gpt.ipynb``, "Beam search". Sources: Lowerre 1976; fo
 section 3.2. The score is that of ``transformers``, and so is what counts as finished.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,8 +19,8 @@ class BeamSearch:
 
     Attributes:
         beams: number of unfinished texts kept per row, at least 1; 1 with a length penalty of 0 is greedy decoding.
-        length_penalty: exponent of the length in the score, finite: 0 compares the probabilities of whole texts, 1 the
-            means of their tokens; more favours long texts.
+        length_penalty: exponent of the length in the score, -20 to 20: 0 compares the probabilities of whole texts, 1
+            the means of their tokens; more favours long texts.
 
     >>> BeamSearch(beams=4).length_penalty
     1.0
@@ -34,8 +33,8 @@ class BeamSearch:
         """Raise ValueError on a number outside its range."""
         if self.beams < 1:
             raise ValueError(f"beams must be at least 1; got {self.beams}")
-        if not math.isfinite(self.length_penalty):
-            raise ValueError(f"length_penalty must be a finite number; got {self.length_penalty}")
+        if not -20 <= self.length_penalty <= 20:  # NaN too; far beyond, a length has a power that no float holds
+            raise ValueError(f"length_penalty must be -20 to 20; got {self.length_penalty}")
 
 
 @torch.no_grad()

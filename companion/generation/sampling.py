@@ -82,7 +82,7 @@ def next_token_probabilities(
     Sampling(temperature, top_k, top_p)  # refuses what is outside its range
     if temperature == 0:
         return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
-    logits = logits / temperature
+    logits = (logits - logits.amax(-1, keepdim=True)) / temperature  # so that no temperature is too low for a division
     if top_k is not None:
         best = logits.topk(min(top_k, logits.size(-1)))
         logits = torch.full_like(logits, -torch.inf).scatter(-1, best.indices, best.values)

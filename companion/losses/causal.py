@@ -41,6 +41,19 @@ def causal_loss(model: nn.Module, ids: Tensor) -> Tensor:
     return cross_entropy(model(fill_ignored(ids[:, :-1])), ids[:, 1:])
 
 
+def causal_targets(ids: Tensor) -> int:
+    """Number of targets over which :func:`causal_loss` is the mean.
+
+    >>> import torch
+    >>> causal_targets(torch.tensor([[3, 1, 4], [1, 5, IGNORED]]))
+    3
+
+    Args:
+        ids: token ids (batch, length + 1), padded with ``IGNORED``.
+    """
+    return int((ids[:, 1:] != IGNORED).sum())
+
+
 class Completions(NamedTuple):
     """Batch of prompts with their completions; only the completions are targets.
 

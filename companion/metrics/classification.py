@@ -65,12 +65,12 @@ class Report:
 
     def __str__(self) -> str:
         """Table of the scores, one row per label."""
-        rows = {**self.labels, "macro": self.macro, "micro": self.micro}
-        width = max(map(len, rows))
+        rows = [*self.labels.items(), ("macro", self.macro), ("micro", self.micro)]  # a label may have such a name
+        width = max(len(name) for name, _ in rows)
         head = f"{'':{width}}  precision  recall     f1  support"
         lines = [
             f"{name:{width}}  {one.precision:9.3f}  {one.recall:6.3f}  {one.f1:5.3f}  {one.support:7}"
-            for name, one in rows.items()
+            for name, one in rows
         ]
         return "\n".join([head, *lines])
 
@@ -112,7 +112,8 @@ def accuracy(predicted: Tensor, labels: Tensor) -> float:
     >>> accuracy(torch.tensor([0, 1, 1]), torch.tensor([0, 0, IGNORED]))
     0.5
     """
-    highest = int(torch.cat([predicted.flatten(), labels.flatten()]).max())
+    numbers = torch.cat([predicted.flatten(), labels.flatten()])
+    highest = int(numbers.max()) if len(numbers) else 0
     counts = confusion(predicted, labels, highest + 1)
     return (counts.trace() / counts.sum()).item()
 
@@ -135,8 +136,11 @@ def report(predicted: Tensor, labels: Tensor, names: Sequence[str]) -> Report:
         names: names of the labels, in the order of their numbers.
 
     Raises:
-        ValueError: see :func:`confusion`.
+        ValueError: see :func:`confusion`; also when two labels have one name.
     """
+    twice = [name for name in dict.fromkeys(names) if list(names).count(name) > 1]
+    if twice:
+        raise ValueError(f"labels must have different names; got {', '.join(map(repr, twice))} more than once")
     counts = confusion(predicted, labels, len(names))
     right, given, true = counts.diagonal().tolist(), counts.sum(0).tolist(), counts.sum(1).tolist()
     return Report.of({name: (right[i], given[i], true[i]) for i, name in enumerate(names)})

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from companion.metrics.classification import Report
+from companion.metrics.text import check_tokens
 
 
 class Entity(NamedTuple):
@@ -61,8 +62,10 @@ def entity_report(predicted: Sequence[Sequence[str]], true: Sequence[Sequence[st
         true: true tags of each sentence.
 
     Raises:
-        ValueError: when there is no sentence, one has no words, or the numbers of sentences or of tags differ.
+        ValueError: when there is no sentence, one has no words or is a string, or the numbers of sentences or of tags
+            differ.
     """
+    check_tokens(predicted, true, *predicted, *true)
     if not true or len(predicted) != len(true):
         raise ValueError(f"there must be as many sentences in both, at least 1; got {len(predicted)} and {len(true)}")
     right, given, all_ = Counter[str](), Counter[str](), Counter[str]()

@@ -6,6 +6,7 @@ probabilities are known).
 
 import itertools
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from companion.data.batch import IGNORED, fill_ignored, upcast
+from companion.data.batching import check_batch_size
 from companion.losses import causal_loss
 
 
@@ -53,8 +55,10 @@ def cross_entropy(model: nn.Module, stream: Tensor, batch_size: int = 8, length:
         length: number of input tokens in a window; the model's ``config.context_length`` when not given.
 
     Raises:
-        ValueError: when there is no token to predict, or the length is neither given nor the model's own.
+        ValueError: when there is no token to predict, the length is neither given nor the model's own, or the batch
+            size is below 1.
     """
+    check_batch_size(batch_size)
     if stream.dim() != 1 or stream.numel() < 2:
         raise ValueError(f"stream must be (tokens >= 2,); got shape {tuple(stream.shape)}")
     length = getattr(model.config, "context_length", None) if length is None else length
@@ -91,7 +95,11 @@ def token_nll(model: nn.Module, rows: Tensor, batch_size: int = 64) -> Tensor:
 
     Returns:
         (stories, length) on the CPU, NaN where a row is padded.
+
+    Raises:
+        ValueError: on a batch size below 1.
     """
+    check_batch_size(batch_size)
     device, parts = _device(model), []
     for batch in torch.split(rows, batch_size):
         log_probs = upcast(model(fill_ignored(batch[:, :-1]).to(device))).log_softmax(-1)
@@ -191,10 +199,12 @@ def padded_like(rows: Tensor, values: Sequence[Sequence[float]]) -> Tensor:
 def perplexity(nats_per_token: float) -> float:
     """Perplexity, ``exp`` of the cross-entropy: the number of equally likely tokens that would be as hard to predict.
 
+    Infinite where that number is beyond a float's range.
+
     >>> round(perplexity(math.log(8)), 3)
     8.0
     """
-    return math.exp(nats_per_token)
+    return math.exp(nats_per_token) if nats_per_token < math.log(sys.float_info.max) else math.inf
 
 
 def bits_per_character(nats_per_token: float, tokens: int, characters: int) -> float:

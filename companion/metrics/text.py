@@ -48,11 +48,11 @@ def bleu(candidates: Sequence[Text], references: Sequence[Text], order: int = 4)
         order: length of the longest n-grams.
 
     Raises:
-        ValueError: when there is no text, the numbers of texts differ, or ``order`` is below 1.
+        ValueError: when there is no text, the numbers of texts differ, one is a string, or ``order`` is not 1 to 100.
     """
     _check(candidates, references)
-    if order < 1:
-        raise ValueError(f"order must be at least 1; got {order}")
+    if not 1 <= order <= 100:
+        raise ValueError(f"order must be 1 to 100; got {order}")
     precisions = []
     for n in range(1, order + 1):
         matched = total = 0
@@ -74,7 +74,7 @@ def exact_match(candidates: Sequence[Text], references: Sequence[Text]) -> float
     0.5
 
     Raises:
-        ValueError: when there is no text, or the numbers of texts differ.
+        ValueError: when there is no text, the numbers of texts differ, or one is a string.
     """
     _check(candidates, references)
     return sum(list(a) == list(b) for a, b in zip(candidates, references, strict=True)) / len(references)
@@ -90,10 +90,11 @@ def rouge_n(candidate: Text, reference: Text, n: int = 1) -> float:
     0.8
 
     Raises:
-        ValueError: when ``n`` is below 1.
+        ValueError: when ``n`` is below 1, or a text is a string.
     """
     if n < 1:
         raise ValueError(f"n must be at least 1; got {n}")
+    check_tokens(candidate, reference)
     ours, theirs = ngrams(candidate, n), ngrams(reference, n)
     return _f1((ours & theirs).total(), ours.total(), theirs.total())
 
@@ -105,7 +106,11 @@ def rouge_l(candidate: Text, reference: Text) -> float:
 
     >>> rouge_l("the black cat sat".split(), "the cat sat here".split())
     0.75
+
+    Raises:
+        ValueError: when a text is a string.
     """
+    check_tokens(candidate, reference)
     return _f1(longest_common_subsequence(candidate, reference), len(candidate), len(reference))
 
 
@@ -138,8 +143,20 @@ def _f1(matched: int, ours: int, theirs: int) -> float:
     return 2 * matched / (ours + theirs) if matched else 0.0
 
 
+def check_tokens(*texts: Text) -> None:
+    """Check that texts are lists of tokens: a string would be taken for the list of its characters.
+
+    Raises:
+        ValueError: on a string, which it names.
+    """
+    for text in texts:
+        if isinstance(text, str):
+            raise ValueError(f"a text must be a list of tokens, not a string: split {text[:40]!r} first")
+
+
 def _check(candidates: Sequence[Text], references: Sequence[Text]) -> None:
     if len(candidates) != len(references) or not references:
         raise ValueError(
             f"there must be as many candidates as references, at least one; got {len(candidates)} and {len(references)}"
         )
+    check_tokens(candidates, references, *candidates, *references)

@@ -52,7 +52,10 @@ def scaled_dot_product_attention(
     """
     check_attention(query, key, value, mask)
     scale = 1 / math.sqrt(query.size(-1)) if scale is None else scale
-    scores = query @ key.transpose(-2, -1) * scale  # (…, n, m)
+    if query.dtype == torch.float16:  # its largest number is 65,504: queries are made shorter before, not after
+        scores = (query * scale) @ key.transpose(-2, -1)
+    else:
+        scores = query @ key.transpose(-2, -1) * scale  # (…, n, m)
     if bias is not None:
         scores = scores + bias
     if mask is None:

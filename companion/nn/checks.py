@@ -52,8 +52,11 @@ def check_ids(ids: Tensor, vocab_size: int, longest: int | None = None, past: in
         name: name of the argument, for the message.
 
     Raises:
+        TypeError: on ids that are no integers.
         ValueError: on another rank, an empty batch or text, a text that is too long, or an id outside the vocabulary.
     """
+    if ids.dtype not in (torch.int64, torch.int32):
+        raise TypeError(f"{name} must be integers, torch.int64 or torch.int32; got {ids.dtype}")
     if ids.dim() != 2 or ids.size(1) == 0 or ids.size(0) == 0:
         raise ValueError(f"{name} must be (batch, length), neither of them 0; got shape {tuple(ids.shape)}")
     if longest is not None and past + ids.size(1) > longest:

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from companion.losses import causal_loss
+from companion.losses.causal import causal_loss, causal_targets
 from companion.training.optimizers import make_optimizers
-from companion.training.run_state import History, TrainingState
+from companion.training.run_state import History, TrainingState, plain_name
 from companion.training.schedules import multipliers, multipliers_by_parameter
 from companion.training.settings import Checkpoint, Evaluation, Optimization, Runtime, check_count
 
@@ -81,7 +81,8 @@ def fit(
 
     Raises:
         ValueError: on a setting outside its range, batches that run out at once, or a checkpoint that is of
-            another run or damaged.
+            a run with another model or other settings, or damaged.
+        OSError: when the checkpoint cannot be written; it is tried before the first step.
         FloatingPointError: when the loss or its gradient is not finite; the model keeps the weights of the step before.
             When an evaluation is not a number and the lowest is looked for.
 
@@ -99,13 +100,17 @@ def fit(
         model,
         _optimizers(model, steps, learning_rate, optimization),
         patience=evaluation.patience if evaluation else None,
+        settings=_settings(loss, learning_rate, optimization, runtime),
     )
-    first = _resume(run, checkpoint, steps)
+    first = _resume(run, checkpoint, steps, shown=progress is True)
     size, half = optimization.gradient_accumulation_steps, _is_half(runtime.precision, device)
+    targets = optimization.targets or (causal_targets if loss is causal_loss else _alike)
     stream = itertools.islice(_endless(batches), run.batches, None)
     started = time.process_time() - run.history.cpu_seconds
     if evaluation and first == 0:
         run.evaluate(evaluation.function)
+    if checkpoint and first == 0:
+        run.save(Path(checkpoint.path))  # what cannot be saved is found now, not after the work
     with _shown(progress, steps, first) as on_step:
         for step in range(first + 1, steps + 1):
             if run.is_stale:
@@ -114,7 +119,7 @@ def fit(
                 for batch in itertools.islice(stream, size):
                     with torch.autocast(device.type, torch.bfloat16, enabled=half):
                         objective = loss(model.train(), _to(batch, device))
-                    run.add(objective / size)
+                    run.add(objective, 1.0 if size == 1 else targets(batch))
                 run.step(optimization.max_grad_norm)
             run.history.cpu_seconds = time.process_time() - started
             if evaluation and (step % evaluation.every == 0 or step == steps):
@@ -142,11 +147,40 @@ def _multipliers(steps: int, learning_rate: float, how: Optimization) -> list[fl
 
 def _optimizers(model: nn.Module, steps: int, learning_rate: float, how: Optimization) -> list[Optimizer]:
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-    own = None if how.lr_multiplier is None else multipliers_by_parameter(how.lr_multiplier, names, steps)
+    of_parameter, own = how.lr_multiplier, None
+    if of_parameter is not None:
+        own = multipliers_by_parameter(lambda name, step: of_parameter(plain_name(name), step), names, steps)
     return make_optimizers(model, how.optimizer, learning_rate, how.weight_decay, own)
 
 
-def _resume(run: TrainingState, checkpoint: Checkpoint | None, steps: int) -> int:
+def _settings(
+    loss: Callable[..., Tensor], learning_rate: float, how: Optimization, runtime: Runtime
+) -> dict[str, str | float | bool | None]:
+    """What a run that is resumed must have in common with the one before.
+
+    The number of steps is not among it, because a finished run may be continued; nor how many batches make a step, as
+    the next batch is read in any case; of functions only that there is one, or its name.
+    """
+    return {
+        "loss": getattr(loss, "__qualname__", type(loss).__qualname__),
+        "learning_rate": learning_rate,
+        "optimizer": how.optimizer,
+        "weight_decay": how.weight_decay,
+        "schedule": how.schedule,
+        "warmup": how.warmup,
+        "lr_multiplier": how.lr_multiplier is not None,
+        "max_grad_norm": how.max_grad_norm,
+        "precision": runtime.precision,
+        "seed": runtime.seed,
+    }
+
+
+def _alike(_: Any) -> float:
+    """The weight of every batch among those that are accumulated, where nothing counts their targets."""
+    return 1.0
+
+
+def _resume(run: TrainingState, checkpoint: Checkpoint | None, steps: int, *, shown: bool) -> int:
     """Load the checkpoint, if there is one, and return how many of the steps are done."""
     if checkpoint is None or not Path(checkpoint.path).exists():
         return 0
@@ -154,6 +188,8 @@ def _resume(run: TrainingState, checkpoint: Checkpoint | None, steps: int) -> in
     done = len(run.history.loss)
     if done > steps:
         raise ValueError(f"{checkpoint.path} is at step {done} already; steps must be at least that, got {steps}")
+    if shown and (done == steps or run.is_stale):
+        print(f"The run of {checkpoint.path} is done, at step {done}: it is read back, and nothing is trained.")
     return done
 
 

@@ -6,16 +6,21 @@ Chapter: ``book/algorithms/gpt.ipynb``.
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from companion.training import run_file
+
+Shape = tuple[int, ...]
+STATE = {"SGD": {"momentum_buffer"}, "Muon": {"momentum_buffer"}}  # what an optimizer keeps of a parameter
+ADAM_STATE = {"step", "exp_avg", "exp_avg_sq"}
 
 
 @dataclass
@@ -60,6 +65,7 @@ class TrainingState:
             :meth:`rate`.
         patience: evaluations without a new lowest value after which :attr:`is_stale`; with it, the weights of the
             lowest evaluation are kept for :meth:`restore_best`.
+        settings: of the run, by name; a checkpoint with others is refused.
         history: of the run so far.
         batches: number of batches read so far.
     """
@@ -67,9 +73,11 @@ class TrainingState:
     model: nn.Module
     optimizers: list[Optimizer]
     patience: int | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
     history: History = field(default_factory=History)
     batches: int = 0
-    _loss: float = 0.0  # of the batches since the last step
+    _loss: float = 0.0  # of the batches since the last step, each times its weight
+    _weight: float = 0.0  # of these batches together
     _best: dict[str, Tensor] = field(default_factory=dict)
 
     @contextmanager
@@ -93,19 +101,26 @@ class TrainingState:
             for parameter in frozen:
                 parameter.requires_grad_(True)
 
-    def add(self, value: Tensor) -> None:
+    def add(self, value: Tensor, weight: float = 1.0) -> None:
         """Accumulate the gradient of ``value``, the step's loss or one batch's part of it.
+
+        The step's loss is the mean of its batches' losses, each with its weight: that of a mean over targets is their
+        number.
 
         Raises:
             FloatingPointError: when the loss is not finite; the weights stay as they are.
+            ValueError: when the weight is not finite and above 0.
         """
+        if not 0 < weight < math.inf:  # NaN too
+            raise ValueError(f"a batch's number of targets must be finite and above 0; got {weight}")
         if not torch.isfinite(value):
             raise FloatingPointError(
                 f"the loss is {value.item()} at step {len(self.history.loss) + 1}; try a smaller learning rate"
             )
-        torch.autograd.backward(value)
+        torch.autograd.backward(value * weight)
         self.batches += 1
-        self._loss += value.item()
+        self._loss += value.item() * weight
+        self._weight += weight
 
     def step(self, max_grad_norm: float) -> None:
         """Make one optimizer step along the accumulated gradient, clipped to the norm ``max_grad_norm``.
@@ -113,15 +128,18 @@ class TrainingState:
         Raises:
             FloatingPointError: when the gradient is not finite; the weights stay as they are.
         """
+        for parameter in self.model.parameters() if self._weight != 1 else ():
+            if parameter.grad is not None:
+                parameter.grad /= self._weight
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), max_grad_norm)
         if not torch.isfinite(norm):
             raise FloatingPointError(f"the gradient's norm is {norm.item()} at step {len(self.history.loss) + 1}")
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
-        self.history.loss.append(self._loss)
+        self.history.loss.append(self._loss / self._weight)
         self.history.gradient_norm.append(norm.item())
-        self._loss = 0.0
+        self._loss = self._weight = 0.0
 
     @torch.no_grad()
     def evaluate(self, function: Callable[[nn.Module], float]) -> None:
@@ -156,7 +174,11 @@ class TrainingState:
                 tensor.copy_(self._best[name])
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint, whole or not at all."""
+        """Write a checkpoint, whole or not at all.
+
+        Raises:
+            OSError: when the file cannot be written; what stood there stays.
+        """
         tensors = {f"model.{name}": tensor.detach() for name, tensor in self._weights()}
         tensors |= {f"best.{name}": tensor for name, tensor in self._best.items()}
         tensors["random.cpu"] = torch.get_rng_state()
@@ -166,61 +188,116 @@ class TrainingState:
             names = self._names(optimizer)
             for index, state in optimizer.state_dict()["state"].items():
                 tensors |= {f"optimizer.{names[index]}.{key}": tensor for key, tensor in state.items()}
-        part = path.with_name(path.name + ".part")
-        path.parent.mkdir(parents=True, exist_ok=True)
         done = {"history": asdict(self.history), "batches": self.batches}
-        save_file(tensors, part, metadata={"done": json.dumps(done), "optimizers": self._kinds()})
-        part.replace(path)  # a run killed here leaves the old file or the new one, never half of one
+        run_file.write(path, tensors, {"done": json.dumps(done), "settings": json.dumps(self.settings)})
 
     def load(self, path: Path) -> None:
         """Restore the state that :meth:`save` wrote.
 
         Raises:
-            ValueError: when the file is damaged, no training state, or of a run with another model or optimizer.
+            ValueError: when the file is damaged, no training state, or of a run with another model or other settings;
+                the run stays as it is.
         """
+        shapes, texts = run_file.read_header(path)
         try:
-            with safe_open(path, framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-                done, kinds = json.loads(file.metadata()["done"]), file.metadata()["optimizers"]
-        except (SafetensorError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is truncated, or no checkpoint of a training run: {error}") from error
-        self._check(path, tensors, kinds)
-        evaluations = [(step, value) for step, value in done["history"]["evaluations"]]
-        self.history = History(**done["history"] | {"evaluations": evaluations})
-        self.batches = done["batches"]
+            history, batches = _history(json.loads(texts["done"]))
+            settings = dict(json.loads(texts["settings"]))
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{path} is damaged, or no checkpoint of a training run: {error!r}") from error
+        self._check(path, shapes, settings)
+        tensors = run_file.read_tensors(path)
+        self.history, self.batches = history, batches
         kept = {name.removeprefix("best."): t for name, t in tensors.items() if name.startswith("best.")}
         self._best = {} if self.patience is None else kept
         with torch.no_grad():
             for name, tensor in self._weights():
                 tensor.copy_(tensors[f"model.{name}"])
         for optimizer in self.optimizers:
-            index = {name: number for number, name in enumerate(self._names(optimizer))}
-            states: dict[int, dict[str, Tensor]] = {}
-            for full in (full for full in tensors if full.startswith("optimizer.")):
-                name, _, key = full.removeprefix("optimizer.").rpartition(".")
-                if name in index:
-                    states.setdefault(index[name], {})[key] = tensors[full]
+            states = {
+                number: {key: tensors[full] for key in _state_keys(optimizer) if (full := f"{prefix}.{key}") in tensors}
+                for number, prefix in enumerate(f"optimizer.{name}" for name in self._names(optimizer))
+            }
+            states = {number: state for number, state in states.items() if state}
             optimizer.load_state_dict(optimizer.state_dict() | {"state": states})
         torch.set_rng_state(tensors["random.cpu"])
         if torch.cuda.is_available() and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"])
 
-    def _check(self, path: Path, tensors: dict[str, Tensor], kinds: str) -> None:
-        found = {name: tensor.shape for name, tensor in tensors.items() if name.startswith("model.")}
-        same_model = found == {f"model.{name}": tensor.shape for name, tensor in self._weights()}
-        if not same_model or kinds != self._kinds():
-            what = f"a run with another {'optimizer' if same_model else 'model'}"
-            raise ValueError(f"{path} is of {what}; delete it, or give another checkpoint")
-        if self.patience is not None and not any(name.startswith("best.") for name in tensors):
+    def _check(self, path: Path, shapes: Mapping[str, Shape], settings: Mapping[str, Any]) -> None:
+        """Compare all names and shapes of a checkpoint with this run's before a tensor of it is read."""
+        found = {name: shape for name, shape in shapes.items() if name.startswith("model.")}
+        if found != {f"model.{name}": tuple(tensor.shape) for name, tensor in self._weights()}:
+            raise ValueError(f"{path} is of a run with another model; delete it, or give another checkpoint")
+        other = [
+            f"{name} {settings.get(name)!r} (here {self.settings.get(name)!r})"
+            for name in sorted(settings.keys() | self.settings.keys())
+            if settings.get(name) != self.settings.get(name)
+        ]
+        if other:
+            raise ValueError(f"{path} is of a run with {', '.join(other)}; delete it, or give another checkpoint")
+        if self.patience is not None and not any(name.startswith("best.") for name in shapes):
             raise ValueError(f"{path} is of a run that kept no best weights; patience must be given from the start")
+        wrong = [name for name, shape in shapes.items() if shape not in self._allowed(name)]
+        wrong += [f"{name} is missing" for name in self._missing(shapes)]
+        if wrong:
+            raise ValueError(f"{path} is damaged, or no checkpoint of a training run: {', '.join(wrong[:3])}")
+
+    def _allowed(self, name: str) -> set[Shape]:
+        """Shapes that a tensor of this name may have in a checkpoint; none when it has no place there."""
+        place, _, rest = name.partition(".")
+        parameter, _, key = rest.rpartition(".")
+        weights = {own: tuple(tensor.shape) for own, tensor in self._weights()}
+        if place in ("model", "best"):
+            return {weights[rest]} if rest in weights else set()
+        if place == "random":
+            return {tuple(torch.get_rng_state().shape)} if rest == "cpu" else {tuple(torch.Size([16]))}
+        known = any(parameter in self._names(one) and key in _state_keys(one) for one in self.optimizers)
+        return ({()} if key == "step" else {weights[parameter]}) if place == "optimizer" and known else set()
+
+    def _missing(self, shapes: Mapping[str, Shape]) -> list[str]:
+        """Names that a checkpoint lacks: an optimizer's state of a parameter is there whole or not at all."""
+        wanted = ["random.cpu"]
+        for optimizer in self.optimizers:
+            for name in self._names(optimizer):
+                state = [f"optimizer.{name}.{key}" for key in sorted(_state_keys(optimizer))]
+                wanted += state if any(one in shapes for one in state) else []
+        if any(name.startswith("best.") for name in shapes):
+            wanted += [f"best.{name}" for name, _ in self._weights()]
+        return [name for name in wanted if name not in shapes]
 
     def _names(self, optimizer: Optimizer) -> list[str]:
         """Names of an optimizer's parameters, in its own order."""
-        names = {id(parameter): name for name, parameter in self.model.named_parameters()}
+        names = {id(parameter): plain_name(name) for name, parameter in self.model.named_parameters()}
         return [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
 
-    def _kinds(self) -> str:
-        return json.dumps([[type(o).__name__, o.defaults.get("momentum")] for o in self.optimizers])
-
     def _weights(self) -> Iterator[tuple[str, Tensor]]:
-        return itertools.chain(self.model.named_parameters(), self.model.named_buffers())
+        named = itertools.chain(self.model.named_parameters(), self.model.named_buffers())
+        return ((plain_name(name), tensor) for name, tensor in named)
+
+
+def plain_name(name: str) -> str:
+    """Name of a parameter without the wrapper that ``torch.compile`` puts around a module.
+
+    >>> plain_name("_orig_mod.final_norm.weight")
+    'final_norm.weight'
+    """
+    return name.replace("_orig_mod.", "")
+
+
+def _state_keys(optimizer: Optimizer) -> set[str]:
+    """Names of what one of torch's optimizers keeps of a parameter."""
+    return STATE.get(type(optimizer).__name__, ADAM_STATE)
+
+
+def _history(done: Mapping[str, Any]) -> tuple[History, int]:
+    """History and number of batches as a checkpoint's text says them.
+
+    Raises:
+        ValueError, TypeError, KeyError: when it says something else.
+    """
+    history, batches = History(**done["history"]), done["batches"]
+    history.evaluations = [(step, value) for step, value in history.evaluations]
+    numbers = [*history.loss, *history.gradient_norm, history.cpu_seconds, batches, *sum(history.evaluations, ())]
+    if not all(type(number) in (int, float) for number in numbers) or len(history.loss) != len(history.gradient_norm):
+        raise ValueError("its history is not one of numbers")
+    return history, batches

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -30,8 +31,10 @@ class Optimization:
         lr_multiplier: (a parameter's name, step from 1) -> a factor of its learning rate, beside the schedule's; where
             it is 0 the parameter is frozen, bit for bit. See :mod:`companion.finetuning.layer_rates`.
         max_grad_norm: above 0; a longer gradient is clipped to this norm. ``math.inf`` clips none.
-        gradient_accumulation_steps: batches a step; their losses are averaged, so k batches of a size act as one batch
-            k times as large wherever each batch has as many targets.
+        gradient_accumulation_steps: batches per step, which act as one large batch.
+        targets: (batch) -> number of targets over which its loss is a mean, by which accumulated losses are weighted.
+            When it is not given, that of :func:`companion.losses.causal.causal_loss` is counted, and the batches of any
+            other loss have equal weights, which is right where each has as many targets.
 
     >>> Optimization("muon", weight_decay=0.0).schedule
     'cosine'
@@ -44,6 +47,7 @@ class Optimization:
     lr_multiplier: LearningRateMultiplier | None = None
     max_grad_norm: float = 1.0
     gradient_accumulation_steps: int = 1
+    targets: Callable[[Any], float] | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError on an unknown name or a number outside its range."""

@@ -76,8 +76,8 @@ class AttentionView(anywidget.AnyWidget):
             caption: a line under the picture.
 
         Raises:
-            ValueError: on no tokens, a wrong rank or size, weights that are no shares, or an unknown layer, head or
-                view.
+            ValueError: on no tokens, no weights, a wrong rank or size, rows that do not sum to at most 1, or an unknown
+                layer, head or view.
         """
         self._trace: Callable[[str], AttentionTrace] | None = None
         self._zoo_name: str | None = None
@@ -176,12 +176,18 @@ def _picture(tokens: list[str], attention: Any) -> dict[str, Any]:
     """Return the traits that hold one picture, after checking them against each other."""
     if not tokens:
         raise ValueError("tokens must hold at least one token; got none")
+    tokens = [half_characters_shown(token) for token in tokens]
     values = as_array(attention)
     if values.shape[-1] != len(tokens):
         raise ValueError(f"attention is over {values.shape[-1]} tokens, but {len(tokens)} tokens were given")
     check_weights(values)
     encoding, data = encode(values)
     return {"tokens": tokens, "shape": list(values.shape), "encoding": encoding, "attention": data}
+
+
+def half_characters_shown(token: str) -> str:
+    """The token with its code in the place of half of a character, which no page can be written with."""
+    return "".join(f"⟨{ord(c):04X}⟩" if "\ud800" <= c <= "\udfff" else c for c in token)
 
 
 def _check_index(name: str, value: int, count: int) -> None:

@@ -25,8 +25,15 @@ def as_array(attention: Any) -> np.ndarray:
             numpy or torch, of any dtype, on any device.
 
     Raises:
-        ValueError: on another rank, a batch, or layers that do not have the same shape.
+        ValueError: on another rank, a batch, layers that do not have the same shape, or no weights: a fused kernel
+            computes attention without them.
     """
+    layers = attention if isinstance(attention, list | tuple) else ()
+    if attention is None or (isinstance(attention, tuple) and not attention) or any(layer is None for layer in layers):
+        raise ValueError(
+            f"there are no attention weights to show; got {attention!r:.60}. A model of `transformers` keeps them with "
+            f"attn_implementation='eager' and output_attentions=True"
+        )
     if hasattr(attention, "shape"):
         whole = _to_numpy(attention)
         if whole.ndim != 4:

@@ -59,7 +59,15 @@ class Tracer:
     """Attention tracer: runs a model over a text, on the model's own device, and keeps what a picture needs."""
 
     def __init__(self, model: Any, tokenizer: Tokenizer) -> None:
-        """Keep the two; the model must be one that :func:`companion.nn.capture.capture` can look into."""
+        """Keep the two; the model must be one that :func:`companion.nn.capture.capture` can look into.
+
+        Raises:
+            ValueError: on another kind of tokenizer.
+        """
+        if not isinstance(tokenizer, Tokenizer):
+            inside = getattr(tokenizer, "backend_tokenizer", None)
+            hint = "; give its .backend_tokenizer" if isinstance(inside, Tokenizer) else ""
+            raise ValueError(f"tokenizer must be a tokenizers.Tokenizer; got {type(tokenizer).__name__}{hint}")
         self.model = model
         self.tokenizer = _without_padding(tokenizer)
 

@@ -216,7 +216,7 @@ def test_an_untied_distilbert_needs_its_whole_output_layer(tmp_path, name):
 @pytest.mark.parametrize("kind", [Bert, BertForPreTraining])
 def test_unexpected_tensors_are_named(bert_folder, kind):
     edit_weights(bert_folder, lambda t: t.update({"bert.encoder.layer.0.adapter.weight": torch.ones(2)}))
-    with pytest.raises(CheckpointError, match=r"unexpected tensors: encoder\.layer\.0\.adapter\.weight"):
+    with pytest.raises(CheckpointError, match=r"unexpected tensors: 'encoder\.layer\.0\.adapter\.weight"):
         kind.from_pretrained(bert_folder)
 
 

@@ -252,13 +252,13 @@ def test_a_missing_tensor_is_named(folder):
 
 def test_unexpected_tensors_are_named(folder):
     edit_weights(folder, lambda t: t.update({"transformer.h.0.adapter.weight": torch.ones(2)}))
-    with pytest.raises(CheckpointError, match=r"unexpected tensors: h\.0\.adapter\.weight"):
+    with pytest.raises(CheckpointError, match=r"unexpected tensors: 'h\.0\.adapter\.weight"):
         GPT.from_pretrained(folder)
 
 
 def test_more_layers_than_the_config_says_are_refused(folder):
     edit_config(folder, n_layer=1)
-    with pytest.raises(CheckpointError, match=r"unexpected tensors: h\.1\.attn"):
+    with pytest.raises(CheckpointError, match=r"unexpected tensors: 'h\.1\.attn"):
         GPT.from_pretrained(folder)
 
 
@@ -361,5 +361,5 @@ def test_a_missing_shard_is_named(sharded):
 @pytest.mark.parametrize("text", ["{", "{}", "[]", '{"weight_map": 3}', '{"weight_map": {"a": 1, "b": "x"}}'])
 def test_an_index_that_is_none_is_refused(sharded, text):
     (sharded / INDEX).write_text(text)
-    with pytest.raises(CheckpointError, match="is no index of shards"):
+    with pytest.raises(CheckpointError, match="is no index of shards|is not valid JSON"):
         GPT.from_pretrained(sharded)

@@ -260,7 +260,7 @@ def test_a_missing_tensor_is_named(tmp_path, kind, name):
 
 def test_biases_that_the_config_does_not_speak_of_are_unexpected(folder):
     edit_weights(folder, lambda tensors: tensors | {"model.layers.0.self_attn.q_proj.bias": torch.ones(16)})
-    with pytest.raises(CheckpointError, match=r"unexpected tensors: layers\.0\.self_attn\.q_proj\.bias"):
+    with pytest.raises(CheckpointError, match=r"unexpected tensors: 'layers\.0\.self_attn\.q_proj\.bias"):
         ModernDecoder.from_pretrained(folder)
 
 

@@ -128,7 +128,7 @@ def test_an_untied_checkpoint_without_output_matrix_is_refused(folder):
 def test_unexpected_tensors_are_named(folder):
     edit_weights(folder, lambda t: t.update({"encoder.block.0.layer.0.SelfAttention.q.bias": torch.ones(2)}))
     with pytest.raises(
-        CheckpointError, match=r"unexpected tensors: encoder\.block\.0\.layer\.0\.SelfAttention\.q\.bias"
+        CheckpointError, match=r"unexpected tensors: 'encoder\.block\.0\.layer\.0\.SelfAttention\.q\.bias"
     ):
         T5.from_pretrained(folder)
 

@@ -258,3 +258,21 @@ def test_documents_can_be_split_encoded_and_cut_into_windows(tmp_path):
     stream = prose.token_stream(train_byte_bpe(training, 300), training)
     batch = next(prose.random_windows(stream, batch_size=2, length=8))
     assert batch.shape == torch.Size([2, 9])
+
+
+def test_what_tools_keep_for_themselves_is_no_document(tmp_path):
+    for name in ("story.txt", ".ipynb_checkpoints/story-checkpoint.txt", ".venv/lib/licence.txt", ".notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    assert corpus.text_files(tmp_path) == ["story.txt"]
+
+
+def test_a_folder_that_is_hidden_itself_is_read(tmp_path):
+    (tmp_path / ".texts").mkdir()
+    (tmp_path / ".texts" / "a.txt").write_text("a")
+    assert corpus.text_files(tmp_path / ".texts") == ["a"]
+
+
+def test_a_dataset_without_a_name_is_refused():
+    with pytest.raises(ValueError, match="a dataset must have a name, owner/name, or be a folder; got an empty one"):
+        corpus.read_documents("hub:")

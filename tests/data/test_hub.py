@@ -16,6 +16,7 @@ from hub_copies import (
 
 from companion.data import hub
 from companion.data.batch import IGNORED
+from companion.data.tokenization import train_wordpiece
 
 pytestmark = pytest.mark.usefixtures("offline")
 
@@ -165,3 +166,20 @@ def test_a_split_without_text_is_refused(tmp_path):
 def test_a_context_without_room_is_refused():
     with pytest.raises(ValueError, match="context_length must leave room for a piece of text; got 2"):
         hub.encode(own_tokenizer(), ["the film bores"], 2)
+
+
+def test_no_text_is_refused():
+    with pytest.raises(ValueError, match="there must be a text to encode; got none"):
+        hub.encode(train_wordpiece(["a"], 10), [], 8)
+
+
+@pytest.mark.parametrize("texts", [["so [SEP] good"], [["so", "[SEP]", "good"]]], ids=["text", "words"])
+def test_a_text_that_spells_a_special_token_has_no_more_of_them(texts):
+    tokenizer = train_wordpiece(["so good [ SEP ]"], 40)
+    assert hub.encode(tokenizer, texts, 30)[0].ids.count(tokenizer.token_to_id("[SEP]")) == 1
+
+
+@pytest.mark.parametrize("texts", [["the \ud83d dog"], [["the", "\ud83d"]]], ids=["text", "words"])
+def test_half_of_a_character_is_refused(texts):
+    with pytest.raises(ValueError, match="unpaired surrogate"):
+        hub.encode(train_wordpiece(["the dog"], 30), texts, 8)

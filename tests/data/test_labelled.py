@@ -7,7 +7,7 @@ import torch
 from labelled_rows import rows
 
 from companion.data.batch import IGNORED
-from companion.data.labelled import labelled, minibatches, span_questions, tagged
+from companion.data.labelled import context_words, labelled, minibatches, span_questions, tagged
 from companion.data.tokenization import train_wordpiece
 from companion.storyworld import World
 
@@ -108,3 +108,11 @@ def test_the_order_of_batches_hangs_on_the_seed_alone():
     )
     assert all(map(torch.equal, one, same))
     assert not all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_a_question_is_not_taken_for_its_empty_context():
+    tokenizer = train_wordpiece(["who has the ball ?"], 60)
+    pair = tokenizer.encode("who has the ball ?", "")
+    assert context_words(pair) == {}
+    with pytest.raises(ValueError, match=r"a span is words .* of 0 to 0"):
+        span_questions([pair], [(0, 1)])

@@ -133,3 +133,14 @@ def test_a_stream_of_one_window_has_one_place():
 def test_a_stream_shorter_than_a_window_is_refused():
     with pytest.raises(ValueError, match="a window needs 7 tokens; the stream has 6"):
         next(prose.random_windows(torch.arange(6), batch_size=2, length=6))
+
+
+def test_a_document_that_writes_the_mark_between_documents_is_not_divided():
+    texts = ["GPT-2 divides documents by <|endoftext|>, a token of its own.", "A second one."]
+    tokenizer = train_byte_bpe(texts, 300)
+    assert prose.token_stream(tokenizer, texts).tolist().count(tokenizer.token_to_id("<|endoftext|>")) == len(texts)
+
+
+def test_a_document_with_half_of_a_character_is_refused():
+    with pytest.raises(ValueError, match="unpaired surrogate"):
+        prose.token_stream(train_byte_bpe([""], 257), ["a \ud83d"])

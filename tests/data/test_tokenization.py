@@ -13,6 +13,7 @@ from transformers.models.t5.tokenization_t5 import T5Tokenizer
 from companion.data.tokenization import (
     END_OF_TEXT,
     SPACE,
+    encode_as_text,
     load_tokenizer,
     token_labels,
     train_byte_bpe,
@@ -168,6 +169,12 @@ def test_known_characters_come_back_but_for_a_space_at_the_start(unigram, text):
     assert unigram.decode(unigram.encode(text).ids) == text.removeprefix(" ")
 
 
+def test_the_sign_by_which_spaces_are_written_comes_back_as_itself():
+    tokenizer = train_unigram(["a▁b stands for a b", "b a stands"] * 5, 60)
+    assert tokenizer.decode(tokenizer.encode("a▁b for a b").ids) == "a▁b for a b"
+    assert "⟨2581⟩" in "".join(labels(tokenizer, "a▁b"))
+
+
 def test_a_space_is_a_symbol_of_the_text(unigram):
     assert "".join(unigram.encode("the cat", add_special_tokens=False).tokens) == f"{SPACE}the{SPACE}cat"
 
@@ -228,12 +235,25 @@ def test_texts_may_be_read_only_once():
         ("\t", ["⇥"]),
         ("\0", ["⟨00⟩"]),
         ("\x7f", ["⟨7F⟩"]),
+        ("\x85", ["⟨C2⟩", "⟨85⟩"]),
         ("the cat", ["the", "␣cat"]),
         (END_OF_TEXT, [END_OF_TEXT]),
     ],
 )
 def test_labels_show_what_cannot_be_seen(byte_bpe, text, expected):
     assert labels(byte_bpe, text) == expected
+
+
+@pytest.mark.parametrize("invisible", ["\x85", "\xa0", "\xad", "\u200b", "\u2028", "\u3000", "\ufeff", "\U000e0041"])
+def test_a_character_without_a_picture_is_shown_by_its_code(invisible):
+    tokenizer = train_byte_bpe([" ".join([invisible * 3] * 20)], 400)
+    (token,) = {tokenizer.token_to_id(one) for one in tokenizer.encode(invisible).tokens}
+    assert token_labels(tokenizer, [token]) == [f"⟨{ord(invisible):02X}⟩"]
+
+
+def test_a_line_break_in_a_piece_of_another_vocabulary_is_shown_too():
+    unigram = train_unigram(["the cat\tsat\n"] * 5, 40)
+    assert not {"\t", "\n"} & set("".join(labels(unigram, "the\tcat\n")))
 
 
 def test_markup_stays_text(byte_bpe):
@@ -295,3 +315,40 @@ def test_a_file_that_is_no_tokenizer_is_refused(tmp_path, text):
     (tmp_path / "tokenizer.json").write_text(text)
     with pytest.raises(ValueError, match="tokenizer.json is not a tokenizer"):
         load_tokenizer(tmp_path)
+
+
+# Texts of other people
+
+
+@pytest.mark.parametrize(
+    ("train", "name"), [(train_byte_bpe, END_OF_TEXT), (train_wordpiece, "[SEP]"), (train_unigram, "</s>")]
+)
+def test_a_text_that_spells_a_special_token_is_that_text(train, name):
+    tokenizer = train([*TEXTS, *name], 300)
+    (encoding,) = encode_as_text(tokenizer, [f"the {name} cat"], add_special_tokens=False)
+    assert tokenizer.token_to_id(name) not in encoding.ids
+    assert tokenizer.token_to_id(name) in tokenizer.encode(f"the {name} cat", add_special_tokens=False).ids  # as before
+
+
+def test_words_may_be_given_as_lists(wordpiece):
+    (encoding,) = encode_as_text(wordpiece, [["the", "[MASK]"]], is_pretokenized=True)
+    assert wordpiece.token_to_id("[MASK]") not in encoding.ids
+    assert encoding.word_ids[1] == 0
+
+
+@pytest.mark.parametrize("half", [chr(0xD83D), chr(0xDC31)])
+@pytest.mark.parametrize("words", [False, True])
+def test_half_of_a_character_is_refused_by_name(wordpiece, half, words):
+    text = ["the", half] if words else f"the{half}"
+    with pytest.raises(ValueError, match=f"unpaired surrogate, half of a character, U.{ord(half):04X} at 3"):
+        encode_as_text(wordpiece, [text], is_pretokenized=words)
+
+
+def test_a_whole_character_is_none(wordpiece):
+    assert encode_as_text(wordpiece, ["🐱"])
+
+
+@pytest.mark.parametrize("train", [train_byte_bpe, train_wordpiece, train_unigram])
+def test_a_vocabulary_that_no_memory_holds_is_refused(train):
+    with pytest.raises(ValueError, match="a vocabulary may have at most 2000000 tokens; got 1000000000000"):
+        train(TEXTS, 10**12)

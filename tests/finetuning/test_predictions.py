@@ -66,3 +66,10 @@ def test_spans_that_are_asked_and_predicted_speak_of_the_same_words():
         logits = torch.zeros(1, batch.inputs.size(1), 2)
         logits[0, batch.starts, 0] = logits[0, batch.ends, 1] = 1
         assert predicted_spans(logits, [encoding]) == [words]
+
+
+@pytest.mark.parametrize("question", ["who has the ball ?", ""])
+def test_a_context_without_a_word_has_no_answer(question):
+    encoding = train_wordpiece(["who has the ball ?"], 60).encode(question, "")
+    with pytest.raises(ValueError, match="each context must have a word to answer with; that of text 0 has none"):
+        predicted_spans(torch.zeros(1, len(encoding.ids), 2), [encoding])

@@ -236,7 +236,7 @@ def test_a_beam_search_shows_no_token_before_its_end(model):
 
 @pytest.mark.parametrize("penalty", [float("nan"), float("inf")])
 def test_a_length_penalty_that_is_not_finite_is_refused(penalty):
-    with pytest.raises(ValueError, match=f"length_penalty must be a finite number; got {penalty}"):
+    with pytest.raises(ValueError, match=f"length_penalty must be -20 to 20; got {penalty}"):
         BeamSearch(2, penalty)
 
 

@@ -399,3 +399,8 @@ def test_a_source_without_a_real_token_is_refused(two_parts):
     mask = torch.tensor([[True, True, False], [False, False, False]])
     with pytest.raises(ValueError, match="at least one real token; row 1 of attention_mask has none"):
         generate(two_parts, source, 2, attention_mask=mask)
+
+
+def test_the_lowest_temperature_is_nearly_greedy():
+    logits = torch.tensor([[1.0, 3.0, 2.0]])
+    assert next_token_probabilities(logits, temperature=1e-40).tolist() == [[0.0, 1.0, 0.0]]

@@ -153,3 +153,18 @@ def test_words_that_are_not_asked_do_not_count_in_it():
 def test_what_is_no_distribution_is_refused(probabilities, labels, bins, message):
     with pytest.raises(ValueError, match=message):
         calibration(torch.tensor(probabilities), torch.tensor(labels), bins)
+
+
+def test_labels_that_are_called_as_averages_have_their_rows():
+    table = str(report(torch.tensor([0, 1, 2]), torch.tensor([0, 1, 1]), ["micro", "macro", "nano"]))
+    assert [line.split()[0] for line in table.splitlines()[1:]] == ["micro", "macro", "nano", "macro", "micro"]
+
+
+def test_two_labels_of_one_name_are_refused():
+    with pytest.raises(ValueError, match="labels must have different names; got 'a' more than once"):
+        report(torch.tensor([0]), torch.tensor([1]), ["a", "a", "b"])
+
+
+def test_the_accuracy_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="there is no label to compare with"):
+        accuracy(torch.tensor([]), torch.tensor([]))

@@ -140,3 +140,13 @@ def test_what_is_no_tag_is_refused_by_name(tag):
 def test_tags_that_do_not_align_are_refused(predicted, true, message):
     with pytest.raises(ValueError, match=message):
         entity_report(predicted, true)
+
+
+def test_a_string_is_no_list_of_tags():
+    with pytest.raises(ValueError, match="not a string"):
+        entity_report(["O"], ["O"])
+
+
+def test_a_kind_that_is_called_as_an_average_has_its_row():
+    table = str(entity_report([["B-macro", "O"]], [["B-macro", "B-nano"]]))
+    assert [line.split()[0] for line in table.splitlines()[1:]] == ["macro", "nano", "macro", "micro"]

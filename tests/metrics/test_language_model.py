@@ -256,3 +256,14 @@ def test_numbers_for_another_number_of_rows_are_refused():
     rows, exact = Process().tell(3)
     with pytest.raises(ValueError, match="got 3 rows and 2 lists of numbers"):
         excess_nll(Process(), rows, exact[:2])
+
+
+@pytest.mark.parametrize("function", [cross_entropy, token_nll])
+def test_a_batch_size_below_one_is_refused(function):
+    ids = random_ids(tiny_gpt(), 2, 9)
+    with pytest.raises(ValueError, match="batch_size must be at least 1; got 0"):
+        function(tiny_gpt(), ids[0] if function is cross_entropy else ids, batch_size=0)
+
+
+def test_a_perplexity_beyond_every_float_is_infinite():
+    assert perplexity(1e9) == math.inf

@@ -83,7 +83,7 @@ def test_other_numbers_of_texts_are_refused(function, candidates, references):
 
 
 def test_an_order_below_one_is_refused():
-    with pytest.raises(ValueError, match="order must be at least 1; got 0"):
+    with pytest.raises(ValueError, match="order must be 1 to 100; got 0"):
         bleu([["a"]], [["a"]], order=0)
     with pytest.raises(ValueError, match="n must be at least 1; got 0"):
         rouge_n(["a"], ["a"], n=0)
@@ -125,3 +125,18 @@ def test_the_longest_common_subsequence_is_the_longest_of_all_subsequences(a, b)
 @given(TEXT, st.integers(1, 5))
 def test_a_text_of_n_tokens_has_n_minus_k_plus_one_k_grams(text, k):
     assert ngrams(text, k).total() == max(0, len(text) - k + 1)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: bleu(["the cat"], ["the dog"]),
+        lambda: bleu("the cat", "the dog"),
+        lambda: exact_match(["a"], [["a"]]),
+        lambda: rouge_n("god", "dog"),
+        lambda: rouge_l("the cat", ["the", "dog"]),
+    ],
+)
+def test_a_string_is_no_list_of_tokens(call):
+    with pytest.raises(ValueError, match="a text must be a list of tokens, not a string: split '"):
+        call()

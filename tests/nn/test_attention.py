@@ -312,3 +312,10 @@ def test_a_bias_is_added_to_the_scores_before_the_softmax():
     bias = normal(5, 7, seed=9)
     _, weights = scaled_dot_product_attention(query, key, value, bias=bias, scale=0.3)
     torch.testing.assert_close(weights, (0.3 * query @ key.transpose(-2, -1) + bias).softmax(-1))
+
+
+def test_float16_scores_beyond_its_range_have_weights():
+    """Queries times keys of 80,000 are 10,000 after the division by sqrt(64), which float16 holds."""
+    q, k = 100 * torch.ones(3, 64), 12.5 * torch.ones(4, 64)
+    _, weights = scaled_dot_product_attention(q.half(), k.half(), torch.ones(4, 2).half())
+    assert torch.equal(weights, torch.full((3, 4), 0.25, dtype=torch.float16))

@@ -93,3 +93,9 @@ def test_attention_refuses_keys_and_values_of_different_lengths():
     check_attention(query, key, value, None)
     with pytest.raises(ValueError, match="key and value must have the same length m; got 3 and 2"):
         check_attention(query, key, value[:2], None)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bool, torch.uint8])
+def test_ids_that_are_no_integers_are_refused(dtype):
+    with pytest.raises(TypeError, match=f"ids must be integers, torch.int64 or torch.int32; got {dtype}"):
+        check_ids(torch.ones(1, 3, dtype=dtype), 9)

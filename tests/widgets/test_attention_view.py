@@ -357,3 +357,15 @@ def test_a_live_view_survives_whatever_its_model_raises(text: str):
     widget.text = "The tree was green."
     assert widget.error == ""
     assert len(widget.tokens) == widget.shape[-1]
+
+
+@pytest.mark.parametrize("nothing", [None, (), (None, None)], ids=["None", "no layer", "layers of None"])
+def test_a_model_that_kept_no_weights_is_told_how_to(nothing):
+    with pytest.raises(ValueError, match="no attention weights to show.*attn_implementation='eager'"):
+        AttentionView(["a", "b"], nothing)
+
+
+def test_half_of_a_character_is_shown_by_its_code():
+    view = AttentionView(["a\ud83d", "b"], np.full((1, 1, 2, 2), 0.5))
+    assert view.tokens == ["a⟨D83D⟩", "b"]
+    assert view.to_html().encode("utf-8")

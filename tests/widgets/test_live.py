@@ -13,6 +13,7 @@ from companion import zoo
 from companion.data import prose
 from companion.data.tokenization import load_tokenizer, token_labels
 from companion.storyworld import World
+from companion.widgets import AttentionView
 from companion.widgets.live import CANDIDATES, MASK, Tracer, candidates
 
 
@@ -107,3 +108,11 @@ def test_a_tokenizer_that_pads_and_cuts_shows_the_text_and_no_padding():
     tokenizer.enable_truncation(max_length=4)
     assert Tracer(model, tokenizer)("Tom is in the park .").tokens == plain
     assert tokenizer.padding is not None  # the reader's own is as it was
+
+
+def test_a_tokenizer_of_another_library_is_refused_with_what_to_give():
+    from transformers import PreTrainedTokenizerFast
+
+    model, tokenizer = zoo.load("storyworld-en")
+    with pytest.raises(ValueError, match=r"must be a tokenizers.Tokenizer; got .*; give its .backend_tokenizer"):
+        AttentionView.live(model, PreTrainedTokenizerFast(tokenizer_object=tokenizer), "Anna is here .")

@@ -1,0 +1,81 @@
+"""The file of a run is written whole or not at all, and what is not such a file is refused before it is read."""
+
+import os
+import time
+
+import pytest
+import torch
+
+from companion.training import run_file
+
+TENSORS = {"a": torch.arange(6.0).view(2, 3)}
+
+
+def test_what_was_written_is_read(tmp_path):
+    run_file.write(tmp_path / "deep" / "run", TENSORS, {"who": "me"})
+    assert run_file.read_header(tmp_path / "deep" / "run") == ({"a": (2, 3)}, {"who": "me"})
+    assert torch.equal(run_file.read_tensors(tmp_path / "deep" / "run")["a"], TENSORS["a"])
+
+
+def test_a_tensor_without_a_block_of_memory_of_its_own_is_written(tmp_path):
+    run_file.write(tmp_path / "run", {"a": TENSORS["a"].T}, {})
+    assert torch.equal(run_file.read_tensors(tmp_path / "run")["a"], TENSORS["a"].T)
+
+
+def test_nothing_is_left_beside_the_file(tmp_path):
+    run_file.write(tmp_path / "run", TENSORS, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("place", ["a folder", "below a file"])
+def test_a_place_that_cannot_be_written_is_named(tmp_path, place):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    path = tmp_path / "folder" if place == "a folder" else tmp_path / "file" / "run"
+    with pytest.raises(OSError, match=f"the run could not be saved to .*{path.name}"):
+        run_file.write(path, TENSORS, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    run_file.write(tmp_path / "run", TENSORS, {"who": "old"})
+
+    def full_disk(tensors, path, metadata):
+        path.write_bytes(b"half a file")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(run_file, "save_file", full_disk)
+    with pytest.raises(OSError, match="run could not be saved to .*run: no space left"):
+        run_file.write(tmp_path / "run", TENSORS, {"who": "new"})
+    assert run_file.read_header(tmp_path / "run")[1] == {"who": "old"}
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_what_another_run_is_writing_stays_and_what_a_killed_one_left_goes(tmp_path):
+    fresh, old = tmp_path / "run.1.part", tmp_path / "run.2.part"
+    fresh.write_bytes(b"")
+    old.write_bytes(b"")
+    long_ago = time.time() - 2 * run_file.ABANDONED
+    os.utime(old, (long_ago, long_ago))
+    run_file.write(tmp_path / "run", TENSORS, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run.1.part"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "nothing"])
+def test_only_a_file_is_read(tmp_path, kind):
+    path = tmp_path / "run"
+    if kind == "folder":
+        path.mkdir()
+    if kind == "pipe":
+        os.mkfifo(path)
+    with pytest.raises(ValueError, match="run is no file"):
+        run_file.read_header(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x08\0\0\0\0\0\0\0{}      ", b"text" * 9], ids=["empty", "bare", "text"])
+def test_a_damaged_file_is_refused_or_has_no_tensors(tmp_path, content):
+    (tmp_path / "run").write_bytes(content)
+    try:
+        assert run_file.read_header(tmp_path / "run") == ({}, {})
+    except ValueError as error:
+        assert "run is truncated, or no checkpoint of a training run" in str(error)  # noqa: PT017 - or it is refused
