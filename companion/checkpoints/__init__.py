@@ -95,7 +95,10 @@ class Family(Protocol):
     """The format of one family of checkpoints: its configuration fields and the names of its tensors."""
 
     def read_fields(self, folder: Path) -> dict[str, Any]:
-        """Return the fields of the model's configuration from ``config.json``; refuse variants that the model lacks."""
+        """Return the fields of the model's configuration from ``config.json``; refuse variants that the model lacks.
+
+        What ``config.json`` does not say is read off the weights.
+        """
 
     def layout(self, config: Any) -> Layout:
         """Return the tensors of a checkpoint of this configuration."""

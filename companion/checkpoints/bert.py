@@ -28,6 +28,9 @@ class BertFields(SharedFields, Protocol):
     pad_id: int
     sentence_head: bool
     first_position: int
+    n_groups: int
+    blocks_per_group: int
+    layer_groups: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ class BertFamily:
         config = read_config(folder, *NAMES)
         family = config["model_type"]
         _refuse_variants(config, folder)
+        if family == "albert":
+            config = {"num_hidden_groups": 1, "inner_group_num": 1} | config
         try:
             fields = {ours: config[theirs] for theirs, ours in FIELDS[family].items()}
         except KeyError as error:
@@ -131,10 +136,22 @@ def _body(config: BertFields, prefix: str) -> list[Rule]:
     rules.append(Rule("embeddings.LayerNorm.bias", (f"{prefix}embedding_norm.bias",)))
     if names.widen:
         rules += _linear(names.widen, f"{prefix}widen")
-    for i in range(1 if config.family == "albert" else config.n_layers):
+    for numbers, place in _blocks(config):
         for theirs, ours in zip(names.block_parts, BLOCK, strict=True):
-            rules += _linear(f"{names.block.format(i)}.{theirs}", f"{prefix}encoder.blocks.{i}.{ours}")
+            rules += _linear(f"{names.block.format(*numbers)}.{theirs}", f"{prefix}encoder.blocks.{place}.{ours}")
     return rules + (_linear(names.pooler, f"{prefix}pooler") if names.pooler else [])
+
+
+def _blocks(config: BertFields) -> list[tuple[tuple[int, ...], int]]:
+    """Each block once: the numbers in its name in the file, and its first place in our stack."""
+    if config.family != "albert":
+        return [((layer,), layer) for layer in range(config.n_layers)]
+    inner = range(config.blocks_per_group)
+    return [
+        ((group, number), config.layer_groups.index(group) * config.blocks_per_group + number)
+        for group in range(config.n_groups)
+        for number in inner
+    ]
 
 
 def _linear(theirs: str, ours: str) -> list[Rule]:
@@ -148,6 +165,3 @@ def _refuse_variants(config: dict[str, Any], folder: Path) -> None:
     kind = config.get("position_embedding_type", "absolute")
     if kind != "absolute":
         raise CheckpointError(f"{folder}/config.json asks for positions of the type {kind!r}; this Bert has 'absolute'")
-    for name in ("num_hidden_groups", "inner_group_num"):
-        if config.get(name, 1) != 1:
-            raise CheckpointError(f"{folder}/config.json sets {name} to {config[name]}; this ALBERT shares one block")

@@ -30,7 +30,7 @@ class Names:
     Attributes:
         architecture: class of ``transformers`` with the pretraining heads.
         bare: class of ``transformers`` without heads.
-        block: a block, its number in place of the braces.
+        block: a block, its number in place of the braces; ALBERT's have two, of the group and in it.
         block_parts: parts of a block, in the order of ``BLOCK``.
         heads: prefixes of the names of all heads.
         transform: projection of the masked-language-model head.
@@ -94,7 +94,7 @@ NAMES = {
     "albert": Names(
         architecture="AlbertForPreTraining",
         bare="AlbertModel",
-        block="encoder.albert_layer_groups.0.albert_layers.{}",
+        block="encoder.albert_layer_groups.{}.albert_layers.{}",
         block_parts=(
             "attention.query",
             "attention.key",
@@ -149,7 +149,8 @@ _BERT = _COMMON | {
 FIELDS = {
     "bert": _BERT,
     "roberta": _BERT,
-    "albert": _BERT | {"embedding_size": "d_embedding"},
+    "albert": _BERT
+    | {"embedding_size": "d_embedding", "num_hidden_groups": "n_groups", "inner_group_num": "blocks_per_group"},
     "distilbert": _COMMON
     | {
         "n_layers": "n_layers",

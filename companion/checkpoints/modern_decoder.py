@@ -1,14 +1,15 @@
-"""Checkpoints of Llama, Qwen2, Qwen3, Mistral and Mixtral: one set of names, and the few that differ.
+"""Checkpoints of Llama, Qwen2, Qwen3, Mistral, Mixtral and StableLM: one set of names, and the few that differ.
 
 Chapter: ``book/algorithms/modern_decoder.ipynb``.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 from companion.checkpoints import CheckpointError, read_config
 from companion.checkpoints.layout import Layout, Rule, SharedFields
-from companion.nn.positions import RopeScaling
+from companion.nn.positions import RopeScaling, YarnScaling, yarn_amplitude
 
 SIZES = {
     "vocab_size": "vocab_size",
@@ -24,12 +25,18 @@ ARCHITECTURES = {
     "qwen3": "Qwen3ForCausalLM",
     "mistral": "MistralForCausalLM",
     "mixtral": "MixtralForCausalLM",
+    "stablelm": "StableLmForCausalLM",
 }
 PROJECTIONS = {"q": "query", "k": "key", "v": "value", "o": "output"}
 SWIGLU = {"gate": "gate", "up": "expand", "down": "contract"}
 EXPERT = {"w1": "gate", "w3": "expand", "w2": "contract"}
-REFUSED = ("attention_bias", "mlp_bias", "router_jitter_noise", "quantization_config")
-KV_HEADS = {"llama": None, "qwen2": 32, "qwen3": 32, "mistral": 8, "mixtral": 8}  # defaults of transformers
+REFUSED = (
+    *("attention_bias", "mlp_bias", "router_jitter_noise", "quantization_config"),
+    *("qk_layernorm", "use_parallel_residual", "hidden_dropout"),  # StableLM's
+)
+# defaults of transformers
+KV_HEADS = {"llama": None, "qwen2": 32, "qwen3": 32, "mistral": 8, "mixtral": 8, "stablelm": 32}
+NORM_EPS = {"mixtral": 1e-5, "stablelm": 1e-5}  # 1e-6 in the others
 FULL, SLIDING = "full_attention", "sliding_attention"
 
 
@@ -46,6 +53,8 @@ class ModernFields(SharedFields, Protocol):
     experts_per_token: int
     rope_base: float
     rope_scaling: RopeScaling | None
+    rotary_fraction: float
+    qkv_bias: bool
 
 
 def layout(config: ModernFields) -> Layout:
@@ -59,7 +68,11 @@ def layout(config: ModernFields) -> Layout:
         **{f"self_attn.{p}_proj.weight": f"attention.{name}.weight" for p, name in PROJECTIONS.items()},
         "post_attention_layernorm.weight": "feed_forward_norm.weight",
     }
-    if config.family == "qwen2":
+    if config.family == "stablelm":
+        rules.append(Rule("norm.bias", ("final_norm.bias",)))
+        parts["input_layernorm.bias"] = "attention_norm.bias"
+        parts["post_attention_layernorm.bias"] = "feed_forward_norm.bias"
+    if config.family == "qwen2" or config.qkv_bias:
         parts |= {f"self_attn.{p}_proj.bias": f"attention.{PROJECTIONS[p]}.bias" for p in "qkv"}
     if config.family == "qwen3":
         parts |= {f"self_attn.{p}_norm.weight": f"attention.{PROJECTIONS[p]}_norm.weight" for p in "qk"}
@@ -110,36 +123,51 @@ def read_fields(folder: Path) -> dict[str, Any]:
             "n_kv_heads": config.get("num_key_value_heads", KV_HEADS[family]),
             "d_head": config.get("head_dim", 128 if family == "qwen3" else None),
             "dropout": config.get("attention_dropout", 0.0),
-            "norm_eps": config.get("rms_norm_eps", 1e-5 if family == "mixtral" else 1e-6),
+            "norm_eps": config.get(_eps_name(family), NORM_EPS.get(family, 1e-6)),
+            "qkv_bias": family == "stablelm" and config.get("use_qkv_bias", False),
             "tied": config.get("tie_word_embeddings", False),
         }
     )
 
 
 def _rope(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Rotary base and scaling, from ``rope_parameters`` or from the fields before ``transformers`` 5."""
+    """Rotary base, fraction and scaling, from ``rope_parameters`` or from the fields before ``transformers`` 5."""
     given = config.get("rope_scaling") or config.get("rope_parameters") or {}
     default = 1e6 if config["model_type"] == "mixtral" else 10_000.0
     base = given.get("rope_theta", config.get("rope_theta", default))
     kind = given.get("rope_type", given.get("type", "default"))
-    partial = given.get("partial_rotary_factor", config.get("partial_rotary_factor", 1.0))
-    if kind not in ("default", "linear", "llama3") or partial != 1:
-        raise CheckpointError(
-            f"{folder}/config.json: rotary positions may be default, linear or llama3, of the whole head; "
-            f"got {kind!r}, of {partial} of it"
-        )
-    scaling = None
+    usual = 0.25 if config["model_type"] == "stablelm" else 1.0
+    fraction = given.get("partial_rotary_factor", config.get("partial_rotary_factor", usual))
+    if kind not in SCALINGS:
+        raise CheckpointError(f"{folder}/config.json: rotary positions may be {', '.join(SCALINGS)}; got {kind!r}")
+    context = config["max_position_embeddings"]
+    original = config.get("original_max_position_embeddings") or given.get("original_max_position_embeddings", context)
     try:
-        if kind == "linear":
-            scaling = RopeScaling(given["factor"])
-        if kind == "llama3":
-            length = config.get("original_max_position_embeddings") or given.get(
-                "original_max_position_embeddings", config["max_position_embeddings"]
-            )
-            scaling = RopeScaling(given["factor"], length, given["low_freq_factor"], given["high_freq_factor"])
+        scaling = SCALINGS[kind](given, original, context)
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{folder}/config.json describes no {kind} stretching: {error!r}") from error
-    return {"rope_base": float(base), "rope_scaling": scaling}
+        raise CheckpointError(f"{folder}/config.json describes no {kind} scaling: {error!r}") from error
+    return {"rope_base": float(base), "rope_scaling": scaling, "rotary_fraction": fraction}
+
+
+def _yarn(given: dict[str, Any], original: int, context: int) -> YarnScaling:
+    """YaRN from its fields; DeepSeek's pair ``mscale`` and ``mscale_all_dim`` becomes the attention factor it means."""
+    factor = context / original if given["factor"] is None else given["factor"]
+    amplitude, own, rest = (given.get(name) for name in ("attention_factor", "mscale", "mscale_all_dim"))
+    if amplitude is None and own and rest:
+        amplitude = yarn_amplitude(factor, own) / yarn_amplitude(factor, rest)
+    turns = given.get("beta_slow") or 1, given.get("beta_fast") or 32
+    return YarnScaling(factor, original, *turns, attention_factor=amplitude, truncate=given.get("truncate", True))
+
+
+# rope type -> scaling, from its fields, the original context length, and the context length
+SCALINGS: dict[str, Callable[[dict[str, Any], int, int], RopeScaling | None]] = {
+    "default": lambda given, original, context: None,
+    "linear": lambda given, original, context: RopeScaling(given["factor"]),
+    "llama3": lambda given, original, context: RopeScaling(
+        given["factor"], original, given["low_freq_factor"], given["high_freq_factor"]
+    ),
+    "yarn": _yarn,
+}
 
 
 def _window(config: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -148,7 +176,7 @@ def _window(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     if family in ("mistral", "mixtral"):
         return {"window": config.get("sliding_window", 4096 if family == "mistral" else None)}
     window = config.get("sliding_window", 4096)
-    if family == "llama" or window is None or not config.get("use_sliding_window", False):
+    if family in ("llama", "stablelm") or window is None or not config.get("use_sliding_window", False):
         return {}
     n_layers, first = config["num_hidden_layers"], config.get("max_window_layers", 28)
     kinds = config.get("layer_types") or [SLIDING if i >= first else FULL for i in range(n_layers)]
@@ -169,25 +197,17 @@ def config_json(config: ModernFields) -> dict[str, Any]:
         "num_key_value_heads": config.n_kv_heads,
         "head_dim": config.d_head,
         "hidden_act": "silu",
-        "rms_norm_eps": config.norm_eps,
+        _eps_name(config.family): config.norm_eps,
         "rope_theta": config.rope_base,
-        "rope_scaling": None,
+        "rope_scaling": _scaling_json(config.rope_scaling),
         "attention_dropout": config.dropout,
         "tie_word_embeddings": config.tied,
         "bos_token_id": None,
         "eos_token_id": None,
     }
-    scaling = config.rope_scaling
-    if scaling is not None:
-        content["rope_scaling"] = {"rope_type": "linear", "factor": scaling.factor}
-        if scaling.original_length is not None:
-            content["rope_scaling"] |= {
-                "rope_type": "llama3",
-                "original_max_position_embeddings": scaling.original_length,
-                "low_freq_factor": scaling.low,
-                "high_freq_factor": scaling.high,
-            }
-    if config.family != "llama":
+    if config.family == "stablelm":
+        content |= {"use_qkv_bias": config.qkv_bias, "partial_rotary_factor": config.rotary_fraction}
+    elif config.family != "llama":
         content["sliding_window"] = config.window
     if config.family.startswith("qwen"):
         types = [FULL if config.window is None or i in config.full_layers else SLIDING for i in range(config.n_layers)]
@@ -195,3 +215,22 @@ def config_json(config: ModernFields) -> dict[str, Any]:
     if config.n_experts is not None:
         content |= {"num_local_experts": config.n_experts, "num_experts_per_tok": config.experts_per_token}
     return content
+
+
+def _eps_name(family: str) -> str:
+    """The field of the norm's eps."""
+    return "layer_norm_eps" if family == "stablelm" else "rms_norm_eps"
+
+
+def _scaling_json(scaling: RopeScaling | None) -> dict[str, Any] | None:
+    """The field ``rope_scaling`` for a scaling."""
+    if scaling is None:
+        return None
+    if scaling.original_length is None:
+        return {"rope_type": "linear", "factor": scaling.factor}
+    content: dict[str, Any] = {"factor": scaling.factor, "original_max_position_embeddings": scaling.original_length}
+    if not isinstance(scaling, YarnScaling):
+        turns = {"low_freq_factor": scaling.low, "high_freq_factor": scaling.high}
+        return {"rope_type": "llama3"} | content | turns
+    content |= {"beta_slow": scaling.low, "beta_fast": scaling.high}
+    return {"rope_type": "yarn"} | content | {name: getattr(scaling, name) for name in ("attention_factor", "truncate")}

@@ -6,8 +6,11 @@ Chapter: ``book/algorithms/t5.ipynb``.
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
+
 from companion.checkpoints import CheckpointError, read_config
 from companion.checkpoints.layout import Layout, Rule, SharedFields
+from companion.checkpoints.weight_files import read_header, read_tensors
 
 SIZES = {
     "vocab_size": "vocab_size",
@@ -18,6 +21,7 @@ SIZES = {
     "d_ff": "d_ff",
 }
 FEED_FORWARD = {"relu": False, "gated-gelu": True}  # name -> gated
+EMBEDDING, OUTPUT = "shared.weight", "lm_head.weight"
 ATTENTION = {"q": "query", "k": "key", "v": "value", "o": "output"}
 
 
@@ -29,6 +33,7 @@ class T5Fields(SharedFields, Protocol):
     n_buckets: int
     max_distance: int
     gated: bool
+    scaled: bool | None
     start_id: int
     context_length: int
 
@@ -38,7 +43,7 @@ def layout(config: T5Fields) -> Layout:
 
     Published files hold copies of the embedding, and one of them a relative bias of cross-attention; all are ignored.
     """
-    rules = [Rule("shared.weight", ("token_embedding.weight",))]
+    rules = [Rule(EMBEDDING, ("token_embedding.weight",))]
     for side, depth in (("encoder", config.n_layers), ("decoder", config.n_decoder_layers or config.n_layers)):
         first = f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"  # all layers share it
         rules.append(Rule(first, (f"{side}.relative_bias.table.weight",)))
@@ -49,15 +54,19 @@ def layout(config: T5Fields) -> Layout:
     if config.tied:
         ignored += r"|^lm_head\.weight$"
     else:
-        rules.append(Rule("lm_head.weight", ("unembedding.weight",)))
+        rules.append(Rule(OUTPUT, ("unembedding.weight",)))
     return Layout(rules, ignored=ignored)
 
 
 def read_fields(folder: Path) -> dict[str, Any]:
     """Return the fields of a :class:`companion.models.t5.T5Config` from a T5 ``config.json``.
 
+    Recent files call all models tied. As in ``transformers`` 5, the output matrix is the embedding unless the weights
+    hold another one, and the configuration only says whether the decoder's output is scaled.
+
     Raises:
-        CheckpointError: when a field is missing, or asks for a variant of T5 that this package does not have.
+        CheckpointError: when a field is missing, or asks for a variant of T5 that this package does not have, or there
+            are no weights.
     """
     config = read_config(folder, "t5")
     kind = config.get("feed_forward_proj", "relu")
@@ -68,13 +77,17 @@ def read_fields(folder: Path) -> dict[str, Any]:
         fields = {ours: config[theirs] for theirs, ours in SIZES.items()}
     except KeyError as error:
         raise CheckpointError(f"{folder}/config.json lacks the field {error}") from error
+    scaled = config.get("scale_decoder_outputs", config.get("tie_word_embeddings", True))
+    header = read_header(folder)
+    matrices = dict(read_tensors({name: header[name] for name in (EMBEDDING, OUTPUT) if name in header}))
+    tied = OUTPUT not in matrices or (EMBEDDING in matrices and torch.equal(matrices[EMBEDDING], matrices[OUTPUT]))
     return fields | {
         "n_decoder_layers": config.get("num_decoder_layers"),
         "n_buckets": config.get("relative_attention_num_buckets", 32),
         "max_distance": config.get("relative_attention_max_distance", 128),
         "gated": FEED_FORWARD[kind],
-        # recent files call all models tied; this field tells T5 from T5 1.1
-        "tied": config.get("scale_decoder_outputs", config.get("tie_word_embeddings", True)),
+        "tied": tied,
+        "scaled": None if scaled == tied else scaled,
         "dropout": config.get("dropout_rate", 0.1),
         "norm_eps": config.get("layer_norm_epsilon", 1e-6),
         "start_id": config.get("decoder_start_token_id", 0),
@@ -96,6 +109,7 @@ def config_json(config: T5Fields) -> dict[str, Any]:
         "relative_attention_max_distance": config.max_distance,
         "feed_forward_proj": "gated-gelu" if config.gated else "relu",
         "tie_word_embeddings": config.tied,
+        "scale_decoder_outputs": config.tied if config.scaled is None else config.scaled,
         "dropout_rate": config.dropout,
         "layer_norm_epsilon": config.norm_eps,
         "is_encoder_decoder": True,

@@ -1,6 +1,7 @@
 """Causal language modelling with a mixture of experts: next-token loss plus auxiliary load-balancing loss.
 
-Chapter: ``book/algorithms/modern_decoder.ipynb``. Source: Fedus et al. 2022, "Switch Transformers", section 2.2.
+Chapter: ``book/algorithms/modern_decoder.ipynb``. Source: Fedus et al. 2022, "Switch Transformers", section 2.2, whose
+loss is one per layer; here it is one over all layers, as in the Mixtral of ``transformers``.
 """
 
 from typing import Any
@@ -14,6 +15,8 @@ from companion.nn.mixture_of_experts import load_balancing_loss, record_routing
 
 def causal_loss_with_load_balancing(model: Any, ids: Tensor, weight: float = 0.01) -> Tensor:
     """Causal loss plus the auxiliary load-balancing loss, ``L_causal + weight * L_balance``, in nats.
+
+    L_balance pools the tokens of all layers; see :func:`companion.nn.mixture_of_experts.load_balancing_loss`.
 
     >>> import torch
     >>> from companion.models.modern_decoder import ModernConfig, ModernDecoder

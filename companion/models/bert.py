@@ -6,7 +6,8 @@ What differs      BERT         RoBERTa          ALBERT                        Di
 first position    0            pad_id + 1       0                             0
 segments          2            1, so no use     2                             none
 token embedding   d_model      d_model          d_embedding, then widened     d_model
-blocks            n_layers     n_layers         one, used n_layers times      n_layers
+blocks            n_layers     n_layers         one group, used n_layers      n_layers
+                                                times, or a few groups
 sentence head     follows?     none             in order?                     none
 ================  ===========  ===============  ============================  ============
 
@@ -39,11 +40,14 @@ class BertConfig:
     Attributes:
         vocab_size: number of tokens in the vocabulary.
         context_length: number of positions, the length of the longest text.
-        n_layers: number of blocks that a text runs through.
+        n_layers: number of layers that a text runs through, each a block, or in ALBERT a group of blocks.
         n_heads: attention heads per block.
         d_model: width of the residual stream.
         d_ff: width inside the feed-forward network; 4 d_model when not given.
         d_embedding: width of the embeddings; d_model when not given, and in all families but ALBERT.
+        n_groups: number of groups of blocks that ALBERT's layers share, as many consecutive layers each; 1 in the
+            published models.
+        blocks_per_group: number of blocks in each of ALBERT's groups, one after the other; 1 in the published models.
         n_segments: number of segment embeddings; DistilBERT has 0.
         dropout: probability of dropping an activation in training.
         activation: "gelu", or another of ``ACTIVATIONS``.
@@ -67,6 +71,8 @@ class BertConfig:
     tied: bool = True
     pad_id: int = 0
     family: str = "bert"
+    n_groups: int = 1
+    blocks_per_group: int = 1
 
     @classmethod
     def roberta(cls, **sizes: Any) -> "BertConfig":
@@ -75,7 +81,7 @@ class BertConfig:
 
     @classmethod
     def albert(cls, **sizes: Any) -> "BertConfig":
-        """Return the configuration of an ALBERT: narrow embeddings, one block for all layers, sentence-order head."""
+        """Return the configuration of an ALBERT: narrow embeddings, blocks that layers share, sentence-order head."""
         return cls(**{"activation": "gelu_new", **sizes}, family="albert")
 
     @classmethod
@@ -85,7 +91,7 @@ class BertConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError on a size out of range, or a part that the family does not have."""
-        check_sizes(self, ("vocab_size", "context_length", "n_layers", "n_heads", "d_model"))
+        check_sizes(self, ("vocab_size", "context_length", "n_layers", "n_heads", "d_model", "blocks_per_group"))
         check_dropout(self.dropout)
         check_heads(self.d_model, self.n_heads)
         for name in ("d_ff", "d_embedding"):
@@ -97,6 +103,11 @@ class BertConfig:
             raise ValueError(f"family must be one of {', '.join(FAMILIES)}; got {self.family!r}")
         if self.family != "albert" and self.d_embedding not in (None, self.d_model):
             raise ValueError(f"only ALBERT has a d_embedding beside d_model; got {self.d_embedding} in {self.family!r}")
+        groups = self.n_groups, self.blocks_per_group
+        if groups != (1, 1) and self.family != "albert":
+            raise ValueError(f"n_groups and blocks_per_group are ALBERT's; got {groups} in {self.family!r}")
+        if not 1 <= self.n_groups <= self.n_layers:
+            raise ValueError(f"n_groups must be 1 to n_layers; got {self.n_groups} of {self.n_layers}")
         if (self.n_segments < 1) != (self.family == "distilbert"):
             raise ValueError(f"n_segments must be 0 in DistilBERT and at least 1 elsewhere; got {self.n_segments}")
         if not 0 <= self.pad_id < self.vocab_size:
@@ -106,6 +117,11 @@ class BertConfig:
     def first_position(self) -> int:
         """The index of the first position; the embeddings before it are never used."""
         return self.pad_id + 1 if self.family == "roberta" else 0
+
+    @property
+    def layer_groups(self) -> tuple[int, ...]:
+        """The group of each layer; rounded as ``transformers`` does."""
+        return tuple(int(layer / (self.n_layers / self.n_groups)) for layer in range(self.n_layers))
 
     @property
     def sentence_head(self) -> bool:
@@ -139,7 +155,8 @@ class Bert(Pretrained):
         d_ff = config.d_ff or 4 * config.d_model
         sizes = (config.d_model, config.n_heads, d_ff, config.activation, config.norm_eps, config.dropout)
         if config.family == "albert":
-            self.encoder = Stack([EncoderBlock(*sizes)] * config.n_layers)  # the same block, again and again
+            groups = [[EncoderBlock(*sizes) for _ in range(config.blocks_per_group)] for _ in range(config.n_groups)]
+            self.encoder = Stack([block for group in config.layer_groups for block in groups[group]])  # again and again
         else:
             self.encoder = Stack([EncoderBlock(*sizes) for _ in range(config.n_layers)])
         self.pooler = nn.Linear(config.d_model, config.d_model) if config.sentence_head else None

@@ -1,7 +1,8 @@
 """Today's decoder: GPT-2 with rotary positions, RMSNorm, SwiGLU, grouped-query attention, and optional experts.
 
 Chapter: ``book/algorithms/modern_decoder.ipynb``. Sources: Touvron et al. 2023, "LLaMA", section 2.2; Yang et al. 2024,
-"Qwen2"; Yang et al. 2025, "Qwen3"; Jiang et al. 2023, "Mistral 7B"; Jiang et al. 2024, "Mixtral of Experts".
+"Qwen2"; Yang et al. 2025, "Qwen3"; Jiang et al. 2023, "Mistral 7B"; Jiang et al. 2024, "Mixtral of Experts"; Bellagente
+et al. 2024, "Stable LM 2 1.6B".
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +22,8 @@ from companion.nn.mixture_of_experts import MixtureOfExperts
 from companion.nn.norms import RMSNorm
 from companion.nn.positions import RopeScaling, real_positions, rotary, rotary_frequencies
 
-FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "mixtral")
+FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "mixtral", "stablelm")
+WINDOWED = ("qwen2", "qwen3", "mistral", "mixtral")
 
 
 class DerivedSize:
@@ -76,16 +78,19 @@ class ModernConfig:
         d_ff: width inside the feed-forward network, or inside each expert; 8/3 d_model, rounded up to a multiple of 8,
             when not given: as many parameters as a plain network of 4 d_model.
         family: family whose details the model has: "llama", "qwen2" (biases on queries, keys and values), "qwen3"
-            (queries and keys normalised), "mistral", or "mixtral" (experts).
+            (queries and keys normalised), "mistral", "mixtral" (experts), or "stablelm" (LayerNorm).
         window: number of tokens that a query attends to, itself included (sliding window); all when not given. Not in
-            the family "llama".
+            the families "llama" and "stablelm".
         full_layers: layers without the window, as in some of Qwen's models.
         n_experts: number of experts; in the family "mixtral" and no other.
         experts_per_token: number of experts that process each token.
         rope_base: base of the rotary positions; see :func:`companion.nn.positions.rotary_frequencies`.
         rope_scaling: context extension of the rotary positions.
+        rotary_fraction: fraction of a head's dimensions that rotate, the first ones (partial rotary); 1 in all families
+            but "stablelm".
+        qkv_bias: whether queries, keys and values have biases in the family "stablelm"; in "qwen2" they always do.
         dropout: probability of dropping an attention weight in training.
-        norm_eps: number added to the mean square in RMSNorm.
+        norm_eps: number added to the mean square in RMSNorm, or to the variance in LayerNorm.
         tied: whether the output matrix is the token embedding.
 
     Example:
@@ -109,6 +114,8 @@ class ModernConfig:
     experts_per_token: int = 2
     rope_base: float = 10_000.0
     rope_scaling: RopeScaling | None = None
+    rotary_fraction: float = 1.0
+    qkv_bias: bool = False
     dropout: float = 0.0
     norm_eps: float = 1e-6
     tied: bool = True
@@ -120,14 +127,34 @@ class ModernConfig:
         check_sizes(self, ("n_kv_heads", "d_head", "d_ff"))
         if self.n_heads % self.n_kv_heads:
             raise ValueError(f"n_heads must be a multiple of n_kv_heads; got {self.n_heads} and {self.n_kv_heads}")
-        rotary_frequencies(self.d_head, self.rope_base)  # checks that the head has pairs of dimensions
-        self._check_parts()
-
-    def _check_parts(self) -> None:
         if self.family not in FAMILIES:
             raise ValueError(f"family must be one of {', '.join(FAMILIES)}; got {self.family!r}")
-        if self.window is not None and (self.window < 1 or self.family == "llama"):
-            raise ValueError(f"window must be at least 1, in another family than llama; got {self.window}")
+        self._check_rotary()
+        self._check_parts()
+
+    @property
+    def d_rotary(self) -> int:
+        """The number of dimensions of a head that rotate."""
+        return int(self.d_head * self.rotary_fraction)
+
+    def _check_rotary(self) -> None:
+        partial = self.rotary_fraction != 1
+        if partial and not (self.family == "stablelm" and 0 < self.rotary_fraction < 1):
+            raise ValueError(
+                f"rotary_fraction must be 1, or between 0 and 1 in the family stablelm; got {self.rotary_fraction} in "
+                f"{self.family!r}"
+            )
+        rotary_frequencies(self.d_rotary, self.rope_base)  # checks that they are pairs
+
+    def _check_parts(self) -> None:
+        if self.window is not None and (self.window < 1 or self.family not in WINDOWED):
+            raise ValueError(
+                f"window must be at least 1, in {', '.join(WINDOWED)}; got {self.window} in {self.family!r}"
+            )
+        if self.qkv_bias and self.family != "stablelm":
+            raise ValueError(f"qkv_bias is a choice in the family stablelm alone; got it in {self.family!r}")
+        if self.family == "stablelm" and self.n_heads * self.d_head != self.d_model:
+            raise ValueError(f"d_head must be d_model / n_heads in stablelm; got {self.d_head} and {self.d_model}")
         if self.full_layers and (self.window is None or not self.family.startswith("qwen")):
             raise ValueError(f"full_layers need a window in a family of Qwen's; got {self.family!r}, {self.window}")
         if not set(self.full_layers) <= set(range(self.n_layers)):
@@ -146,17 +173,17 @@ class ModernBlock(nn.Module):
     def __init__(self, config: ModernConfig) -> None:
         """Make the two sublayers and their norms."""
         super().__init__()
-        self.attention_norm = RMSNorm(config.d_model, config.norm_eps)
+        self.attention_norm = _norm(config)
         self.attention = GroupedQueryAttention(
             config.d_model,
             config.n_heads,
             config.n_kv_heads,
             config.d_head,
-            bias=config.family == "qwen2",
+            bias=config.family == "qwen2" or config.qkv_bias,
             norm_eps=config.norm_eps if config.family == "qwen3" else None,
             dropout=config.dropout,
         )
-        self.feed_forward_norm = RMSNorm(config.d_model, config.norm_eps)
+        self.feed_forward_norm = _norm(config)
         self.feed_forward: nn.Module
         if config.n_experts is None:
             self.feed_forward = SwiGLU(config.d_model, config.d_ff)
@@ -174,7 +201,7 @@ class ModernBlock(nn.Module):
 
 
 class ModernDecoder(Pretrained):
-    """A decoder-only language model, exact enough to load Llama, Qwen2, Qwen3, Mistral and Mixtral.
+    """A decoder-only language model, exact enough to load Llama, Qwen2, Qwen3, Mistral, Mixtral and StableLM.
 
     Example:
         >>> import torch
@@ -193,7 +220,7 @@ class ModernDecoder(Pretrained):
         self.config = config
         self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
         self.blocks = nn.ModuleList(ModernBlock(config) for _ in range(config.n_layers))
-        self.final_norm = RMSNorm(config.d_model, config.norm_eps)
+        self.final_norm = _norm(config)
         self.unembedding = nn.Linear(config.d_model, config.vocab_size, bias=False)
         if config.tied:
             self.unembedding.weight = self.token_embedding.weight
@@ -225,8 +252,10 @@ class ModernDecoder(Pretrained):
         config, past = self.config, cache[0].length if cache else 0
         check_ids(ids, config.vocab_size, config.context_length, past)
         check_mask(attention_mask, ids.size(0), past + ids.size(1))
-        frequencies = rotary_frequencies(config.d_head, config.rope_base, config.rope_scaling, ids.device)
-        rotation = rotary(real_positions(ids, attention_mask, past), frequencies)
+        scaling = config.rope_scaling
+        frequencies = rotary_frequencies(config.d_rotary, config.rope_base, scaling, ids.device)
+        amplitude = 1.0 if scaling is None else scaling.amplitude
+        rotation = rotary(real_positions(ids, attention_mask, past), frequencies, amplitude)
         real = key_mask(attention_mask)  # (batch, 1, 1, key)
         near = real  # (batch or 1, 1, query or 1, key), for the layers with a window
         if config.window is not None:
@@ -240,3 +269,9 @@ class ModernDecoder(Pretrained):
     def new_cache(self) -> list[KVCache]:
         """Return an empty cache for each layer, to be passed to :meth:`forward` again and again."""
         return [KVCache(self.config.context_length) for _ in self.blocks]
+
+
+def _norm(config: ModernConfig) -> nn.Module:
+    """The family's norm of the residual stream."""
+    kind = nn.LayerNorm if config.family == "stablelm" else RMSNorm
+    return kind(config.d_model, eps=config.norm_eps)

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from companion.checkpoints import t5
 from companion.checkpoints.pretrained import Pretrained
-from companion.models.transformer import Stack
+from companion.models.transformer import EncoderDecoder, Stack
 from companion.nn.attention import MultiHeadAttention
-from companion.nn.checks import check_dropout, check_heads, check_ids, check_mask, check_sizes
+from companion.nn.checks import check_dropout, check_heads, check_sizes
 from companion.nn.kv_cache import DecoderCache
-from companion.nn.masks import key_mask
 from companion.nn.norms import RMSNorm
 from companion.nn.relative_bias import RelativeBias, check_buckets
 
@@ -37,6 +36,8 @@ class T5Config:
         max_distance: distance from which on all share the last bucket.
         gated: whether the feed-forward network is the gated GELU of T5 1.1, in place of T5's ReLU.
         tied: whether the output matrix is the token embedding, as in T5 but not in T5 1.1.
+        scaled: whether the decoder's output is multiplied by ``d_model^-0.5`` before the output matrix; where it is
+            tied, as in T5 and T5 1.1, when not given.
         dropout: probability of dropping an activation in training.
         norm_eps: number added to the mean square in RMSNorm.
         start_id: id of the token that the decoder begins with.
@@ -54,6 +55,7 @@ class T5Config:
     max_distance: int = 128
     gated: bool = False
     tied: bool = True
+    scaled: bool | None = None
     dropout: float = 0.0
     norm_eps: float = 1e-6
     start_id: int = 0
@@ -148,7 +150,7 @@ class T5Stack(Stack):
         return hidden
 
 
-class T5(Pretrained):
+class T5(EncoderDecoder, Pretrained):
     """A text-to-text encoder–decoder model, exact enough to load any T5 or T5 1.1 checkpoint.
 
     Example:
@@ -174,62 +176,17 @@ class T5(Pretrained):
             if parameter.dim() == 2:
                 nn.init.normal_(parameter, std=_initial_std(name, parameter, config.d_model, config.n_heads))
 
-    def forward(self, ids: Tensor, decoder_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Return the logits of the target's next token, at each of its positions.
+    def embed(self, ids: Tensor, attention_mask: Tensor | None, past: int = 0) -> Tensor:
+        """Return token embeddings; distances enter in the attention."""
+        embedded: Tensor = self.token_embedding(ids)
+        return embedded
 
-        Args:
-            ids: (batch, source length), the source.
-            decoder_ids: (batch, length), the target so far; it begins with ``config.start_id``.
-            attention_mask: boolean (batch, source length), True = a real token, False = padding.
-
-        Returns:
-            logits (batch, length, vocab_size).
-
-        Raises:
-            ValueError: on ids of the wrong rank or outside the vocabulary, an empty text, another number of rows in
-                source and target, or a mask of another shape than the source's.
-            TypeError: on a mask that is not boolean.
-        """
-        return self.decode(decoder_ids, self.encode(ids, attention_mask), attention_mask)
-
-    def encode(self, ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Return the encoder's output (batch, source length, d_model) for a source (batch, source length)."""
-        check_ids(ids, self.config.vocab_size)
-        check_mask(attention_mask, *ids.shape)
-        memory: Tensor = self.encoder(self.token_embedding(ids), key_mask(attention_mask))
-        return memory
-
-    def decode(
-        self,
-        decoder_ids: Tensor,
-        memory: Tensor,
-        attention_mask: Tensor | None = None,
-        cache: Sequence[DecoderCache] | None = None,
-    ) -> Tensor:
-        """Return the logits of the target's next token, given the output of :meth:`encode`.
-
-        Args:
-            decoder_ids: (batch, length); with a cache, only the new tokens.
-            memory: (batch, source length, d_model), the encoder's output.
-            attention_mask: padding mask of the source.
-            cache: one cache per decoder block; see :meth:`new_cache`.
-
-        Returns:
-            logits (batch, length, vocab_size).
-        """
-        check_ids(decoder_ids, self.config.vocab_size, name="decoder_ids")
-        if decoder_ids.size(0) != memory.size(0):
-            raise ValueError(f"source and target must have as many rows; got {memory.size(0)} and {len(decoder_ids)}")
-        check_mask(attention_mask, *memory.shape[:2])
-        x = self.decoder(self.token_embedding(decoder_ids), memory, key_mask(attention_mask), cache=cache)
-        if self.unembedding is None:
-            return F.linear(x * self.config.d_model**-0.5, self.token_embedding.weight)
-        logits: Tensor = self.unembedding(x)
-        return logits
-
-    def new_cache(self, memory_length: int) -> list[DecoderCache]:
-        """Return an empty cache for each block of the decoder, for a source of ``memory_length`` tokens."""
-        return [DecoderCache(self.config.context_length, memory_length) for _ in self.decoder.blocks]
+    def unembed(self, hidden: Tensor) -> Tensor:
+        """Return the logits; the output matrix is the token embedding, or one of its own."""
+        if self.config.tied if self.config.scaled is None else self.config.scaled:
+            hidden = hidden * self.config.d_model**-0.5
+        output = self.token_embedding if self.unembedding is None else self.unembedding
+        return F.linear(hidden, output.weight)
 
 
 def _attention(config: T5Config) -> MultiHeadAttention:

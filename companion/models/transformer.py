@@ -4,8 +4,10 @@ The blocks are post-LN, as in the paper: normalise *after* adding. Chapter: ``bo
 Source: Vaswani et al. 2017, "Attention Is All You Need", section 3.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -128,33 +130,28 @@ class Stack(nn.Module):
         return x
 
 
-class Transformer(nn.Module):
-    """The encoder–decoder model of the paper, with one embedding for source, target and output (section 3.4).
+class EncoderDecoder(nn.Module, ABC):
+    """An encoder–decoder model: the source is encoded once, and read by each position of the target.
 
-    Example:
-        >>> import torch
-        >>> model = Transformer(TransformerConfig(vocab_size=10, context_length=8, n_layers=1, n_heads=2, d_model=12))
-        >>> model(torch.tensor([[1, 2, 3]]), torch.tensor([[0, 4]])).shape  # the logits of the target's next token
-        torch.Size([1, 2, 10])
+    Attributes:
+        config: sizes; ``vocab_size`` and ``context_length``, the capacity of a cache, among them.
+        encoder: stack of blocks over the source.
+        decoder: stack of blocks over the target.
+        longest: number of positions of the longest text; no limit when None.
     """
 
-    positions: Tensor  # (context_length, d_model), fixed
+    config: Any
+    encoder: Stack
+    decoder: Stack
+    longest: int | None = None
 
-    def __init__(self, config: TransformerConfig) -> None:
-        """Make a model with weights drawn as Glorot & Bengio 2010 propose, and embeddings N(0, 1 / d_model)."""
-        super().__init__()
-        self.config = config
-        d_ff = config.d_ff or 4 * config.d_model
-        sizes = (config.d_model, config.n_heads, d_ff, config.activation, config.norm_eps, config.dropout)
-        self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
-        self.encoder = Stack([EncoderBlock(*sizes) for _ in range(config.n_layers)])
-        self.decoder = Stack([DecoderBlock(*sizes) for _ in range(config.n_layers)])
-        self.dropout = nn.Dropout(config.dropout)
-        self.register_buffer("positions", sinusoidal_positions(config.context_length, config.d_model), persistent=False)
-        for name, parameter in self.named_parameters():
-            if name.endswith("weight") and parameter.dim() == 2:
-                nn.init.xavier_uniform_(parameter)
-        nn.init.normal_(self.token_embedding.weight, std=config.d_model**-0.5)
+    @abstractmethod
+    def embed(self, ids: Tensor, attention_mask: Tensor | None, past: int = 0) -> Tensor:
+        """Return the embeddings (batch, length, d_model) of ids (batch, length) that follow ``past`` others."""
+
+    @abstractmethod
+    def unembed(self, hidden: Tensor) -> Tensor:
+        """Return the logits (batch, length, vocab_size) of the decoder's output (batch, length, d_model)."""
 
     def forward(self, ids: Tensor, decoder_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Return the logits of the target's next token, at each of its positions.
@@ -168,18 +165,17 @@ class Transformer(nn.Module):
             logits (batch, length, vocab_size).
 
         Raises:
-            ValueError: on ids of the wrong rank or outside the vocabulary, an empty or too long text, another
-                number of rows in source and target, or a mask of another shape than the source's.
+            ValueError: on ids of the wrong rank or outside the vocabulary, an empty text or one longer than
+                ``longest``, another number of rows in source and target, or a mask of another shape than the source's.
             TypeError: on a mask that is not boolean.
         """
         return self.decode(decoder_ids, self.encode(ids, attention_mask), attention_mask)
 
     def encode(self, ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Return the encoder's output (batch, source length, d_model) for a source (batch, source length)."""
-        check_ids(ids, self.config.vocab_size, self.config.context_length)
+        check_ids(ids, self.config.vocab_size, self.longest)
         check_mask(attention_mask, *ids.shape)
-        x = self._embed(ids, real_positions(ids, attention_mask))
-        memory: Tensor = self.encoder(x, key_mask(attention_mask))
+        memory: Tensor = self.encoder(self.embed(ids, attention_mask), key_mask(attention_mask))
         return memory
 
     def decode(
@@ -201,18 +197,52 @@ class Transformer(nn.Module):
             logits (batch, length, vocab_size).
         """
         past = cache[0].length if cache else 0
-        check_ids(decoder_ids, self.config.vocab_size, self.config.context_length, past, "decoder_ids")
+        check_ids(decoder_ids, self.config.vocab_size, self.longest, past, "decoder_ids")
         if decoder_ids.size(0) != memory.size(0):
             raise ValueError(f"source and target must have as many rows; got {memory.size(0)} and {len(decoder_ids)}")
         check_mask(attention_mask, *memory.shape[:2])
-        x = self._embed(decoder_ids, real_positions(decoder_ids, None, past))
-        return F.linear(self.decoder(x, memory, key_mask(attention_mask), cache=cache), self.token_embedding.weight)
+        x = self.embed(decoder_ids, None, past)
+        return self.unembed(self.decoder(x, memory, key_mask(attention_mask), cache=cache))
 
     def new_cache(self, memory_length: int) -> list[DecoderCache]:
         """Return an empty cache for each block of the decoder, for a source of ``memory_length`` tokens."""
         return [DecoderCache(self.config.context_length, memory_length) for _ in self.decoder.blocks]
 
-    def _embed(self, ids: Tensor, positions: Tensor) -> Tensor:
+
+class Transformer(EncoderDecoder):
+    """The encoder–decoder model of the paper, with one embedding for source, target and output (section 3.4).
+
+    Example:
+        >>> import torch
+        >>> model = Transformer(TransformerConfig(vocab_size=10, context_length=8, n_layers=1, n_heads=2, d_model=12))
+        >>> model(torch.tensor([[1, 2, 3]]), torch.tensor([[0, 4]])).shape  # the logits of the target's next token
+        torch.Size([1, 2, 10])
+    """
+
+    positions: Tensor  # (context_length, d_model), fixed
+
+    def __init__(self, config: TransformerConfig) -> None:
+        """Make a model with weights drawn as Glorot & Bengio 2010 propose, and embeddings N(0, 1 / d_model)."""
+        super().__init__()
+        self.config, self.longest = config, config.context_length
+        d_ff = config.d_ff or 4 * config.d_model
+        sizes = (config.d_model, config.n_heads, d_ff, config.activation, config.norm_eps, config.dropout)
+        self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.encoder = Stack([EncoderBlock(*sizes) for _ in range(config.n_layers)])
+        self.decoder = Stack([DecoderBlock(*sizes) for _ in range(config.n_layers)])
+        self.dropout = nn.Dropout(config.dropout)
+        self.register_buffer("positions", sinusoidal_positions(config.context_length, config.d_model), persistent=False)
+        for name, parameter in self.named_parameters():
+            if name.endswith("weight") and parameter.dim() == 2:
+                nn.init.xavier_uniform_(parameter)
+        nn.init.normal_(self.token_embedding.weight, std=config.d_model**-0.5)
+
+    def embed(self, ids: Tensor, attention_mask: Tensor | None, past: int = 0) -> Tensor:
+        """Return token embeddings, times ``sqrt(d_model)``, plus positional encodings."""
         tokens = self.token_embedding(ids) * self.config.d_model**0.5
-        embedded: Tensor = self.dropout(tokens + self.positions[positions])
+        embedded: Tensor = self.dropout(tokens + self.positions[real_positions(ids, attention_mask, past)])
         return embedded
+
+    def unembed(self, hidden: Tensor) -> Tensor:
+        """Return the logits; the output matrix is the token embedding."""
+        return F.linear(hidden, self.token_embedding.weight)

@@ -126,8 +126,10 @@ def load_balancing_loss(
     """Return the load-balancing loss: ``experts_per_token`` when all experts are used alike, at most ``n_experts``.
 
     ``L = n_experts sum_e f_e P_e``, with f_e the mean number of times per token that expert e is chosen and P_e its
-    mean probability, over all tokens and layers (Fedus et al. 2022, eq. 4 to 6, as Mixtral uses it). The choices have
-    no gradient, the probabilities do.
+    mean probability. The choices have no gradient, the probabilities do. Both means are over all tokens *and* layers,
+    as in the Mixtral of ``transformers``, so that layers which lean on different experts balance each other. In Switch
+    Transformers each layer has a loss of its own, over its tokens, and the losses are added (Fedus et al. 2022,
+    eq. 4 to 6, section 2.2): ``sum(load_balancing_loss([layer], experts_per_token) for layer in logits)``.
 
     Args:
         logits: one tensor (batch, length, experts) per layer; see :func:`record_routing`.
@@ -144,6 +146,9 @@ def load_balancing_loss(
     Example:
         >>> float(load_balancing_loss([torch.zeros(1, 3, 4)], experts_per_token=1))  # a router without preference
         1.0
+        >>> layers = [torch.tensor([[[9.0, -9.0]]]), torch.tensor([[[-9.0, 9.0]]])]  # each uses one expert of two
+        >>> [round(float(load_balancing_loss(some, 1)), 3) for some in (layers, layers[:1], layers[1:])]
+        [1.0, 2.0, 2.0]
     """
     if not logits:
         raise ValueError("logits of at least one layer are needed; got none")

@@ -1,7 +1,7 @@
 """Results of the benchmarks, for the chapters to show.
 
-Each file is written by a program in ``benchmarks/`` or by a test, and holds the command, the seeds and the versions
-beside the numbers. Chapter: ``book/algorithms/bert.ipynb``.
+Each file is written by a program in ``benchmarks/``, or by ``tests/test_parity.py``, and holds the command, the seeds
+and the versions beside the numbers. Chapter: ``book/algorithms/bert.ipynb``.
 """
 
 import json
@@ -15,7 +15,7 @@ def benchmark_table(subject: str) -> dict[str, Any]:
     """Results of a benchmark, such as "parity".
 
     >>> benchmark_table("parity")["command"]
-    'pytest tests/test_parity.py'
+    'python tests/test_parity.py'
 
     Raises:
         ValueError: when there are no results of this name.

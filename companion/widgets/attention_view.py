@@ -69,15 +69,15 @@ class AttentionView(anywidget.AnyWidget):
         Args:
             tokens: n labels.
             attention: (layers, heads, n, n), or a list by layer of (heads, n, n) or (1, heads, n, n); numpy or
-                torch, of any dtype, on any device. Each row is a query's share of its keys.
+                torch, of any dtype, on any device. Each row is a query's attention weights over its keys.
             layer: shown first.
             head: shown first.
             view: "matrix" or "arcs".
             caption: a line under the picture.
 
         Raises:
-            ValueError: on no tokens, no weights, a wrong rank or size, rows that do not sum to at most 1, or an unknown
-                layer, head or view.
+            ValueError: on no tokens, no weights, a wrong rank or size, weights that are negative or sum to more than 1, or
+                an unknown layer, head or view.
         """
         self._trace: Callable[[str], AttentionTrace] | None = None
         self._zoo_name: str | None = None

@@ -71,7 +71,7 @@ def _to_numpy(values: Any) -> np.ndarray:
 
 
 def check_weights(attention: np.ndarray) -> None:
-    """Check that each row is a share of one whole.
+    """Check that each row of attention weights is part of a distribution: none negative, a sum of at most 1.
 
     Raises:
         ValueError: on a weight that is not finite or is negative, or a row whose sum is above 1; the message names
@@ -118,9 +118,9 @@ def coarsen(codes: bytes) -> tuple[int, bytes]:
     counts = np.bincount(values[:: max(1, values.size // 2**20)], minlength=256)
     for levels in LADDER:
         table = np.floor(np.arange(256) * levels / LADDER[0] + 0.5).astype(np.uint8)
-        shares = np.bincount(table, weights=counts, minlength=256) / counts.sum()
-        shares = shares[shares > 0]
-        if -(shares * np.log2(shares)).sum() <= budget:
+        frequencies = np.bincount(table, weights=counts, minlength=256) / counts.sum()
+        frequencies = frequencies[frequencies > 0]
+        if -(frequencies * np.log2(frequencies)).sum() <= budget:
             break
     return levels, table[values].tobytes()
 

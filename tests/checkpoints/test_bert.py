@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from families.bert import COMMON, SHAPES, theirs_of
+from families.bert import SHAPES, theirs_of
 from safetensors.torch import load_file, save_file
 from small_models import tiny_bert
 
@@ -267,13 +267,19 @@ def test_variants_that_would_compute_something_else_are_refused(bert_folder, var
         Bert.from_pretrained(bert_folder)
 
 
-@pytest.mark.parametrize("name", ["num_hidden_groups", "inner_group_num"])
-def test_an_albert_of_several_blocks_is_refused(tmp_path, name):
-    import transformers
+def test_an_albert_that_says_nothing_of_groups_has_one(tmp_path):
+    model = tiny("albert")
+    model.save_pretrained(tmp_path)
+    content = json.loads((tmp_path / "config.json").read_text())
+    del content["num_hidden_groups"], content["inner_group_num"]
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    assert BertForPreTraining.from_pretrained(tmp_path).config == model.config
 
-    config = transformers.AlbertConfig(**COMMON | SHAPES[0] | {"embedding_size": 6, name: 2})
-    transformers.AlbertForPreTraining(config).save_pretrained(tmp_path)
-    with pytest.raises(CheckpointError, match=f"sets {name} to 2; this ALBERT shares one block"):
+
+def test_an_albert_of_more_groups_than_layers_is_refused(tmp_path):
+    tiny("albert", n_layers=2).save_pretrained(tmp_path)
+    edit_config(tmp_path, num_hidden_groups=3)
+    with pytest.raises(CheckpointError, match="n_groups must be 1 to n_layers; got 3 of 2"):
         BertForPreTraining.from_pretrained(tmp_path)
 
 

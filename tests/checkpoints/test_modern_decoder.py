@@ -1,4 +1,4 @@
-"""Checkpoints of five families go both ways; old and new forms load; what cannot be used is refused by name."""
+"""Checkpoints of six families go both ways; old and new forms load; what cannot be used is refused by name."""
 
 import json
 
@@ -10,19 +10,33 @@ from small_models import random_ids, stir
 from companion.checkpoints import WEIGHTS, CheckpointError
 from companion.models.gpt import GPT, GPTConfig
 from companion.models.modern_decoder import ModernConfig, ModernDecoder
-from companion.nn.positions import RopeScaling
+from companion.nn.positions import RopeScaling, YarnScaling, yarn_amplitude
 
 SIZES = {"vocab_size": 31, "context_length": 16, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "d_model": 16}
 KINDS = {
     "llama": {"tied": False},
     "llama, stretched as in 3.1": {"rope_scaling": RopeScaling(8.0, 8, 1.0, 4.0), "rope_base": 5e5},
     "llama, stretched in all": {"rope_scaling": RopeScaling(2.0)},
+    "llama, YaRN": {"rope_scaling": YarnScaling(4.0, 8), "rope_base": 1e6},
+    "qwen2, YaRN between pairs": {
+        "family": "qwen2",
+        "rope_scaling": YarnScaling(8.0, 8, 0.1, 2.0, attention_factor=1.5, truncate=False),
+    },
     "qwen2": {"family": "qwen2"},
     "qwen2, windows in some layers": {"family": "qwen2", "window": 3, "full_layers": (0,)},
     "qwen3": {"family": "qwen3", "d_head": 6, "window": 5},
     "mistral": {"family": "mistral", "window": 4, "dropout": 0.1},
     "mistral without window": {"family": "mistral", "d_head": 2},
     "mixtral": {"family": "mixtral", "n_experts": 3, "experts_per_token": 1, "d_ff": 8, "tied": False},
+    "stablelm": {"family": "stablelm", "rotary_fraction": 0.5, "norm_eps": 1e-3},
+    "stablelm with biases, YaRN": {
+        "family": "stablelm",
+        "d_model": 32,
+        "rotary_fraction": 0.75,
+        "qkv_bias": True,
+        "rope_scaling": YarnScaling(4.0, 8),
+        "tied": False,
+    },
 }
 
 each_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
@@ -109,6 +123,7 @@ def test_a_tied_file_may_store_its_output_matrix_again(tmp_path):
     assert same_weights(ModernDecoder.from_pretrained(tmp_path), model)
 
 
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8}
 ROPE = {"factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 2.0, "original_max_position_embeddings": 8}
 
 
@@ -127,6 +142,26 @@ ROPE = {"factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 2.0, "origina
             5e5,
             RopeScaling(4.0, 8, 1.0, 2.0),
         ),
+        ({"rope_theta": 5e5, "rope_scaling": YARN | {"beta_fast": None}}, 5e5, YarnScaling(4.0, 8)),
+        ({"rope_scaling": {"type": "yarn", "factor": 4.0}}, 10_000.0, YarnScaling(4.0, 16)),
+        ({"rope_scaling": YARN | {"factor": None}}, 10_000.0, YarnScaling(2.0, 8)),
+        ({"original_max_position_embeddings": 4, "rope_scaling": YARN}, 10_000.0, YarnScaling(4.0, 4)),
+        (
+            {"rope_parameters": YARN | {"rope_theta": 7.0, "beta_fast": 2, "beta_slow": 0.5, "truncate": False}},
+            7.0,
+            YarnScaling(4.0, 8, 0.5, 2, truncate=False),
+        ),
+        (
+            {"rope_parameters": YARN | {"rope_theta": 7.0, "attention_factor": 1.25, "mscale": 1.0}},
+            7.0,
+            YarnScaling(4.0, 8, attention_factor=1.25),
+        ),
+        (
+            {"rope_parameters": YARN | {"rope_theta": 7.0, "mscale": 2.0, "mscale_all_dim": 1.0}},
+            7.0,
+            YarnScaling(4.0, 8, attention_factor=yarn_amplitude(4.0, 2.0) / yarn_amplitude(4.0)),
+        ),
+        ({"rope_parameters": YARN | {"rope_theta": 7.0, "mscale": 2.0}}, 7.0, YarnScaling(4.0, 8)),
     ],
     ids=str,
 )
@@ -208,10 +243,14 @@ def test_a_missing_size_is_named(folder, name):
         ({"mlp_bias": True}, "sets mlp_bias, which this decoder does not have"),
         ({"quantization_config": {"quant_method": "fp8"}}, "sets quantization_config, which this decoder"),
         ({"hidden_act": "gelu"}, "hidden_act must be silu; got 'gelu'"),
-        ({"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, "may be default, linear or llama3.*; got 'yarn'"),
-        ({"rope_scaling": {"type": "dynamic", "factor": 4.0}}, "may be default, linear or llama3.*; got 'dynamic'"),
-        ({"partial_rotary_factor": 0.5}, "of the whole head; got 'default', of 0.5 of it"),
-        ({"rope_scaling": {"type": "linear"}}, r"describes no linear stretching: KeyError\('factor'\)"),
+        ({"rope_scaling": {"type": "dynamic", "factor": 4.0}}, "may be default, linear, llama3, yarn.*; got 'dynamic'"),
+        ({"rope_scaling": YARN | {"beta_slow": 64}}, "describes no yarn scaling: .*low < high; got 64 and 32"),
+        ({"rope_scaling": {"rope_type": "yarn"}}, r"describes no yarn scaling: KeyError\('factor'\)"),
+        (
+            {"partial_rotary_factor": 0.5},
+            "rotary_fraction must be 1, or between 0 and 1 in the family stablelm; got 0.5 in 'llama'",
+        ),
+        ({"rope_scaling": {"type": "linear"}}, r"describes no linear scaling: KeyError\('factor'\)"),
         ({"rope_scaling": {"type": "linear", "factor": 0.5}}, "factor must be at least 1; got 0.5"),
         ({"num_attention_heads": 3}, "n_heads must be a multiple of n_kv_heads; got 3 and 2"),
         ({"num_hidden_layers": "two"}, "config.json"),
@@ -222,6 +261,36 @@ def test_variants_that_would_compute_something_else_are_refused(folder, variant,
     edit_config(folder, **variant)
     with pytest.raises(CheckpointError, match=words):
         ModernDecoder.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("fields", "fraction"),
+    [
+        ({}, 0.25),  # what transformers assumes
+        ({"partial_rotary_factor": 0.5}, 0.5),
+        ({"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.75}}, 0.75),
+        ({"partial_rotary_factor": 1.0}, 1.0),
+    ],
+)
+def test_the_rotary_fraction_is_read_where_each_version_put_it(tmp_path, fields, fraction):
+    from transformers import AutoModelForCausalLM
+
+    tiny(family="stablelm", d_model=32).save_pretrained(tmp_path)
+    edit_config(tmp_path, "partial_rotary_factor", "rope_scaling")
+    edit_config(tmp_path, **fields)
+    model = ModernDecoder.from_pretrained(tmp_path)
+    assert model.config.rotary_fraction == fraction
+    ids = random_ids(model, 1, 16)
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+    torch.testing.assert_close(model(ids), theirs(ids).logits, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["qk_layernorm", "use_parallel_residual", "hidden_dropout"])
+def test_what_this_stablelm_lacks_is_refused(tmp_path, name):
+    tiny(family="stablelm").save_pretrained(tmp_path)
+    edit_config(tmp_path, **{name: 1})
+    with pytest.raises(CheckpointError, match=f"sets {name}, which this decoder does not have"):
+        ModernDecoder.from_pretrained(tmp_path)
 
 
 def test_noise_in_the_router_is_refused(tmp_path):
@@ -248,6 +317,8 @@ def test_kinds_of_layers_that_are_not_there_are_refused(tmp_path, types):
         ({"family": "qwen3"}, "layers.1.self_attn.q_norm.weight"),
         ({"family": "mixtral", "n_experts": 3}, "layers.0.block_sparse_moe.experts.2.w3.weight"),
         ({"family": "mixtral", "n_experts": 3}, "layers.1.block_sparse_moe.gate.weight"),
+        ({"family": "stablelm", "rotary_fraction": 0.5}, "layers.1.input_layernorm.bias"),
+        ({"family": "stablelm", "qkv_bias": True}, "layers.0.self_attn.v_proj.bias"),
     ],
     ids=str,
 )

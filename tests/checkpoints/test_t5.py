@@ -119,10 +119,27 @@ def test_a_missing_tensor_is_named(folder, name):
         T5.from_pretrained(folder)
 
 
-def test_an_untied_checkpoint_without_output_matrix_is_refused(folder):
-    edit_config(folder, tie_word_embeddings=False)
-    with pytest.raises(CheckpointError, match="lacks the tensor 'lm_head.weight'"):
-        T5.from_pretrained(folder)
+@pytest.mark.parametrize(
+    "fields", [{"tie_word_embeddings": False, "scale_decoder_outputs": "gone"}, {"scale_decoder_outputs": False}]
+)
+def test_a_t5_1_1_without_output_matrix_is_tied_and_not_scaled(tmp_path, fields):
+    from transformers import T5ForConditionalGeneration
+
+    model = tiny_t5(gated=True, scaled=False)
+    model.save_pretrained(tmp_path)
+    edit_config(tmp_path, **fields)
+    again = T5.from_pretrained(tmp_path)
+    assert (again.config.tied, again.config.scaled) == (True, False)
+    ids, decoder_ids = torch.tensor([[3, 1, 4]]), torch.tensor([[0, 5]])
+    theirs = T5ForConditionalGeneration.from_pretrained(tmp_path).eval()(ids, decoder_input_ids=decoder_ids)
+    torch.testing.assert_close(again(ids, decoder_ids), theirs.logits, rtol=0, atol=1e-5)
+
+
+def test_an_output_matrix_that_is_not_the_embedding_is_used_whatever_the_config_says(folder):
+    edit_weights(folder, lambda tensors: tensors.update({"lm_head.weight": tensors["shared.weight"] + 1}))
+    model = T5.from_pretrained(folder)
+    assert (model.config.tied, model.config.scaled) == (False, True)
+    torch.testing.assert_close(model.unembedding.weight, model.token_embedding.weight + 1)
 
 
 def test_unexpected_tensors_are_named(folder):

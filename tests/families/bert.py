@@ -111,9 +111,18 @@ def makers(family: str, shapes: list[dict]) -> list[Callable[[Path], Case]]:
 
 
 NARROW = [{"embedding_size": 6}, {"embedding_size": 10}, {"embedding_size": 4}]  # as wide as d_model in the second
+GROUPS = [
+    {"num_hidden_layers": 5, "num_hidden_groups": 2},
+    {"num_hidden_layers": 2, "inner_group_num": 3},
+    {"num_hidden_groups": 3, "inner_group_num": 2},
+]
 CASES = {
     "BERT": makers("bert", SHAPES),
     "RoBERTa": makers("roberta", SHAPES),
     "ALBERT": makers("albert", [shape | narrow for shape, narrow in zip(SHAPES, NARROW, strict=True)]),
+    "ALBERT, several groups": makers(
+        "albert",
+        [shape | narrow | groups for shape, narrow, groups in zip(SHAPES, NARROW, GROUPS, strict=True)],
+    ),
     "DistilBERT": makers("distilbert", SHAPES),
 }

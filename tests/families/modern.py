@@ -1,4 +1,4 @@
-"""Today's decoders: Llama, Qwen2, Qwen3, Mistral, and Mixtral with its experts."""
+"""Today's decoders: Llama, Qwen2, Qwen3, Mistral, Mixtral with its experts, and StableLM with partial rotary."""
 
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,9 @@ LLAMA3 = {
     "low_freq_factor": 1.0,
     "high_freq_factor": 4.0,
 }
+YARN = {"rope_type": "yarn", "rope_theta": 1e6, "factor": 8.0, "original_max_position_embeddings": 12}
+YARN_BETWEEN_PAIRS = YARN | {"beta_fast": 1.5, "beta_slow": 0.1, "truncate": False, "attention_factor": 1.25}
+YARN_OF_DEEPSEEK = YARN | {"rope_theta": 50.0, "mscale": 1.0, "mscale_all_dim": 0.5, "beta_fast": 4}
 # heads, key-value heads, layers, width, and width inside the feed-forward network
 GROUPED = {"num_attention_heads": 6, "num_key_value_heads": 2, "num_hidden_layers": 2}
 GROUPED |= {"hidden_size": 24, "intermediate_size": 20}
@@ -29,6 +32,8 @@ ONE = {"num_attention_heads": 5, "num_key_value_heads": 1, "num_hidden_layers": 
 ONE |= {"hidden_size": 20, "intermediate_size": 7, "tie_word_embeddings": True}
 ALL = {"num_attention_heads": 3, "num_key_value_heads": 3, "num_hidden_layers": 1}
 ALL |= {"hidden_size": 18, "intermediate_size": 9}
+WIDE = {"num_attention_heads": 2, "num_key_value_heads": 2, "num_hidden_layers": 3}
+WIDE |= {"hidden_size": 32, "intermediate_size": 9}
 SOME_LAYERS = {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1}
 NAMED_LAYERS = {
     "use_sliding_window": True,
@@ -85,10 +90,21 @@ CASES = {
         ONE | {"rope_parameters": {"rope_type": "linear", "rope_theta": 100.0, "factor": 3.0}},
         ALL | {"head_dim": 8, "rms_norm_eps": 1e-2},
     ),
+    "YaRN": [
+        *cases("Llama", GROUPED | {"head_dim": 16, "rope_parameters": YARN}),
+        *cases("Qwen2", ONE | {"rope_parameters": YARN_BETWEEN_PAIRS}),
+        *cases("Qwen3", ALL | {"head_dim": 12, "rope_parameters": YARN_OF_DEEPSEEK}),
+    ],
     "Qwen2": cases("Qwen2", GROUPED | SOME_LAYERS, ONE | NAMED_LAYERS, ALL),
     "Qwen3": cases("Qwen3", GROUPED | SOME_LAYERS | {"head_dim": 6}, ONE | {"head_dim": 4}, ALL | {"head_dim": 2}),
     "Mistral": cases(
         "Mistral", GROUPED | {"sliding_window": 3}, ONE | {"sliding_window": 3}, ALL | {"sliding_window": None}
+    ),
+    "StableLM": cases(
+        "StableLm",
+        GROUPED | {"partial_rotary_factor": 0.5, "use_qkv_bias": True},
+        WIDE | {"rope_parameters": YARN | {"partial_rotary_factor": 0.75}},
+        WIDE | {"layer_norm_eps": 1e-2, "tie_word_embeddings": True},
     ),
     "Mixtral": cases(
         "Mixtral",

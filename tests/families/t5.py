@@ -1,4 +1,4 @@
-"""T5 and T5 1.1."""
+"""T5 and T5 1.1, with the output matrix tied and not."""
 
 from functools import partial
 from pathlib import Path
@@ -32,15 +32,15 @@ V1_1 = [
 ]
 
 
-def case(sizes: dict, folder: Path, *, gated: bool = False) -> Case:
+def case(sizes: dict, folder: Path, *, gated: bool = False, tied: bool = False) -> Case:
     from transformers import T5Config, T5ForConditionalGeneration
 
     torch.manual_seed(0)
     common = {"vocab_size": 41, "decoder_start_token_id": 0, "eos_token_id": None, "dropout_rate": 0.0}
     if gated:
-        common |= {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
+        common |= {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}  # so that nothing is scaled
     theirs = T5ForConditionalGeneration(T5Config(**common | sizes, attn_implementation="eager")).eval()
-    if gated:  # the library ties what it makes, and unties what it loads
+    if not tied:  # the library ties what it makes, and unties what it loads
         theirs.lm_head.weight = torch.nn.Parameter(torch.randn_like(theirs.lm_head.weight))
     stir(theirs)
     ids, real = torch.randint(41, (3, 40)), real_tokens(3, 40)
@@ -69,6 +69,8 @@ def case(sizes: dict, folder: Path, *, gated: bool = False) -> Case:
 
 
 CASES = {
-    "T5": [partial(case, shape) for shape in V1],
+    "T5": [partial(case, shape, tied=True) for shape in V1],
+    "T5, not tied": [partial(case, shape) for shape in V1],
     "T5 1.1": [partial(case, shape, gated=True) for shape in V1_1],
+    "T5 1.1, tied": [partial(case, shape, gated=True, tied=True) for shape in V1_1],
 }

@@ -96,6 +96,15 @@ def test_albert_has_one_block_however_often_it_is_used():
     assert len(set(deep.bert.encoder.blocks)) == 1
 
 
+def test_an_albert_of_several_groups_gives_each_as_many_consecutive_layers_as_the_others():
+    model = tiny("albert", n_layers=4, n_groups=2, blocks_per_group=3)
+    blocks = list(model.bert.encoder.blocks)
+    assert len(blocks) == 12
+    assert len(set(blocks)) == 6
+    assert blocks[:6] == blocks[:3] * 2
+    assert blocks[6:] == blocks[6:9] * 2
+
+
 def test_each_use_of_the_shared_block_is_seen_and_can_be_silenced():
     model, ids = tiny("albert", n_layers=3), random_ids(1, 5)
     with capture(model) as record, ablate(model, [(1, 0)]):
@@ -223,6 +232,9 @@ def test_a_mask_of_the_wrong_shape_or_type_is_refused():
         ({"family": "electra"}, "family must be one of bert, roberta, albert, distilbert; got 'electra'"),
         ({"n_segments": 0}, "n_segments must be 0 in DistilBERT and at least 1 elsewhere; got 0"),
         ({"family": "distilbert"}, "n_segments must be 0 in DistilBERT and at least 1 elsewhere; got 2"),
+        ({"n_groups": 2}, r"n_groups and blocks_per_group are ALBERT's; got \(2, 1\) in 'bert'"),
+        ({"blocks_per_group": 0}, "blocks_per_group must be at least 1; got 0"),
+        ({"family": "albert", "n_groups": 3}, "n_groups must be 1 to n_layers; got 3 of 2"),
         ({"pad_id": 31}, "pad_id must be in the vocabulary, 0 to 30; got 31"),
     ],
     ids=str,

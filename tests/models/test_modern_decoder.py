@@ -10,7 +10,7 @@ from companion.generation.sampling import left_padded
 from companion.losses import causal_loss
 from companion.models.modern_decoder import ModernConfig, ModernDecoder
 from companion.nn.capture import ablate, capture
-from companion.nn.positions import RopeScaling
+from companion.nn.positions import RopeScaling, YarnScaling
 
 TINY = {"vocab_size": 31, "context_length": 16, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "d_model": 16}
 KINDS = {
@@ -20,6 +20,8 @@ KINDS = {
     "mistral, one key-value head": {"family": "mistral", "window": 4, "n_kv_heads": 1},
     "mixtral": {"family": "mixtral", "n_experts": 3, "d_ff": 8},
     "stretched": {"rope_scaling": RopeScaling(3.0, 8)},
+    "YaRN": {"rope_scaling": YarnScaling(3.0, 8)},
+    "stablelm, half of each head rotates": {"family": "stablelm", "rotary_fraction": 0.5, "qkv_bias": True},
 }
 
 each_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
@@ -307,9 +309,12 @@ def test_a_mask_of_the_wrong_shape_or_type_is_refused():
         ({"d_ff": 0}, "d_ff must be at least 1; got 0"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\); got 1.0"),
         ({"rope_base": 1}, "base must be above 1; got 1"),
-        ({"family": "gpt2"}, "family must be one of llama, qwen2, qwen3, mistral, mixtral; got 'gpt2'"),
-        ({"window": 4}, "window must be at least 1, in another family than llama; got 4"),
-        ({"family": "mistral", "window": 0}, "window must be at least 1, in another family than llama; got 0"),
+        ({"family": "gpt2"}, "family must be one of llama, qwen2, qwen3, mistral, mixtral, stablelm; got 'gpt2'"),
+        ({"window": 4}, "window must be at least 1, in qwen2, qwen3, mistral, mixtral; got 4 in 'llama'"),
+        (
+            {"family": "mistral", "window": 0},
+            "window must be at least 1, in qwen2, qwen3, mistral, mixtral; got 0 in 'mistral'",
+        ),
         (
             {"family": "qwen2", "full_layers": (0,)},
             "full_layers need a window in a family of Qwen's; got 'qwen2', None",
@@ -319,6 +324,14 @@ def test_a_mask_of_the_wrong_shape_or_type_is_refused():
             "full_layers need a window in a family of Qwen's; got 'mistral', 4",
         ),
         ({"family": "qwen3", "window": 4, "full_layers": (2,)}, r"full_layers must be 0 to 1; got \(2,\)"),
+        (
+            {"rotary_fraction": 0.5},
+            "rotary_fraction must be 1, or between 0 and 1 in the family stablelm; got 0.5 in 'llama'",
+        ),
+        ({"family": "stablelm", "rotary_fraction": 1.5}, "rotary_fraction must be .*; got 1.5 in 'stablelm'"),
+        ({"family": "stablelm", "rotary_fraction": 0.25}, "must be even, at least 2; got 1"),
+        ({"family": "stablelm", "d_head": 6}, "d_head must be d_model / n_heads in stablelm; got 6 and 16"),
+        ({"qkv_bias": True}, "qkv_bias is a choice in the family stablelm alone; got it in 'llama'"),
         ({"n_experts": 4}, "mixtral, and no other family, has n_experts; got 'llama', 4"),
         ({"family": "mixtral"}, "mixtral, and no other family, has n_experts; got 'mixtral', None"),
         ({"family": "mixtral", "n_experts": 1}, "experts_per_token must be 1 to n_experts; got 2 of 1"),

@@ -158,6 +158,12 @@ def test_an_even_choice_costs_the_number_of_experts_a_token_uses_and_a_uniform_o
     assert load_balancing_loss([uneven], 1).item() == pytest.approx(4.0, abs=1e-4)
 
 
+def test_layers_that_each_crowd_another_expert_balance_each_other_in_the_pooled_loss_and_not_layer_by_layer():
+    layers = [20 * torch.eye(4)[expert].expand(1, 12, 4) for expert in range(4)]
+    assert load_balancing_loss(layers, 1).item() == pytest.approx(1.0, abs=1e-4)
+    assert sum(load_balancing_loss([layer], 1).item() for layer in layers) == pytest.approx(4 * 4.0, abs=1e-3)
+
+
 def test_its_gradient_moves_tokens_away_from_a_crowded_expert():
     logits = torch.tensor([1.0, 0, 0, 0]).expand(1, 12, 4).clone().requires_grad_()
     load_balancing_loss([logits], 1).backward()

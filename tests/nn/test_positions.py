@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_models import PATIENT
 
-from companion.nn.positions import RopeScaling, rotary, rotary_frequencies, rotate, sinusoidal_positions
+from companion.nn.positions import (
+    RopeScaling,
+    YarnScaling,
+    rotary,
+    rotary_frequencies,
+    rotate,
+    sinusoidal_positions,
+    yarn_amplitude,
+)
 
 
 def test_the_waves_are_those_of_the_paper():
@@ -76,6 +84,9 @@ def test_a_pair_turns_by_its_angle():
     torch.testing.assert_close(turned, torch.stack(expected))
 
 
+YARN = {"rope_type": "yarn", "rope_theta": 10_000.0, "original_max_position_embeddings": 4096}
+
+
 @pytest.mark.parametrize(
     ("parameters", "scaling"),
     [
@@ -93,8 +104,17 @@ def test_a_pair_turns_by_its_angle():
             },
             RopeScaling(32.0, 8192),
         ),
+        (
+            YARN | {"rope_theta": 1e6, "factor": 4.0, "original_max_position_embeddings": 32_768},
+            YarnScaling(4.0, 32_768),
+        ),
+        (
+            YARN | {"rope_theta": 150_000.0, "factor": 32.0, "truncate": False, "beta_fast": 16.0, "beta_slow": 2.0},
+            YarnScaling(32.0, 4096, 2.0, 16.0, truncate=False),
+        ),
+        (YARN | {"factor": 40.0, "attention_factor": 1.5}, YarnScaling(40.0, 4096, attention_factor=1.5)),
     ],
-    ids=["llama 1", "qwen", "linear", "llama 3.2"],
+    ids=["llama 1", "qwen", "linear", "llama 3.2", "qwen 2.5, yarn", "yarn between pairs", "yarn, factor given"],
 )
 def test_the_angles_are_those_of_transformers_to_the_last_position(parameters, scaling):
     from transformers import LlamaConfig
@@ -107,7 +127,7 @@ def test_the_angles_are_those_of_transformers_to_the_last_position(parameters, s
     frequencies = rotary_frequencies(64, parameters["rope_theta"], scaling)
     torch.testing.assert_close(frequencies, theirs.inv_freq, rtol=0 if scaling is None else 1e-6, atol=0)
     positions = torch.tensor([[0, 1, 2, 100, 8191, 131_071]])
-    ours = rotary(positions, theirs.inv_freq)
+    ours = rotary(positions, theirs.inv_freq, 1.0 if scaling is None else scaling.amplitude)
     for part, expected in zip(ours, theirs(torch.zeros(1), positions), strict=True):
         assert torch.equal(part[:, 0], expected[..., :32])
         assert torch.equal(part[:, 0], expected[..., 32:])  # both halves of a head turn alike
@@ -121,6 +141,54 @@ def test_stretching_slows_all_waves_or_only_the_long_ones():
     assert (ratio[wave < 8192 / 4] == 1).all()
     torch.testing.assert_close(ratio[wave > 8192], torch.full_like(ratio[wave > 8192], 8.0))
     assert (ratio.diff() >= 0).all()
+
+
+def test_yarn_keeps_the_fast_pairs_and_slows_the_slow_ones_with_a_ramp_linear_in_the_pair_between():
+    ratio = rotary_frequencies(128, scaling=YarnScaling(16.0, 4096)) / rotary_frequencies(128)
+    kept = (ratio * 16 - 1) / 15  # the weight of the frequency as it was trained
+    turns = 4096 * rotary_frequencies(128) / (2 * torch.pi)
+    assert (ratio[turns > 38] == 1).all()  # the ramp begins at the whole pair below 32 turns
+    torch.testing.assert_close(ratio[turns < 0.8], torch.full_like(ratio[turns < 0.8], 1 / 16))
+    between = kept[(kept > 0.02) & (kept < 0.98)]
+    assert len(between) > 20
+    torch.testing.assert_close(between.diff(), between.diff()[:1].expand(len(between) - 1), rtol=0, atol=1e-5)
+
+
+def test_yarn_multiplies_scores_by_the_square_of_its_amplitude():
+    query, key = torch.randn(2, 1, 1, 1, 8, generator=torch.Generator().manual_seed(0))
+    frequencies, position = rotary_frequencies(8), torch.tensor([[5]])
+
+    def score(amplitude):
+        q, k = (rotate(x, rotary(position, frequencies, amplitude)) for x in (query, key))
+        return (q * k).sum()
+
+    torch.testing.assert_close(score(YarnScaling(16.0, 8).amplitude), score(1.0) * yarn_amplitude(16.0) ** 2)
+
+
+def test_dimensions_beyond_those_that_rotate_stay_as_they_are():
+    x = torch.randn(1, 2, 5, 8, generator=torch.Generator().manual_seed(0))
+    rotation = rotary(torch.arange(5)[None], rotary_frequencies(6))
+    turned = rotate(x, rotation)
+    assert torch.equal(turned[..., 6:], x[..., 6:])
+    assert torch.equal(turned[..., :6], rotate(x[..., :6], rotation))
+
+
+def test_a_context_that_is_not_extended_is_left_as_it_was():
+    torch.testing.assert_close(rotary_frequencies(32, scaling=YarnScaling(1.0, 64)), rotary_frequencies(32))
+    assert YarnScaling(1.0, 64).amplitude == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"original_length": None}, "original_length, the context length of the training, must be given; got None"),
+        ({"attention_factor": 0.0}, "attention_factor must be above 0, or None; got 0.0"),
+        ({"low": 40.0}, "low and high must be 0 < low < high; got 40.0 and 32.0"),
+    ],
+)
+def test_impossible_yarn_is_refused(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        YarnScaling(**{"factor": 4.0, "original_length": 4096} | arguments)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from companion.plots import results
 
 def test_a_table_tells_how_it_was_measured():
     table = results.benchmark_table("parity")
-    assert table["command"] == "pytest tests/test_parity.py"
+    assert table["command"] == "python tests/test_parity.py"
     assert set(table["versions"]) == {"torch", "transformers"}
 
 

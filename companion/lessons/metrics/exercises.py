@@ -70,8 +70,8 @@ def _majority(labels: Tensor, n_labels: int) -> tuple[float, float]:
 
 def _majority_but(macro: Callable[[float, float, int], float]) -> Callable[..., Any]:
     def attempt(labels: Tensor, n_labels: int) -> tuple[float, float]:
-        share, right = _majority(labels, n_labels)
-        return share, macro(share, right, n_labels)
+        accuracy, right = _majority(labels, n_labels)
+        return accuracy, macro(accuracy, right, n_labels)
 
     return attempt
 
@@ -90,15 +90,15 @@ BASELINE = Exercise(
     ],
     mistakes=(
         Mistake(
-            _majority_but(lambda share, right, k: right * k),
+            _majority_but(lambda accuracy, right, k: right * k),
             "Your F1 is that of the one label that is ever answered. The others have F1 = 0, and the mean counts them.",
         ),
         Mistake(
-            _majority_but(lambda share, right, k: share),
+            _majority_but(lambda accuracy, right, k: accuracy),
             "Your second number is the accuracy once more, which is the micro F1.",
         ),
         Mistake(
-            _majority_but(lambda share, right, k: share / k),
+            _majority_but(lambda accuracy, right, k: accuracy / k),
             "Your F1 of the frequent label is its precision. Its recall is 1; take the harmonic mean of both.",
         ),
         Mistake(

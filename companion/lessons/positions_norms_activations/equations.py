@@ -13,7 +13,7 @@ from companion.lessons.random_inputs import between, normal, randomised, whole
 from companion.nn.attention import MultiHeadAttention
 from companion.nn.feed_forward import ACTIVATIONS, FeedForward, SwiGLU
 from companion.nn.norms import RMSNorm
-from companion.nn.positions import rotary, rotary_frequencies, rotate, sinusoidal_positions
+from companion.nn.positions import YarnScaling, rotary, rotary_frequencies, rotate, sinusoidal_positions
 from companion.training.flops import parameters_in_products
 
 SPEED = Symbol(r"\omega_i", r"frequency of pair $i$, angle per position: $10000^{-2i/d}$, $i = 0, \dots, d/2 - 1$")
@@ -92,9 +92,40 @@ def _rotary_torch(q: Tensor, k: Tensor, m: int, n: int, base: float) -> Tensor:
     return torch.vdot(other, one * torch.polar(torch.ones_like(theta), (m - n) * theta)).real
 
 
+def _yarn_by_hand(d: int, base: float, s: float, length: int) -> tuple[Tensor, float]:
+    def pair(turns: int) -> float:
+        return d / 2 * math.log(length / (2 * math.pi * turns), base)
+
+    first, last = math.floor(pair(32)), math.ceil(pair(1))
+    result = torch.zeros(d // 2)
+    for i in range(d // 2):
+        theta = base ** (-2 * i / d)
+        gamma = min(1, max(0, (last - i) / (last - first)))
+        result[i] = gamma * theta + (1 - gamma) * theta / s
+    return result, 0.1 * math.log(s) + 1
+
+
+def _yarn_companion(d: int, base: float, s: float, length: int) -> tuple[Tensor, float]:
+    yarn = YarnScaling(s, length)
+    return yarn.slowed(rotary_frequencies(d, base).double(), base), yarn.amplitude
+
+
+def _yarn_torch(d: int, base: float, s: float, length: int) -> tuple[Tensor, Tensor]:
+    index = torch.arange(d // 2).double()
+    theta = torch.pow(base, -2 * index / d)
+    first, last = torch.log(length / (2 * math.pi * torch.tensor([32.0, 1.0]))) * d / (2 * math.log(base))
+    slowed = ((index - first.floor()) / (last.ceil() - first.floor())).clamp(0, 1)
+    return torch.lerp(theta, theta / s, slowed), torch.tensor(s).log().mul(0.1).add(1)
+
+
 def _turns(g: Generator) -> dict[str, Any]:
     base = 2.0 ** (4 * whole(g, 1, 4))  # so that each angle is a power of 2
     return {"q": normal(g, 8), "k": normal(g, 8), "m": whole(g, 0, 30), "n": whole(g, 0, 30), "base": base}
+
+
+def _stretched(g: Generator) -> dict[str, Any]:
+    base = 2.0 ** (8 * whole(g, 1, 2))
+    return {"d": 16, "base": base, "s": between(g, 2, 32), "length": whole(g, 300, 8000)}
 
 
 def _places(g: Generator) -> dict[str, int]:
@@ -259,6 +290,23 @@ EQUATIONS = (
         by_hand=_rotary_by_hand,
         companion=_rotary_companion,
         library=_rotary_torch,
+    ),
+    Equation(
+        label="eq-positions-yarn",
+        symbols=(
+            Symbol(r"\theta'_i", "new frequency of pair $i$"),
+            Symbol(r"\theta_i", r"frequency of pair $i$ in training: $\beta^{-2i/d_h}$"),
+            Symbol(r"\gamma_i", "weight of the trained frequency, 0 to 1"),
+            Symbol("s", "new context length divided by the trained one"),
+            Symbol(
+                "i_{32}, i_1", "pairs that turn 32 times, or once, within the trained context length; rounded outwards"
+            ),
+            Symbol("t", "temperature: scores of rotated dimensions are divided by it"),
+        ),
+        draw=_stretched,
+        by_hand=_yarn_by_hand,
+        companion=_yarn_companion,
+        library=_yarn_torch,
     ),
     Equation(
         label="eq-positions-unmoved",

@@ -123,7 +123,7 @@ def card(name: str, folder: Path, history: History) -> str:
         held_out=HELD_OUT,
         floor=floor,
         gap=gap,
-        answers="\n".join(f"| {kind} | {share:.1%} |" for kind, share in quiz.accuracy(model, stories).items()),
+        answers="\n".join(f"| {kind} | {accuracy:.1%} |" for kind, accuracy in quiz.accuracy(model, stories).items()),
         heads="\n".join(f"| {what} | {_best(scores)} |" for what, scores in heads.items()),
         **facts(model, folder, history),
     )
