@@ -174,6 +174,8 @@ def _settled(tokenizer: Tokenizer) -> list[tuple[str, float]]:
 def load_tokenizer(folder: str | Path) -> Tokenizer:
     """The tokenizer of a checkpoint's folder, read from its ``tokenizer.json``.
 
+    It neither pads nor truncates, whatever the file says: those of sentence encoders bring every text to one length.
+
     Raises:
         FileNotFoundError: when the folder has none.
         ValueError: when the file is not a tokenizer.
@@ -182,9 +184,12 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     if not path.is_file():
         raise FileNotFoundError(f"{folder} has no tokenizer.json")
     try:
-        return Tokenizer.from_file(str(path))
+        tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare Exception
         raise ValueError(f"{path} is not a tokenizer of the `tokenizers` library: {error}") from error
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
 
 
 def encode_as_text(

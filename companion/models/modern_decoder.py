@@ -7,11 +7,13 @@ et al. 2024, "Stable LM 2 1.6B".
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Self, overload
 
 from torch import Tensor, nn
 
 from companion.checkpoints import modern_decoder
+from companion.checkpoints.gguf import load_gguf
+from companion.checkpoints.gguf_file import GGUF
 from companion.checkpoints.pretrained import Pretrained
 from companion.nn.checks import check_dropout, check_heads, check_ids, check_mask, check_sizes
 from companion.nn.feed_forward import SwiGLU
@@ -213,6 +215,15 @@ class ModernDecoder(Pretrained):
 
     config_class = ModernConfig
     checkpoint_family = modern_decoder
+
+    @classmethod
+    def from_gguf(cls, file: GGUF) -> Self:
+        """Return a Llama with the weights of a GGUF file, widened to 32 bits, in evaluation mode.
+
+        Raises:
+            companion.checkpoints.CheckpointError: as :func:`companion.checkpoints.gguf.load_gguf`.
+        """
+        return load_gguf(cls, ModernConfig, file)
 
     def __init__(self, config: ModernConfig) -> None:
         """Make a model with the initial weights of our GPT: N(0, 0.02), smaller for residual outputs."""

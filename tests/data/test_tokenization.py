@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import PATIENT
-from tokenizers import pre_tokenizers
+from tokenizers import Tokenizer, pre_tokenizers
 from transformers.models.gpt2.tokenization_gpt2 import GPT2Tokenizer
 from transformers.models.t5.tokenization_t5 import T5Tokenizer
 
@@ -303,6 +303,17 @@ def test_an_id_outside_the_vocabulary_is_refused(byte_bpe, bad):
 def test_a_saved_tokenizer_is_loaded_again(tmp_path, byte_bpe):
     byte_bpe.save(str(tmp_path / "tokenizer.json"))
     assert load_tokenizer(tmp_path).to_str() == byte_bpe.to_str()
+
+
+def test_a_loaded_tokenizer_shows_the_text_and_no_padding(tmp_path, wordpiece):
+    """Sentence encoders ship with a fixed length, to which every text is padded or cut."""
+    text = "the cat sat on the mat"
+    fixed = Tokenizer.from_str(wordpiece.to_str())
+    for length in (4, 128):
+        fixed.enable_truncation(length)
+        fixed.enable_padding(length=length)
+        fixed.save(str(tmp_path / "tokenizer.json"))
+        assert load_tokenizer(tmp_path).encode(text).tokens == wordpiece.encode(text).tokens
 
 
 def test_a_folder_without_tokenizer_is_refused(tmp_path):

@@ -7,11 +7,15 @@ import socket
 import pytest
 import torch
 from safetensors.torch import load_file
+from small_registry import Registry, published, running
 
 from companion import zoo
-from companion.data import prose
+from companion.data import fetched, prose
+from companion.data.package_index import PipSettings
+from companion.data.published import CATALOGUE
 from companion.data.tokenization import load_tokenizer
 from companion.metrics.language_model import cross_entropy
+from companion.models.bert import Bert
 from companion.models.gpt import GPT, GPTConfig
 from companion.zoo.__main__ import main
 from companion.zoo.recipes import (
@@ -179,7 +183,70 @@ def test_an_unknown_recipe_is_refused(tmp_path):
 def test_the_command_line_lists_what_ships(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["zoo", "list"])
     main()
-    assert capsys.readouterr().out.split() == NAMES
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[: len(NAMES)] == NAMES
+    assert [line.split()[0] for line in lines[len(NAMES) :]] == list(CATALOGUE)
+
+
+# Published models
+
+
+@pytest.fixture
+def registry(tmp_path, monkeypatch):
+    """A small registry as the only one, an empty cache, and a catalogue of one entry."""
+    with running(Registry()) as made:
+        made.add()
+        monkeypatch.setenv("LLM_LIVE_CACHE", str(tmp_path / "cache"))
+        monkeypatch.delenv("LLM_LIVE_OFFLINE", raising=False)
+        monkeypatch.setattr(fetched, "pip_settings", lambda: PipSettings((f"{made.url}/simple",), timeout=5))
+        for name in list(CATALOGUE):
+            monkeypatch.delitem(CATALOGUE, name)
+        monkeypatch.setitem(CATALOGUE, "tiny", published())
+        yield made
+
+
+def command_line(monkeypatch, *words):
+    monkeypatch.setattr("sys.argv", ["zoo", *words])
+    main()
+
+
+def test_the_command_line_fetches_lists_and_removes(registry, monkeypatch, capsys):
+    command_line(monkeypatch, "fetch")
+    assert capsys.readouterr().out.splitlines()[-1] == f"tiny: {fetched.cache() / 'tiny'}"
+    command_line(monkeypatch, "list")
+    assert f"tiny (a tiny model; MIT; in {fetched.cache()})" in capsys.readouterr().out
+    command_line(monkeypatch, "remove", "tiny")
+    assert capsys.readouterr().out == "tiny: removed\n"
+    command_line(monkeypatch, "list")
+    assert "tiny (a tiny model; MIT; to fetch, 0.0 MB)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [("fetch", "gpt5"), ("remove", "gpt5")])
+def test_the_command_line_ends_with_a_sentence_and_an_error_code(registry, monkeypatch, capsys, words):
+    with pytest.raises(SystemExit) as end:
+        command_line(monkeypatch, *words)
+    assert end.value.code == 1
+    assert capsys.readouterr().err == "nothing that can be fetched is called 'gpt5'; there is tiny\n"
+
+
+def test_a_published_model_is_loaded_from_the_cache_and_is_no_model_of_the_page(registry, monkeypatch):
+    shipped = zoo.folder("storyworld-bert")
+    monkeypatch.setattr(fetched, "folder", lambda name: shipped)
+    monkeypatch.setattr(zoo, "FETCHED", {"tiny": lambda path: (Bert.from_pretrained(path), load_tokenizer(path))})
+    model, tokenizer = zoo.load("tiny")
+    assert not model.training
+    assert tokenizer.get_vocab_size() == model.config.vocab_size
+    assert "tiny" not in zoo.names()
+    assert zoo.name_of(model) is None
+
+
+def test_a_model_that_is_no_chat_model_writes_no_chat():
+    with pytest.raises(ValueError, match="prose is no chat model: it has no model.gguf"):
+        zoo.chat_text("prose", [])
+
+
+def test_every_published_model_is_in_the_catalogue():
+    assert set(zoo.FETCHED) <= set(CATALOGUE)
 
 
 def test_the_command_line_trains(small, tmp_path, monkeypatch, capsys):

