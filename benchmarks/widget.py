@@ -10,17 +10,12 @@ import http.server
 import json
 import os
 import platform
-import secrets
 import shutil
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.request
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,6 +24,9 @@ import torch
 from playwright.sync_api import Page, TimeoutError, sync_playwright
 
 from companion.widgets import AttentionView
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+from lab_server import jupyterlab
 
 ROOT = Path(__file__).resolve().parents[1]
 SEED = 0
@@ -92,36 +90,6 @@ def _quiet(folder: Path) -> functools.partial:
     return functools.partial(Handler, directory=str(folder))
 
 
-@contextlib.contextmanager
-def jupyterlab(folder: Path) -> Iterator[str]:
-    """A real JupyterLab over ``folder``; yields the address of its notebook."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    token = secrets.token_hex(16)
-    options = [f"--ServerApp.port={port}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"]
-    options += ["--no-browser", "--ServerApp.ip=127.0.0.1", "--LabApp.news_url=", "--LabApp.check_for_updates_class="]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        options.append("--allow-root")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "JUPYTER_CONFIG_DIR": str(folder / "config")}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    server = subprocess.Popen(
-        [sys.executable, "-m", "jupyterlab", *options],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(120):
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/api?token={token}"):
-                break
-            time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}/lab/tree/live.ipynb?token={token}&reset"
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
 def run_first_cell(page: Page) -> None:
     """Run it, again where JupyterLab drops a request that came before its kernel was connected."""
     for _ in range(6):
@@ -143,9 +111,9 @@ def in_jupyterlab(browser) -> dict[str, float | int]:
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
         nbformat.write(notebook, Path(name) / "live.ipynb")
-        with jupyterlab(Path(name)) as address:
+        with jupyterlab(Path(name), {}) as address:
             page = browser.new_page(viewport={"width": 1300, "height": 1000})
-            page.goto(address)
+            page.goto(address("live.ipynb"))
             page.wait_for_selector(".jp-CodeCell .cm-content", timeout=120_000)
             page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", timeout=60_000)
             run_first_cell(page)

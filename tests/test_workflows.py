@@ -1,5 +1,6 @@
 """What runs beside a developer's own commands calls what is there: workflows, hooks, forms, versions, spelling."""
 
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from notebooks import ROOT, repository
+from notebooks import ROOT, notebooks_branch, repository
 from pin import floors, pins
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -71,6 +72,33 @@ def test_every_version_of_the_weekly_run_can_be_pinned():
     matrix = read(ROOT / ".github" / "workflows" / "weekly.yml")["jobs"]["versions"]["strategy"]["matrix"]["include"]
     names = [leg["versions"] for leg in matrix]
     assert names == ["newest", "colab", "floors"]
+
+
+def git(folder: Path, *words: str) -> list[str]:
+    said = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout
+    return said.splitlines()
+
+
+def test_the_made_notebooks_are_published_on_their_branch_alone_and_without_a_past(tmp_path: Path):
+    (publish,) = (step["run"] for step in steps(ROOT / ".github/workflows/pages.yml") if step.get("name") == "publish")
+    origin, clone = tmp_path / "origin.git", tmp_path / "clone"
+    git(tmp_path, "init", "--quiet", "--bare", str(origin))
+    git(tmp_path, "clone", "--quiet", str(origin), str(clone))
+    (clone / ".gitignore").write_text("/_build/\n")
+    (clone / "chapter.md").write_text("source")
+    git(clone, "add", ".")
+    git(clone, "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "--quiet", "--no-gpg-sign", "-m", "one")
+    made = clone / "_build" / "notebooks" / "book"
+    made.mkdir(parents=True)
+    environment = {**os.environ, "RUNNER_TEMP": str(tmp_path), "GITHUB_SHA": "abc"}
+    for name in ("first.ipynb", "second.ipynb"):
+        (made / name).write_text("{}")
+        subprocess.run(["bash", "-e", "-c", publish], cwd=clone, env=environment, check=True, capture_output=True)
+        (made / name).rename(made / "kept.ipynb")
+    branch = notebooks_branch(ROOT)
+    assert git(origin, "ls-tree", "-r", "--name-only", branch) == ["book/kept.ipynb", "book/second.ipynb"]
+    assert git(origin, "rev-list", "--count", branch) == ["1"]
+    assert git(clone, "status", "--porcelain") == []
 
 
 @each_form

@@ -23,7 +23,7 @@ import importlib.util
 if importlib.util.find_spec("companion") is None:
     %pip install -q "large-language-models-live @ git+{address}"
     importlib.import_module("companion")  # a failed %pip raises nothing; this does"""
-COLAB = "[Open in Colab](https://colab.research.google.com/github/{slug}/blob/{branch}/{path})"
+COLAB = "[Open in Colab](https://colab.research.google.com/github/{slug}/blob/{made}/{path})"
 LAUNCH = COLAB + " · {kind} [`{name}`]({address}/tree/{branch}/{place})"
 
 
@@ -31,6 +31,12 @@ def repository(root: Path) -> dict[str, str]:
     """The `repository` entry of `_config.yml`: its url and branch."""
     entry: dict[str, str] = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
     return entry
+
+
+def notebooks_branch(root: Path) -> str:
+    """The branch from which Colab opens the notebooks that the build makes of the chapters."""
+    configuration = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    return str(configuration["sphinx"]["config"]["notebooks_branch"])
 
 
 def bootstrap_cell(root: Path) -> str:
@@ -49,7 +55,7 @@ def home(root: Path, chapter: str) -> Path | None:
 
 
 def launch_line(root: Path, notebook: Path) -> str:
-    """The line under a chapter's title: Colab's address of the notebook, and the room or module of the same name."""
+    """The line under a chapter's title: Colab's address of the made notebook, and the room or module of that name."""
     address, branch = repository(root)["url"], repository(root)["branch"]
     own = home(root, notebook.stem)
     place = own.relative_to(root).as_posix() if own else ""
@@ -57,6 +63,7 @@ def launch_line(root: Path, notebook: Path) -> str:
         address=address,
         slug=address.removeprefix("https://github.com/"),
         branch=branch,
+        made=notebooks_branch(root),
         path=notebook.relative_to(root).as_posix(),
         kind="room" if own and own.is_dir() else "module",
         name=place.removesuffix(".py").replace("/", "."),

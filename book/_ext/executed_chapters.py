@@ -91,14 +91,23 @@ class Chapters:
         if docname in self.failed:
             source[0] = nbformat.writes(with_box(*self.failed[docname]))
         elif docname in self.found:
-            chapter = self.found[docname]
-            executed = nbformat.read(store(app) / chapter.name, as_version=4)
-            source[0] = nbformat.writes(shown(chapter.notebook, executed))
+            source[0] = nbformat.writes(self.whole(app, docname))
+
+    def whole(self, app: Sphinx, docname: str) -> NotebookNode:
+        """Return the cells of a page, with the outputs of its run."""
+        chapter = self.found[docname]
+        return shown(chapter.notebook, nbformat.read(store(app) / chapter.name, as_version=4))
 
     def tidy(self, app: Sphinx, error: Exception | None) -> None:
         """Remove the outputs of earlier states after a build in which nothing failed."""
         if error is None and not self.failed:
             keep_only(store(app), {chapter.name for chapter in self.found.values()})
+
+
+def page_shown(app: Sphinx, docname: str) -> NotebookNode | None:
+    """Return the cells of a page with code and their outputs; None for any other page, and where the run failed."""
+    chapters: Chapters = app.chapters  # type: ignore[attr-defined]
+    return chapters.whole(app, docname) if docname in chapters.found and docname not in chapters.failed else None
 
 
 def store(app: Sphinx) -> Path:
@@ -162,7 +171,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.setup_extension("words")
     app.add_config_value("book_extensions_fingerprint", "", "env", [str])
     app.add_config_value("outputs_address", "", "", [str])
-    chapters = Chapters()
+    app.chapters = chapters = Chapters()  # type: ignore[attr-defined]
     app.connect("config-inited", note_extensions)
     app.connect("env-get-outdated", chapters.find)
     app.connect("env-before-read-docs", chapters.execute)

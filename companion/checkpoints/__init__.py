@@ -249,7 +249,7 @@ def save(
     config = family.config_json(model.config)
     identity = _identity(tensors, config)
     about = {"format": "pt", SAVE: identity}
-    files = {name: serialised(shard, metadata=about) for name, shard in zip(names, shards, strict=True)}
+    files = {name: _serialised(shard, about) for name, shard in zip(names, shards, strict=True)}
     if len(shards) > 1:
         weight_map = {key: name for name, shard in zip(names, shards, strict=True) for key in shard}
         size = sum(tensor.nbytes for tensor in tensors.values())
@@ -272,6 +272,16 @@ def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
     for old in [folder / WEIGHTS, folder / INDEX, *folder.glob("model-*-of-*.safetensors")]:
         if old.name not in files:
             old.unlink(missing_ok=True)
+
+
+def _serialised(tensors: Mapping[str, Tensor], about: dict[str, str]) -> bytes:
+    """A safetensors file; the library writes what is said about it in another order each time."""
+    raw = serialised(dict(tensors), metadata=about)
+    start = 8 + int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8:start])
+    text = json.dumps(header | {"__metadata__": about}, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of eight
+    return len(text).to_bytes(8, "little") + text + raw[start:]
 
 
 def _identity(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> str:

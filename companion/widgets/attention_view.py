@@ -76,8 +76,8 @@ class AttentionView(anywidget.AnyWidget):
             caption: a line under the picture.
 
         Raises:
-            ValueError: on no tokens, no weights, a wrong rank or size, weights that are negative or sum to more than 1, or
-                an unknown layer, head or view.
+            ValueError: on no tokens, no weights, a wrong rank or size, weights that are negative or sum to more than 1,
+                or an unknown layer, head or view.
         """
         self._trace: Callable[[str], AttentionTrace] | None = None
         self._zoo_name: str | None = None

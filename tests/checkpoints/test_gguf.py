@@ -102,7 +102,7 @@ def test_the_chat_template_comes_from_the_file(path):
         ({"llama__block_count": None}, "llama.block_count must be of the kind int; got None"),
         ({"llama__block_count": 10**9}, "tensors for 1000000000 blocks"),
         ({"llama__block_count": 3}, "lacks the tensor 'blk.2.attn_norm.weight'"),
-        ({"llama__block_count": 1}, "unexpected tensors: blk.1.attn_k.weight, "),
+        ({"llama__block_count": 1}, "unexpected tensors: 'blk.1.attn_k.weight', "),
         ({"llama__embedding_length": 4 * 10**9}, "the embedding is of shape (100, 32), not of 4000000000"),
         (
             {"llama__feed_forward_length": 4 * 10**9},
