@@ -78,9 +78,7 @@ def read_fields(folder: Path) -> dict[str, Any]:
     except KeyError as error:
         raise CheckpointError(f"{folder}/config.json lacks the field {error}") from error
     scaled = config.get("scale_decoder_outputs", config.get("tie_word_embeddings", True))
-    header = read_header(folder)
-    matrices = dict(read_tensors({name: header[name] for name in (EMBEDDING, OUTPUT) if name in header}))
-    tied = OUTPUT not in matrices or (EMBEDDING in matrices and torch.equal(matrices[EMBEDDING], matrices[OUTPUT]))
+    tied = _tied(folder)
     return fields | {
         "n_decoder_layers": config.get("num_decoder_layers"),
         "n_buckets": config.get("relative_attention_num_buckets", 32),
@@ -93,6 +91,13 @@ def read_fields(folder: Path) -> dict[str, Any]:
         "start_id": config.get("decoder_start_token_id", 0),
         "context_length": config.get("n_positions", 512),
     }
+
+
+def _tied(folder: Path) -> bool:
+    """Whether the weights hold no output matrix but the embedding."""
+    entries = read_header(folder)
+    matrices = dict(read_tensors({name: entries[name] for name in (EMBEDDING, OUTPUT) if name in entries}))
+    return OUTPUT not in matrices or (EMBEDDING in matrices and torch.equal(matrices[EMBEDDING], matrices[OUTPUT]))
 
 
 def config_json(config: T5Fields) -> dict[str, Any]:

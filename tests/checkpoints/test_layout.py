@@ -43,7 +43,7 @@ def test_a_name_loses_its_prefix_and_its_older_spelling_and_a_head_never_had_one
 def test_each_family_names_each_part_of_a_block_once(family):
     parts = NAMES[family].block_parts
     assert len(parts) == len(set(parts)) == len(BLOCK)
-    assert NAMES[family].block.format(3, 3).endswith(".3")
+    assert NAMES[family].block.format(3, 3).endswith(".3")  # ALBERT's have two numbers
 
 
 @pytest.mark.parametrize("family", NAMES)
