@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from companion.checkpoints import CheckpointError, read_config
-from companion.checkpoints.bert_names import BLOCK, EMBEDDINGS, FIELDS, NAMES
+from companion.checkpoints.bert_names import BLOCK, DEFAULTS, EMBEDDINGS, FIELDS, NAMES
 from companion.checkpoints.layout import NOTHING, Layout, Rule, SharedFields
 
 HEADS = r"^(cls|lm_head|predictions|sop_classifier|vocab_\w+|pre_classifier|classifier|qa_outputs)\."
@@ -78,8 +78,7 @@ class BertFamily:
         config = read_config(folder, *NAMES)
         family = config["model_type"]
         _refuse_variants(config, folder)
-        if family == "albert":
-            config = {"num_hidden_groups": 1, "inner_group_num": 1} | config
+        config = DEFAULTS[family] | config
         try:
             fields = {ours: config[theirs] for theirs, ours in FIELDS[family].items()}
         except KeyError as error:

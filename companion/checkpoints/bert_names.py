@@ -161,3 +161,13 @@ FIELDS = {
         "activation": "activation",
     },
 }
+# What a field means that a file leaves out: the defaults of transformers. Google's release has no layer_norm_eps; sizes have
+# none.
+_USUAL = {"layer_norm_eps": 1e-12, "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "type_vocab_size": 2}
+DEFAULTS: dict[str, dict[str, object]] = {
+    "bert": _USUAL,
+    "roberta": _USUAL,
+    "albert": _USUAL
+    | {"hidden_act": "gelu_new", "hidden_dropout_prob": 0, "num_hidden_groups": 1, "inner_group_num": 1},
+    "distilbert": {"activation": "gelu", "dropout": 0.1},
+}

@@ -7,8 +7,10 @@ import torch
 from families.bert import SHAPES, theirs_of
 from safetensors.torch import load_file, save_file
 from small_models import tiny_bert
+from transformers import AutoConfig
 
 from companion.checkpoints import WEIGHTS, CheckpointError
+from companion.checkpoints.bert_names import DEFAULTS
 from companion.models.bert import FAMILIES, Bert, BertForPreTraining
 
 each_family = pytest.mark.parametrize("family", FAMILIES)
@@ -287,3 +289,18 @@ def test_a_distilbert_that_transformers_would_read_otherwise_is_not_saved(tmp_pa
     with pytest.raises(CheckpointError, match="a DistilBERT of transformers has norm_eps 1e-12; got 0.001"):
         tiny("distilbert", norm_eps=1e-3).save_pretrained(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_field_that_a_file_leaves_out_means_what_it_means_in_transformers(family):
+    theirs = AutoConfig.for_model(family)
+    assert {name: getattr(theirs, name) for name in DEFAULTS[family]} == DEFAULTS[family]
+
+
+def test_a_configuration_with_the_fields_of_the_first_release_is_read(bert_folder):
+    path = bert_folder / "config.json"
+    config = json.loads(path.read_text())
+    expected = Bert.from_pretrained(bert_folder)
+    del config["layer_norm_eps"]
+    path.write_text(json.dumps(config))
+    assert Bert.from_pretrained(bert_folder).config == expected.config
