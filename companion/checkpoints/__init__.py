@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from companion.checkpoints.errors import CheckpointError
 from companion.checkpoints.field_types import check_depth, check_flags, check_types
-from companion.checkpoints.layout import Layout, Rule
+from companion.checkpoints.layout import Layout
 from companion.checkpoints.weight_files import FLOATS, INDEX, SAVE, WEIGHTS, Entry, read_header, read_json, read_tensors
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "load_model",
     "load_weights",
     "locate",
-    "place_weights",
     "read_config",
     "save",
 ]
@@ -96,10 +95,7 @@ class Family(Protocol):
     """The format of one family of checkpoints: its configuration fields and the names of its tensors."""
 
     def read_fields(self, folder: Path) -> dict[str, Any]:
-        """Return the fields of the model's configuration from ``config.json``; refuse variants that the model lacks.
-
-        What ``config.json`` does not say is read off the weights.
-        """
+        """Return the fields of the model's configuration from ``config.json``; refuse variants that the model lacks."""
 
     def layout(self, config: Any) -> Layout:
         """Return the tensors of a checkpoint of this configuration."""
@@ -143,7 +139,7 @@ def load_model(
     layout = family.layout(config)
     _check_header(header, layout, dict(sizes.named_parameters()), folder)
     model = model_class(config)
-    load_weights(model, folder, layout)
+    _copy(model, header, layout, folder)
     return model.eval()
 
 
@@ -155,63 +151,50 @@ def load_weights(model: nn.Module, folder: Path, layout: Layout) -> None:
     """
     header = read_header(folder)
     _check_header(header, layout, dict(model.named_parameters()), folder)
-    wanted = {name: header[name] for _, name in _matched(header, layout, folder)}
-    place_weights(model, dict(read_tensors(wanted)), layout, folder)
+    _copy(model, header, layout, folder)
 
 
-def place_weights(model: nn.Module, tensors: Mapping[str, Tensor], layout: Layout, where: Path) -> None:
-    """Copy tensors into ``model``, each exactly once, in the model's own dtype; warn of numbers that are not finite.
-
-    Args:
-        model: of the layout.
-        tensors: by the names of the layout; each is asked for once.
-        layout: of a checkpoint.
-        where: they come from, for the errors.
-
-    Raises:
-        CheckpointError: on a tensor that is missing, unexpected, or of another size.
-    """
-    parameters = dict(model.named_parameters())
-    with torch.no_grad():
-        for rule, name in _matched(tensors, layout, where):
-            theirs = tensors[name]
-            _check_size(rule, tuple(theirs.shape), parameters, where)
-            for own, tensor in rule.split(theirs):
-                parameters[own].copy_(tensor)
-    infinite = [name for name, parameter in parameters.items() if not bool(parameter.isfinite().all())]
-    if infinite:
-        warnings.warn(f"{where}: {', '.join(infinite[:3])} holds numbers that are not finite", stacklevel=4)
-
-
-def _matched(names: Iterable[str], layout: Layout, where: Path) -> list[tuple[Rule, str]]:
-    """Each rule with the name of its tensor; a tensor that is missing or has no rule is refused."""
-    left = {layout.short(name): name for name in names if not re.search(layout.ignored, name)}
-    found = []
-    for rule in layout.rules:
-        if rule.theirs in left:
-            found.append((rule, left.pop(rule.theirs)))
-        elif not re.search(layout.optional, rule.theirs):
-            raise CheckpointError(f"{where} lacks the tensor {rule.theirs!r}")
-    if left:
-        more = f" and {len(left) - 8} more" if len(left) > 8 else ""
-        raise CheckpointError(f"{where} has unexpected tensors: {', '.join(map(repr, sorted(left)[:8]))}{more}")
-    return found
-
-
-def _check_size(rule: Rule, shape: tuple[int, ...], parameters: Mapping[str, Tensor], where: Path) -> None:
-    expected = tuple(rule.join(parameters).shape)
-    if shape != expected:
-        raise CheckpointError(f"{rule.theirs!r} in {where} is of shape {shape}; config.json asks for {expected}")
+def _read(header: Mapping[str, Entry], layout: Layout) -> dict[str, str]:
+    """Name in the layout's rules -> name in the file, of each tensor that is not ignored."""
+    return {layout.short(name): name for name in header if not re.search(layout.ignored, name)}
 
 
 def _check_header(header: Mapping[str, Entry], layout: Layout, parameters: Mapping[str, Tensor], folder: Path) -> None:
     """Compare names, sizes and dtypes of a checkpoint's tensors with those of a model; no tensor is read."""
-    for rule, name in _matched(header, layout, folder):
-        _check_size(rule, header[name].shape, parameters, folder)
+    names = _read(header, layout)
+    for rule in layout.rules:
+        name = names.pop(rule.theirs, None)
+        if name is None:
+            if re.search(layout.optional, rule.theirs):
+                continue
+            raise CheckpointError(f"{folder} lacks the tensor {rule.theirs!r}")
+        expected = tuple(rule.join(parameters).shape)
+        if header[name].shape != expected:
+            raise CheckpointError(
+                f"{rule.theirs!r} in {folder} is of shape {header[name].shape}; config.json asks for {expected}"
+            )
         if header[name].dtype not in FLOATS:
             raise CheckpointError(
                 f"{rule.theirs!r} in {folder} is of dtype {header[name].dtype}; weights are {', '.join(FLOATS)}"
             )
+    if names:
+        more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+        raise CheckpointError(f"{folder} has unexpected tensors: {', '.join(map(repr, sorted(names)[:8]))}{more}")
+
+
+def _copy(model: nn.Module, header: Mapping[str, Entry], layout: Layout, folder: Path) -> None:
+    """Copy the tensors of a checkpoint whose header was found right; warn of numbers that are not finite."""
+    names, parameters = _read(header, layout), dict(model.named_parameters())
+    found = {rule.theirs: names[rule.theirs] for rule in layout.rules if rule.theirs in names}
+    tensors = dict(read_tensors({name: header[name] for name in found.values()}))
+    with torch.no_grad():
+        for rule in layout.rules:
+            if rule.theirs in found:
+                for own, tensor in rule.split(tensors.pop(found[rule.theirs])):
+                    parameters[own].copy_(tensor)
+    infinite = [name for name, parameter in parameters.items() if not bool(parameter.isfinite().all())]
+    if infinite:
+        warnings.warn(f"{folder}: {', '.join(infinite[:3])} holds numbers that are not finite", stacklevel=4)
 
 
 def save(

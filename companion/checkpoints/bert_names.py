@@ -4,6 +4,7 @@ Chapter: ``book/algorithms/bert_family.ipynb``.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 EMBEDDINGS = {
     "word_embeddings": "token_embedding",
@@ -161,10 +162,9 @@ FIELDS = {
         "activation": "activation",
     },
 }
-# What a field means that a file leaves out: the defaults of transformers. Google's release has no layer_norm_eps; sizes have
-# none.
+# What a field means that a file leaves out: the defaults of transformers. No size is left out.
 _USUAL = {"layer_norm_eps": 1e-12, "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "type_vocab_size": 2}
-DEFAULTS: dict[str, dict[str, object]] = {
+DEFAULTS: dict[str, dict[str, Any]] = {
     "bert": _USUAL,
     "roberta": _USUAL,
     "albert": _USUAL

@@ -4,15 +4,16 @@ Chapter: ``book/algorithms/modern_decoder.ipynb``. Source: the conversion script
 of queries and keys is undone here.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor, nn
 
-from companion.checkpoints import CheckpointError, modern_decoder, place_weights
-from companion.checkpoints.gguf_file import GGUF
+from companion.checkpoints import CheckpointError, modern_decoder
+from companion.checkpoints.gguf_file import GGUF, short
 
 PARTS = {  # of a block: theirs in Hugging Face's layout -> in GGUF
     "input_layernorm": "attn_norm",
@@ -59,13 +60,13 @@ def load_gguf(model_class: Callable[[Any], Model], config_class: Callable[..., A
         config = config_class(**_fields(file))
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{file.path} does not describe a Llama: {error}") from error
-    for name, shape in _shapes(config).items():  # before the model is made: a file may claim any size
-        if name not in file.stored:
-            raise CheckpointError(f"{file.path} lacks the tensor {name!r}")
-        if file.stored[name].shape != shape:
-            raise CheckpointError(f"{file.path}: {name!r} is of shape {file.stored[name].shape}, not {shape}")
+    _check_shapes(file, config)  # before the model is made: a file may claim any size
     model = model_class(config)
-    place_weights(model, _Weights(file, config), modern_decoder.layout(config), file.path)
+    layout, parameters = modern_decoder.layout(config), dict(model.named_parameters())
+    with torch.no_grad():
+        for rule in layout.rules:
+            for name, tensor in rule.split(_weight(file, config, layout.full(rule.theirs))):
+                parameters[name].copy_(tensor)
     return model.eval()
 
 
@@ -126,6 +127,18 @@ def _fields(file: GGUF) -> dict[str, Any]:
     }
 
 
+def _check_shapes(file: GGUF, config: modern_decoder.ModernFields) -> None:
+    """Compare the names and shapes of a file's tensors with those that its configuration asks for."""
+    shapes = _shapes(config)
+    for name, shape in shapes.items():
+        if name not in file.stored:
+            raise CheckpointError(f"{file.path} lacks the tensor {name!r}")
+        if file.stored[name].shape != shape:
+            raise CheckpointError(f"{file.path}: {name!r} is of shape {file.stored[name].shape}, not {shape}")
+    if more := sorted(set(file.stored) - set(shapes)):
+        raise CheckpointError(f"{file.path} has {len(more)} unexpected tensors, such as {short(more[0])}")
+
+
 def _shapes(config: modern_decoder.ModernFields) -> dict[str, tuple[int, ...]]:
     """The tensors that a file of this configuration must have."""
     d, d_ff, heads = config.d_model, config.d_ff or 0, config.n_heads
@@ -141,32 +154,25 @@ def _shapes(config: modern_decoder.ModernFields) -> dict[str, tuple[int, ...]]:
     return {f"{name}.weight": shape for name, shape in {**whole, **blocks}.items()}
 
 
-class _Weights(Mapping[str, Tensor]):
-    """The tensors of a Llama under Hugging Face's names, each made when it is asked for.
+def _weight(file: GGUF, config: modern_decoder.ModernFields, name: str) -> Tensor:
+    """The tensor with a name of Hugging Face's layout.
 
     GGUF has the rows of the query and key matrices in another order, because it rotates neighbouring dimensions and
     Hugging Face those that are half a head apart.
     """
+    theirs = _in_file(name)
+    tensor = file.tensor(theirs)
+    heads = {"attn_q": config.n_heads, "attn_k": config.n_kv_heads}.get(theirs.split(".")[-2])
+    if heads is None:
+        return tensor
+    pairs = tensor.reshape(heads, tensor.size(0) // heads // 2, 2, tensor.size(1))
+    return pairs.transpose(1, 2).reshape(tensor.shape)
 
-    def __init__(self, file: GGUF, config: modern_decoder.ModernFields) -> None:
-        self.file = file
-        self.heads = {"attn_q": config.n_heads, "attn_k": config.n_kv_heads}
-        block = (f"model.layers.{i}.{theirs}" for i in range(config.n_layers) for theirs in PARTS)
-        in_file = (f"blk.{i}.{name}" for i in range(config.n_layers) for name in PARTS.values())
-        known = {**WHOLE, **dict(zip(block, in_file, strict=True))}
-        own = {f"{name}.weight": f"{theirs}.weight" for theirs, name in known.items()}
-        self.names = {own.get(name, name): name for name in file.stored}  # an unknown one keeps its name
 
-    def __getitem__(self, name: str) -> Tensor:
-        tensor = self.file.tensor(self.names[name])
-        heads = self.heads.get(self.names[name].removesuffix(".weight").rpartition(".")[2])
-        if heads is None:
-            return tensor
-        pairs = tensor.reshape(heads, tensor.size(0) // heads // 2, 2, tensor.size(1))
-        return pairs.transpose(1, 2).reshape(tensor.shape)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __len__(self) -> int:
-        return len(self.names)
+def _in_file(name: str) -> str:
+    """The name in GGUF of a tensor of Hugging Face's layout."""
+    body = name.removesuffix(".weight")
+    if body in WHOLE:
+        return f"{WHOLE[body]}.weight"
+    layer, _, part = body.removeprefix("model.layers.").partition(".")
+    return f"blk.{layer}.{PARTS[part]}.weight"

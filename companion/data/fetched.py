@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 
 from companion.data.downloads import CHUNK, WrongBytesError, check, download, sha256_of, shown
 from companion.data.package_index import Finder, pip_settings
-from companion.data.published import Published, entry
+from companion.data.published import Member, Published, entry
 
 RECORD = "fetched.json"
 INNER_LIMIT = 2**30  # bytes of an archive inside an archive
@@ -132,18 +132,23 @@ def _locked(name: str) -> Iterator[None]:
 def _fetch(name: str, published: Published, place: Path) -> None:
     """Download, check and unpack; the folder appears under its name when it is whole."""
     finder = Finder(pip_settings())
+    archive = _from_registry(published, finder)
+    if archive is None and not _from_hub(name, published, finder):
+        tried = "; ".join(finder.tried) or "nothing; pip is missing, or set to use no index"
+        raise NotFetchedError(
+            f"{name} ({published.title}) is not in {cache()} and cannot be downloaded. Tried: {tried}"
+        )
+    for left in cache().glob(f"{name}.*/"):  # by a process that was ended while it unpacked
+        shutil.rmtree(left)
     with tempfile.TemporaryDirectory(prefix=f"{name}.", dir=cache()) as room:
         made = Path(room) / name
         made.mkdir()
-        archive = _from_registry(published, finder)
         if archive is not None:
             _unpack(archive, published, made)
             archive.unlink()
-        elif not _from_hub(name, published, finder, made):
-            tried = "; ".join(finder.tried) or "nothing; pip is missing, or set to use no index"
-            raise NotFetchedError(
-                f"{name} ({published.title}) is not in {cache()} and cannot be downloaded. Tried: {tried}"
-            )
+        else:
+            for member in published.members:
+                _arrived(name, member).replace(made / member.name)
         stamps = {member.name: _stamp(made / member.name, member.sha256) for member in published.members}
         (made / RECORD).write_text(json.dumps(stamps, indent=1), encoding="utf-8")
         shutil.rmtree(place, ignore_errors=True)
@@ -165,7 +170,7 @@ def _from_registry(published: Published, finder: Finder) -> Path | None:
     return None
 
 
-def _from_hub(name: str, published: Published, finder: Finder, made: Path) -> bool:
+def _from_hub(name: str, published: Published, finder: Finder) -> bool:
     """Whether the hub gave every member; what it gave of them is kept for the next try."""
     if published.hub is None:
         return False
@@ -173,20 +178,22 @@ def _from_hub(name: str, published: Published, finder: Finder, made: Path) -> bo
 
     repository, revision = published.hub
     for member in published.members:
+        target = _arrived(name, member)
+        if target.is_file() and sha256_of(target) == member.sha256:
+            continue
         address = hf_hub_url(repository, member.hub, revision=revision)
         _announce(published, address, member.size)
-        arrived = cache() / f"{name}.{member.name}"
         try:
-            if not arrived.exists():
-                download(address, arrived, member.size, member.sha256, finder.using, finder.settings.timeout)
+            download(address, target, member.size, member.sha256, finder.using, finder.settings.timeout)
         except (OSError, HTTPException) as error:
             finder.tried.append(f"{shown(address)}: {error}")
             return False
-    for member in published.members:
-        arrived = cache() / f"{name}.{member.name}"
-        check(arrived, member.size, member.sha256, str(arrived))
-        arrived.replace(made / member.name)
     return True
+
+
+def _arrived(name: str, member: Member) -> Path:
+    """Where a member that comes alone waits for the others."""
+    return cache() / f"{name}.{member.name}"
 
 
 def _announce(published: Published, address: str, size: int) -> None:

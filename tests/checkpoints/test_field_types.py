@@ -123,7 +123,7 @@ def test_a_number_may_be_an_integer_and_a_size_may_be_left_out():
 
 
 def test_a_flag_without_quotes_is_one():
-    check_flags({"tied": False, "name": "truely"}, "config.json")
+    check_flags({"tied": False, "name": "true north"}, "config.json")
 
 
 def test_more_layers_than_tensors_are_refused():

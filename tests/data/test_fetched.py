@@ -198,6 +198,14 @@ def test_half_fetched_files_are_removed_too(registry):
     assert names(fetched.cache()) == {".tiny.lock"}
 
 
+def test_what_an_ended_process_left_half_unpacked_is_swept_away():
+    left = fetched.cache() / "tiny.abc"
+    left.mkdir(parents=True)
+    (left / "weights").write_bytes(b"half")
+    fetched.folder("tiny")
+    assert names(fetched.cache()) == {"tiny", ".tiny.lock"}
+
+
 def test_an_unknown_name_is_refused_with_those_there_are():
     with pytest.raises(ValueError, match="called 'gpt5'; there is minilm-l6, "):
         fetched.folder("gpt5")

@@ -1,7 +1,8 @@
-"""Write a GPT or a BERT as one ONNX file that runs in a web page, attention included.
+"""Write a model as one ONNX file that runs in a web page, attention included.
 
 The file takes ``ids`` (1, length) and returns ``logits`` (1, length, vocab_size) and ``attention`` (layers, heads,
-length, length), for any length up to the context. Weights are stored as 16-bit floats and widened when the model
+length, length), for any length up to the context; a BERT without heads returns ``hidden`` (1, length, d_model) in the
+place of the logits. Weights are stored as 16-bit floats and widened when the model
 is loaded, so the file is half as large and the arithmetic is still 32-bit. Chapter: ``book/concepts/attention.ipynb``.
 """
 
@@ -10,6 +11,7 @@ import os
 import warnings
 from copy import deepcopy
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import onnx
@@ -18,9 +20,12 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from torch import Tensor, nn
 
-from companion.models.bert import BertForPreTraining, segments_of
+from companion.models.bert import Bert, BertForPreTraining, segments_of
 from companion.models.gpt import GPT
+from companion.models.modern_decoder import ModernDecoder
 from companion.nn.capture import capture
+
+Exported = GPT | ModernDecoder | Bert | BertForPreTraining
 
 TOLERANCE = 1e-3
 SMALLEST_HALVED = 1024  # values; below this a Cast costs more than it saves
@@ -29,20 +34,23 @@ SMALLEST_HALVED = 1024  # values; below this a Cast costs more than it saves
 class _Packed(nn.Module):
     """A model whose second output is the attention of all layers in one tensor."""
 
-    def __init__(self, model: GPT | BertForPreTraining, sep_id: int | None) -> None:
+    def __init__(self, model: Exported, sep_id: int | None) -> None:
         super().__init__()
         self.model, self.sep_id = model, sep_id
+        self.outputs = ("hidden" if isinstance(model, Bert) else "logits", "attention")
 
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         with capture(self.model) as record:
-            if isinstance(self.model, GPT):
-                logits = self.model(ids)
+            if isinstance(self.model, Bert | BertForPreTraining):
+                answer = self.model(ids, None if self.sep_id is None else segments_of(ids, self.sep_id))
             else:
-                logits, _ = self.model(ids, None if self.sep_id is None else segments_of(ids, self.sep_id))
-        return logits, torch.stack([weights[0] for weights in record.attention])  # (layers, heads, n, n)
+                answer = self.model(ids)
+        if isinstance(answer, tuple):
+            answer, _ = answer  # the other one judges the pair of sentences
+        return answer, torch.stack([weights[0] for weights in record.attention])  # (layers, heads, n, n)
 
 
-def export_onnx(model: GPT | BertForPreTraining, path: str | Path, sep_id: int | None = None) -> None:
+def export_onnx(model: Exported, path: str | Path, sep_id: int | None = None) -> None:
     """Write ``model`` to ``path`` as ONNX; the file is checked against torch before it appears.
 
     Weights are rounded to 16 bits: a model trained in, or stored as, float16 loses nothing.
@@ -53,9 +61,13 @@ def export_onnx(model: GPT | BertForPreTraining, path: str | Path, sep_id: int |
         sep_id: of ``[SEP]``, after which a BERT's second segment begins; all is the first when not given.
 
     Raises:
+        TypeError: on a model of another class.
         ValueError: when a weight is too large for 16 bits.
         RuntimeError: when the written file does not answer as torch does.
     """
+    if not isinstance(model, Exported):
+        allowed = ", ".join(kind.__name__ for kind in get_args(Exported))
+        raise TypeError(f"a page runs models of the classes {allowed}; got {type(model).__name__}")
     path = Path(path)
     rounded = deepcopy(model).cpu().float().eval()
     for name, parameter in rounded.named_parameters():
@@ -86,7 +98,7 @@ def _trace(packed: _Packed) -> onnx.ModelProto:
                 dynamo=True,
                 verbose=False,
                 input_names=["ids"],
-                output_names=["logits", "attention"],
+                output_names=packed.outputs,
                 dynamic_shapes={"ids": {1: length}},
             )
         finally:
@@ -138,7 +150,7 @@ def _verify(proto: onnx.ModelProto, packed: _Packed) -> None:
         with torch.no_grad():
             expected = packed(ids)
         answers = evaluator.run(None, {"ids": ids.numpy()})
-        for name, ours, theirs in zip(("logits", "attention"), answers, expected, strict=True):
+        for name, ours, theirs in zip(packed.outputs, answers, expected, strict=True):
             error = float(np.abs(ours - theirs.numpy()).max())
             if ours.shape != tuple(theirs.shape) or not error <= TOLERANCE:
                 raise RuntimeError(

@@ -6,8 +6,9 @@ import pytest
 import torch
 from onnx.reference import ReferenceEvaluator
 
-from companion.models.bert import BertConfig, BertForPreTraining, segments_of
+from companion.models.bert import Bert, BertConfig, BertForPreTraining, segments_of
 from companion.models.gpt import GPT, GPTConfig
+from companion.models.modern_decoder import ModernConfig, ModernDecoder
 from companion.nn.capture import capture
 from companion.widgets.browser.onnx import export_onnx
 
@@ -89,3 +90,38 @@ def bert(tmp_path_factory):
     path = tmp_path_factory.mktemp("export") / "model.onnx"
     export_onnx(model, path, sep_id=7)
     return model, path
+
+
+def test_a_bert_without_heads_returns_its_hidden_states(tmp_path):
+    torch.manual_seed(0)
+    model = Bert(BertConfig(vocab_size=30, context_length=12, n_layers=2, n_heads=2, d_model=16)).eval()
+    for parameter in model.parameters():
+        parameter.data = parameter.data.half().float()
+    export_onnx(model, tmp_path / "model.onnx")
+    ids = torch.arange(7)[None]
+    with torch.no_grad(), capture(model) as record:
+        expected = model(ids)
+    session = ReferenceEvaluator(str(tmp_path / "model.onnx"))
+    hidden, attention = session.run(["hidden", "attention"], {"ids": ids.numpy()})
+    assert np.abs(hidden - expected.numpy()).max() < 1e-4
+    assert np.abs(attention - torch.cat(record.attention).numpy()).max() < 1e-4
+
+
+def test_a_modern_decoder_answers_as_torch_does(tmp_path):
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 30, "context_length": 12, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "d_model": 16}
+    model = ModernDecoder(ModernConfig(**sizes)).eval()
+    for parameter in model.parameters():
+        parameter.data = (4 * parameter.data).half().float()
+    export_onnx(model, tmp_path / "model.onnx")
+    ids = torch.arange(7)[None]
+    with torch.no_grad(), capture(model) as record:
+        expected = model(ids)
+    logits, attention = ReferenceEvaluator(str(tmp_path / "model.onnx")).run(None, {"ids": ids.numpy()})
+    assert np.abs(logits - expected.numpy()).max() < 1e-4
+    assert np.abs(attention - torch.cat(record.attention).numpy()).max() < 1e-4
+
+
+def test_a_model_that_no_page_runs_is_refused_with_those_it_does(tmp_path):
+    with pytest.raises(TypeError, match="GPT, ModernDecoder, Bert, BertForPreTraining; got Linear"):
+        export_onnx(torch.nn.Linear(2, 2), tmp_path / "model.onnx")
