@@ -107,7 +107,7 @@ def fit(
     targets = optimization.targets or (causal_targets if loss is causal_loss else _alike)
     stream = itertools.islice(_endless(batches), run.batches, None)
     started = time.process_time() - run.history.cpu_seconds
-    if evaluation and first == 0:
+    if evaluation and first == 0 and not run.history.evaluations:  # a run that was stopped at once has it already
         run.evaluate(evaluation.function)
     if checkpoint and first == 0:
         run.save(Path(checkpoint.path))  # what cannot be saved is found now, not after the work
