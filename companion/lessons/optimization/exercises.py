@@ -214,7 +214,7 @@ CLIP = Exercise(
 )
 
 
-def _share(step: int, steps: int, warmup: int) -> float:
+def _multiplier(step: int, steps: int, warmup: int) -> float:
     return multipliers("cosine", steps, warmup)[step - 1]
 
 
@@ -225,11 +225,11 @@ WARMUP_COSINE = Exercise(
         "the peak learning rate: a straight line up to 1 at the end of the warm-up, then half a cosine down to 0 at "
         "the last step."
     ),
-    reference=_share,
+    reference=_multiplier,
     cases=lambda: [(1, 20, 4), (4, 20, 4), (5, 20, 4), (12, 20, 4), (17, 20, 4), (20, 20, 4)],
     mistakes=(
         Mistake(
-            lambda t, steps, warmup: (t - 1) / warmup if t <= warmup else _share(t, steps, warmup),
+            lambda t, steps, warmup: (t - 1) / warmup if t <= warmup else _multiplier(t, steps, warmup),
             "Your first step has the rate 0 and is wasted. Step 1 is one warm-up step on the way up.",
         ),
         Mistake(
