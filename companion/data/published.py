@@ -128,6 +128,12 @@ CATALOGUE = {
                 954_033,
                 "658a086bc7239b98b750baa232cab80e6447789020f96a6c847cc1248d7c82f4",
             ),
+            Member(
+                "lexicon.txt",
+                ("vaderSentiment-3.3.2/vaderSentiment/vader_lexicon.txt",),
+                434_304,
+                "1ec9c6e9ee19aade328f8beb393a6afa71a5bb3acf7d3cc22d4ef568df374bf5",
+            ),
         ),
     ),
 }

@@ -77,6 +77,26 @@ def movie_reviews(place: str | Path | None = None) -> list[Review]:
     return [Review(text.strip(), tuple(json.loads(given))) for (_, _, text), (_, _, _, given) in pairs]
 
 
+def lexicon(place: str | Path | None = None) -> dict[str, float]:
+    """VADER's lexicon: words, in small letters, and the mean of ten people's ratings of each.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as place:  # without a place: that of the package registry
+    ...     _ = Path(place, "lexicon.txt").write_text("great\\t3.1\\t0.7\\t[2, 4]\\n")
+    ...     lexicon(place)
+    {'great': 3.1}
+
+    Args:
+        place: folder with ``lexicon.txt``; when not given, the cache, which fetches it.
+
+    Raises:
+        companion.data.fetched.NotFetchedError: when it is not in the cache and cannot be downloaded.
+    """
+    place = folder(NAME) if place is None else Path(place)
+    rows = (line.split("\t") for line in _lines(place / "lexicon.txt"))
+    return {row[0]: float(row[1]) for row in rows}
+
+
 def split(reviews: Iterable[Review]) -> Splits:
     """Reviews in three parts, by a hash of their words: of two sentences with the same words, one part has both.
 

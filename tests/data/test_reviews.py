@@ -3,7 +3,7 @@
 import pytest
 
 from companion.data.labelled import labelled
-from companion.data.reviews import Review, Splits, movie_reviews, opinions, polarity, split
+from companion.data.reviews import Review, Splits, lexicon, movie_reviews, opinions, polarity, split
 from companion.data.tokenization import train_wordpiece
 
 SENTENCES = "1\t1.5\tA warm , funny film .\r\n2\t-2\tDull and “long” .\r\n3\t0\tA film."
@@ -30,6 +30,11 @@ def test_files_that_do_not_belong_together_are_refused(folder):
     (folder / "ratings.txt").write_text(RATINGS.replace("3\t0", "4\t0"))
     with pytest.raises(ValueError, match="sentences.txt and ratings.txt have different numbers"):
         movie_reviews(folder)
+
+
+def test_the_lexicon_has_the_mean_rating_of_each_word(tmp_path):
+    (tmp_path / "lexicon.txt").write_text("good\t1.9\t0.9\t[2, 1]\nbad\t-2.5\t0.67\t[-3, -2]\n")
+    assert lexicon(tmp_path) == {"good": 1.9, "bad": -2.5}
 
 
 def many(n=2000):

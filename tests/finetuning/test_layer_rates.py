@@ -192,7 +192,7 @@ def test_what_was_frozen_by_hand_is_never_asked_about():
 
 
 @pytest.mark.parametrize("optimizer", NAMES)
-def test_a_share_of_one_for_all_changes_nothing(optimizer):
+def test_a_multiplier_of_one_for_all_changes_nothing(optimizer):
     one, other = classifier(), classifier()
     train(one, optimizer=optimizer)
     train(other, lambda name, step: 1.0, optimizer=optimizer)
@@ -200,7 +200,7 @@ def test_a_share_of_one_for_all_changes_nothing(optimizer):
 
 
 @pytest.mark.parametrize("optimizer", NAMES)
-def test_a_step_is_as_long_as_its_share(optimizer):
+def test_a_step_is_as_long_as_its_multiplier(optimizer):
     def first_step(lr_multiplier):
         model = classifier()
         before = weights(model)
@@ -216,8 +216,8 @@ def test_a_step_is_as_long_as_its_share(optimizer):
 def test_rates_fall_by_the_factor_from_layer_to_layer():
     model = classifier()
     lr_multiplier = discriminative_rates(model, 2.0)
-    shares = {number: lr_multiplier(name, 1) for name, number in layers(model).items()}
-    assert shares == {0: 1 / 8, 1: 1 / 4, 2: 1 / 2, 3: 1}
+    factors = {number: lr_multiplier(name, 1) for name, number in layers(model).items()}
+    assert factors == {0: 1 / 8, 1: 1 / 4, 2: 1 / 2, 3: 1}
 
 
 def test_two_of_them_are_multiplied():
@@ -227,7 +227,7 @@ def test_two_of_them_are_multiplied():
     assert [both(name, step) for step in (1, 3, 4)] == [0, 0, pytest.approx(1 / 2.6)]
 
 
-def test_shares_go_with_the_schedule_and_its_warm_up():
+def test_multipliers_go_with_the_schedule_and_its_warm_up():
     class Scalar(nn.Module):
         def __init__(self):
             super().__init__()
@@ -295,11 +295,11 @@ def test_a_schedule_that_makes_no_sense_is_refused(make, message):
         make(classifier())
 
 
-@pytest.mark.parametrize("share", [-0.1, float("nan"), float("inf")])
-def test_a_share_out_of_range_is_refused_with_its_parameter_and_step(share):
+@pytest.mark.parametrize("multiplier", [-0.1, float("nan"), float("inf")])
+def test_a_multiplier_out_of_range_is_refused_with_its_parameter_and_step(multiplier):
     model, before = classifier(), weights(classifier())
-    with pytest.raises(ValueError, match=f"at least 0; got {share} for classifier.bias at step 2"):
-        train(model, lambda name, step: share if (name, step) == ("classifier.bias", 2) else 1.0)
+    with pytest.raises(ValueError, match=f"at least 0; got {multiplier} for classifier.bias at step 2"):
+        train(model, lambda name, step: multiplier if (name, step) == ("classifier.bias", 2) else 1.0)
     assert all(map(torch.equal, weights(model).values(), before.values()))
 
 

@@ -205,40 +205,40 @@ SPAN = Exercise(
 )
 
 
-def _shares(step: int, every: int, factor: float, n: int) -> list[float]:
+def _multipliers(step: int, every: int, factor: float, n: int) -> list[float]:
     # of the embeddings, the n blocks, and the head
     return [factor ** (layer - n - 1) if step > (n + 1 - layer) * every else 0.0 for layer in range(n + 2)]
 
 
-SHARES = Exercise(
-    name="layer-shares",
+MULTIPLIERS = Exercise(
+    name="layer-multipliers",
     task=(
         "From the `step`, counted from 1, `every`, `factor` and the number of blocks n, return the list of n + 2 "
         "multipliers of the learning rate, embeddings first: the head trains from step 1, every so many steps the "
         "next layer below too, and each layer that trains has the multiplier of the layer above it divided by factor."
     ),
-    reference=_shares,
+    reference=_multipliers,
     cases=lambda: [(1, 10, 2.0, 3), (10, 10, 2.6, 4), (11, 10, 2.6, 2), (25, 5, 1.5, 4), (100, 7, 3.0, 2)],
     mistakes=(
         Mistake(
-            lambda *case: _shares(*case)[::-1],
+            lambda *case: _multipliers(*case)[::-1],
             "Your list begins with the head. The embeddings come first, and thaw last.",
         ),
         Mistake(
-            lambda step, every, factor, n: _shares(step + 1, every, factor, n),
+            lambda step, every, factor, n: _multipliers(step + 1, every, factor, n),
             "Each layer thaws a step too early. With every = 10 the second layer trains from step 11 on.",
         ),
         Mistake(
-            lambda step, every, factor, n: [float(share > 0) for share in _shares(step, every, factor, n)],
+            lambda step, every, factor, n: [float(m > 0) for m in _multipliers(step, every, factor, n)],
             "Every layer that trains has the full rate. Divide by factor once more for each layer further down.",
         ),
         Mistake(
-            lambda step, every, factor, n: _shares(10**9, every, factor, n),
+            lambda step, every, factor, n: _multipliers(10**9, every, factor, n),
             "All layers train from the first step. Those that are not thawed yet have the multiplier 0.",
         ),
         Mistake(
             lambda step, every, factor, n: [
-                bool(s) * factor ** (-i) for i, s in enumerate(_shares(step, every, factor, n))
+                bool(s) * factor ** (-i) for i, s in enumerate(_multipliers(step, every, factor, n))
             ],
             "The embeddings have the largest multiplier. It is the head's that is 1.",
         ),
@@ -298,7 +298,7 @@ def _sureness() -> list[tuple[Tensor, Tensor, int]]:
 
 
 def _gaps(sure: Tensor, right: Tensor, bins: int) -> list[tuple[float, float]]:
-    """Of each bin that is not empty: its share of all predictions, and by how much it is too sure."""
+    """Of each bin that is not empty: its fraction of all predictions, and by how much it is too sure."""
     found = []
     for b in range(bins):
         inside = (sure > b / bins) & (sure <= (b + 1) / bins)
@@ -314,7 +314,7 @@ ECE = Exercise(
         "From the confidences `sure` (n,) of n predictions, a boolean `right` (n,) and a number of `bins` of equal "
         "width from 0 to 1, return the expected calibration error."
     ),
-    reference=lambda *case: math.fsum(share * abs(gap) for share, gap in _gaps(*case)),
+    reference=lambda *case: math.fsum(fraction * abs(gap) for fraction, gap in _gaps(*case)),
     cases=_sureness,
     mistakes=(
         Mistake(
@@ -322,7 +322,7 @@ ECE = Exercise(
             "Every bin counts as much. Weigh a bin by its fraction of the predictions.",
         ),
         Mistake(
-            lambda *case: abs(math.fsum(share * gap for share, gap in _gaps(*case))),
+            lambda *case: abs(math.fsum(fraction * gap for fraction, gap in _gaps(*case))),
             "Too sure in one bin cancels too unsure in another. Take the absolute difference in each bin.",
         ),
         Mistake(
@@ -342,7 +342,7 @@ EXERCISES = (
     ALIGN,
     F1,
     SPAN,
-    SHARES,
+    MULTIPLIERS,
     LORA,
     ECE,
 )
