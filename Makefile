@@ -30,6 +30,7 @@ book: environment assets ## build the book into _build/html, its notebooks into 
 
 test: environment assets lint types frontend ## everything: lint, types, all notebooks, the book built twice, all tests
 	@$(MAKE) clean-book
+	$(BIN)/python tools/published.py
 	$(BIN)/python tools/run_notebooks.py $(SIDE_BY_SIDE) --durations=10
 	@$(MAKE) book
 	@$(MAKE) book

@@ -9,6 +9,7 @@ pytest_plugins = ["hub_fixtures"]
 
 # Before torch is imported anywhere, and inherited by every kernel and build that a test starts.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["LLM_LIVE_OFFLINE"] = "1"  # no test downloads: `make test` fills the cache before
 
 
 @pytest.fixture(scope="session")

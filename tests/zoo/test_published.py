@@ -1,7 +1,7 @@
 """The published models say what ``transformers`` says of the same files.
 
-They are fetched when the cache lacks them. Where they cannot be had, the reason is shown, and the rest of the suite
-stands without them.
+`make test` puts them into the cache (tools/published.py). What is not there is left out, with the reason, and the rest of
+the suite stands without it.
 """
 
 import pytest
