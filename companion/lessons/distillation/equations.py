@@ -16,6 +16,7 @@ from companion.distillation.losses import (
     tinybert_loss,
 )
 from companion.distillation.outputs import ModelOutputs, centred_scores
+from companion.distillation.sequences import reverse_kl_loss
 from companion.generation.sampling import next_token_probabilities
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import between, distribution, normal, tokens
@@ -259,6 +260,33 @@ def _centred_torch(s: Tensor) -> Tensor:
     return s - s.mean()  # what the softmax cancels is cancelled here too
 
 
+def _written(g: Generator) -> dict[str, Any]:
+    real = torch.tensor([[True, True, True, True], [True, True, False, False]])  # the second text is shorter
+    return {"student": 2 * normal(g, 2, 4, 5), "teacher": 2 * normal(g, 2, 4, 5), "real": real}
+
+
+def _on_policy_by_hand(student: Tensor, teacher: Tensor, real: Tensor) -> float:
+    total, count = 0.0, 0
+    for b in range(2):
+        for t in range(4):
+            if real[b, t]:
+                q, p = _softened(student[b, t], 1.0), _softened(teacher[b, t], 1.0)
+                total += sum(q[k] * math.log(q[k] / p[k]) for k in range(5))
+                count += 1
+    return total / count
+
+
+def _on_policy_companion(student: Tensor, teacher: Tensor, real: Tensor) -> Tensor:
+    targets = torch.zeros(2, 4, dtype=torch.long).masked_fill(~real, IGNORED)
+    visible = torch.ones(2, 4, 4, dtype=torch.bool)
+    return reverse_kl_loss(*(ModelOutputs(z, targets, visible) for z in (student, teacher)))
+
+
+def _on_policy_torch(student: Tensor, teacher: Tensor, real: Tensor) -> Tensor:
+    q, p = (torch.distributions.Categorical(logits=z[real]) for z in (student, teacher))
+    return torch.distributions.kl_divergence(q, p).mean()
+
+
 EQUATIONS = (
     Equation(
         label="eq-distillation-soft",
@@ -388,5 +416,21 @@ EQUATIONS = (
         by_hand=_centred_by_hand,
         companion=_centred_companion,
         library=_centred_torch,
+    ),
+    Equation(
+        label="eq-distillation-on-policy",
+        symbols=(
+            Symbol(r"\mathcal{L}_{\mathrm{on}}", "on-policy loss: reverse divergence on the student's own texts"),
+            Symbol("n", "number of tokens of the texts that the student wrote"),
+            Symbol("y", "a text that the student wrote"),
+            Symbol("y_{<t}", "its tokens before token $t$"),
+            Symbol("V", "size of the vocabulary"),
+            Symbol(r"q_k(y_{<t})", "the student's probability of token $k$ next"),
+            Symbol(r"p_k(y_{<t})", "the teacher's probability of token $k$ next"),
+        ),
+        draw=_written,
+        by_hand=_on_policy_by_hand,
+        companion=_on_policy_companion,
+        library=_on_policy_torch,
     ),
 )
