@@ -140,7 +140,7 @@ class Gaps:
         self.inputs, self.real = padded(rows)
         self.types, _ = padded(types)
 
-    def share(self, guesses: torch.Tensor) -> float:
+    def fraction(self, guesses: torch.Tensor) -> float:
         """How many of the guesses are right."""
         return (guesses == self.answers).float().mean().item()
 
@@ -148,7 +148,7 @@ class Gaps:
     def of_bert(self, model: BertForPreTraining) -> float:
         """How many words the model guesses."""
         logits, _ = model(self.inputs, self.types, self.real)
-        return self.share(logits[self.inputs == MASK].argmax(-1))
+        return self.fraction(logits[self.inputs == MASK].argmax(-1))
 
     def yardsticks(self) -> dict[str, float]:
         """What needs no network: counting, and knowing the process."""
@@ -159,17 +159,17 @@ class Gaps:
         exact = [self._exact(text, t) for text, t in zip(self.texts, self.places, strict=True)]
         left, both = (torch.tensor(column) for column in zip(*exact, strict=True))
         return {
-            "unigram": self.share(common.expand(len(self.texts))),
+            "unigram": self.fraction(common.expand(len(self.texts))),
             "n-gram": orders[best],
             "order of the n-gram": best,
-            "perfect, left to right": self.share(left),
-            "best possible": self.share(both),
+            "perfect, left to right": self.fraction(left),
+            "best possible": self.fraction(both),
         }
 
     def _ngram(self, rows: torch.Tensor, order: int) -> float:
         model = NGram(NGramConfig(len(WORDS), order)).count(rows)
         read = (torch.tensor([[0, *text[:t]]]) for text, t in zip(self.texts, self.places, strict=True))
-        return self.share(torch.stack([model(ids)[0, -1].argmax() for ids in read]))
+        return self.fraction(torch.stack([model(ids)[0, -1].argmax() for ids in read]))
 
     def _exact(self, text: Sequence[int], t: int) -> tuple[int, int]:
         """The likeliest word given what stands before it, and given both sides."""

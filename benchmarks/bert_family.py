@@ -103,14 +103,14 @@ def repeated(masks: list[Masked], seed: int) -> Iterator[Masked]:
 
 @torch.no_grad()
 def accuracy(model: BertForPreTraining, batch: Any) -> dict[str, float]:
-    """The share of masked words that are guessed right, and of pairs where the batch has labels."""
+    """The fraction of masked words that are guessed right, and of pairs where the batch has labels."""
     types = getattr(batch, "token_type_ids", None)
     logits, pair = model.eval()(batch.inputs, types, batch.visible[:, 0])
     asked = batch.targets != IGNORED
-    shares = {"words": (logits.argmax(-1) == batch.targets)[asked].float().mean().item()}
+    right = {"words": (logits.argmax(-1) == batch.targets)[asked].float().mean().item()}
     if types is not None and pair is not None:
-        shares["pairs"] = (pair.argmax(-1) == batch.labels).float().mean().item()
-    return shares
+        right["pairs"] = (pair.argmax(-1) == batch.labels).float().mean().item()
+    return right
 
 
 def made(config: BertConfig, seed: int) -> BertForPreTraining:

@@ -3,10 +3,10 @@
     python benchmarks/denoising.py
 
 Models and trainings are those of `book/algorithms/denoising.ipynb`. Restored are 200 held-out stories whose sentences
-were shuffled and of which 30 % of the words were filled in by masks: ROUGE-L, the share of texts that the world could
-have told, and the share of exact ones. Found are 200 held-out stories by their summary, by the same facts put as
+were shuffled and of which 30 % of the words were filled in by masks: ROUGE-L, the fraction of texts that the world
+could have told, and that of exact ones. Found are 200 held-out stories by their summary, by the same facts put as
 questions, and 100 stories beside their mirrors by their summary: recall@1. The seed draws weights, batches and noise;
-the stories and the damage to be undone are the same each time.
+the stories and the damage to be undone are the same each time. Controls of the searches: `benchmarks/retrieval.py`.
 """
 
 import copy
@@ -61,9 +61,9 @@ def with_mirrors(stories: Sequence[Story]) -> list[tuple[Story, Story]]:
 PAIRS, MIRRORS = with_mirrors(TRAINING), [story for pair in with_mirrors(MORE)[:100] for story in pair]
 
 
-def collate(texts: Sequence[Text]) -> tuple[Tensor, Tensor]:
+def collate(texts: Sequence[Text], vocabulary: Vocabulary = VOCABULARY) -> tuple[Tensor, Tensor]:
     """Ids and mask."""
-    return padded([VOCABULARY.encode(text) for text in texts])
+    return padded([vocabulary.encode(text) for text in texts])
 
 
 def spoiled(stories: Sequence[Story], seed: int) -> Seq2Seq:
@@ -154,12 +154,12 @@ def recalls(score: Score) -> dict[str, float]:
     return found
 
 
-def by_vectors(embed: Callable[[Tensor, Tensor], Tensor]) -> Score:
+def by_vectors(embed: Callable[[Tensor, Tensor], Tensor], vocabulary: Vocabulary = VOCABULARY) -> Score:
     """Search by the cosine of vectors."""
 
     @torch.no_grad()
     def score(queries: Sequence[Text], documents: Sequence[Text]) -> Tensor:
-        return similarity(embed(*collate(queries)), embed(*collate(documents)))
+        return similarity(embed(*collate(queries, vocabulary)), embed(*collate(documents, vocabulary)))
 
     return score
 
@@ -169,18 +169,22 @@ def near_pairs(texts: Sequence[Text]) -> list[list[str]]:
     return [[*text, *(f"{a} {b}" for i, a in enumerate(text) for b in text[i + 1 : i + 6])] for text in texts]
 
 
+def new_encoder(seed: int, vocabulary: Vocabulary = VOCABULARY, dropout: float = 0.0) -> SentenceEncoder:
+    """An untrained encoder."""
+    torch.manual_seed(seed)
+    encoder = SentenceEncoder(Bert(BertConfig(len(vocabulary), 80, 2, 4, 64, n_segments=1, dropout=dropout)))
+    sinusoidal_initialization(encoder.bert)
+    return encoder
+
+
+def pairs_of(group: Sequence[Story], view: Callable[[Story], Text]) -> Views:
+    """Stories, each beside a view of it."""
+    return Views(*collate([view(story) for story in group]), *collate([told(story) for story in group]))
+
+
 def encoders(seed: int) -> dict[str, SentenceEncoder]:
     """The untrained encoder, and the three that learn."""
     draw = random.Random(seed)
-
-    def new(dropout: float = 0.0) -> SentenceEncoder:
-        torch.manual_seed(seed)
-        encoder = SentenceEncoder(Bert(BertConfig(len(VOCABULARY), 80, 2, 4, 64, n_segments=1, dropout=dropout)))
-        sinusoidal_initialization(encoder.bert)
-        return encoder
-
-    def pairs_of(group: Sequence[Story], view: Callable[[Story], Text]) -> Views:
-        return Views(*collate([view(story) for story in group]), *collate([told(story) for story in group]))
 
     def batches(kind: str) -> Iterator[Views]:
         while True:
@@ -190,13 +194,13 @@ def encoders(seed: int) -> dict[str, SentenceEncoder]:
             else:
                 yield pairs_of(draw.sample(TRAINING, 32), told if kind == "twins" else summary)
 
-    twins, paired = new(dropout=0.1), new()
+    twins, paired = new_encoder(seed, dropout=0.1), new_encoder(seed)
     train(twins, batches("twins"), 80, seed)
     train(paired, batches("summaries"), 120, seed)
     hardened = copy.deepcopy(paired)
     train(hardened, batches("mirrors"), 150, seed)
     return {
-        "untrained encoder": new().eval(),
+        "untrained encoder": new_encoder(seed).eval(),
         "trained on twins": twins,
         "trained on summaries": paired,
         "then hard negatives": hardened,

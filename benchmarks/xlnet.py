@@ -24,22 +24,22 @@ from companion.storyworld.optimum import fill_in
 from companion.training import Optimization, Runtime, fit
 
 STEPS, FROM_THE_LEFT = 450, 100
-SHARES = {"K = 6": 1 / 6, "K = 3": 1 / 3, "K = 3/2": 2 / 3}
+FRACTIONS = {"K = 6": 1 / 6, "K = 3": 1 / 3, "K = 3/2": 2 / 3}
 WORLD = World()
 STORIES = WORLD.stories(240, seed=1_000_000)
 LAID = rows(STORIES)  # (stories, longest + 1)
 MUON = Optimization("muon", weight_decay=0.0, schedule="linear")
 
 
-def permuted(stories: Tensor, share: float, draw: torch.Generator) -> Permuted:
+def permuted(stories: Tensor, fraction: float, draw: torch.Generator) -> Permuted:
     """Draw an order for each story."""
-    return permute(fill_ignored(stories), stories != IGNORED, fraction=share, generator=draw)
+    return permute(fill_ignored(stories), stories != IGNORED, fraction=fraction, generator=draw)
 
 
-def batches(share: float, seed: int) -> Iterator[Permuted]:
+def batches(fraction: float, seed: int) -> Iterator[Permuted]:
     """New stories without end, in random orders."""
     draw = torch.Generator().manual_seed(seed)
-    return (permuted(stories, share, draw) for stories in story_batches(WORLD, 16, seed))
+    return (permuted(stories, fraction, draw) for stories in story_batches(WORLD, 16, seed))
 
 
 def gaps() -> tuple[Tensor, list[float]]:
@@ -56,7 +56,7 @@ PLACES, EXACT = gaps()
 @torch.no_grad()
 def measure(model: XLNet) -> dict[str, float]:
     """Ask a trained model for the ends of orders, for all of them at once, and for single gaps."""
-    sixth, third = (permuted(LAID, share, torch.Generator().manual_seed(0)) for share in (1 / 6, 1 / 3))
+    sixth, third = (permuted(LAID, fraction, torch.Generator().manual_seed(0)) for fraction in (1 / 6, 1 / 3))
     told_last = torch.zeros_like(LAID, dtype=torch.bool).scatter_(1, third.predict, third.targets != IGNORED)
     order = third.order.masked_fill(told_last, LAID.size(1)).masked_fill(LAID == IGNORED, LAID.size(1) + 1)
     at = PLACES[:, None]
@@ -97,9 +97,9 @@ def new(seed: int) -> XLNet:
     return XLNet(XLNetConfig(len(WORLD.vocabulary), n_layers=2, n_heads=4, d_model=64))
 
 
-def run(share: float, seed: int, steps: int) -> dict[str, float]:
+def run(fraction: float, seed: int, steps: int) -> dict[str, float]:
     """Train once and measure."""
-    model, stream = new(seed), batches(share, seed)
+    model, stream = new(seed), batches(fraction, seed)
     history = fit(
         model,
         stream,
@@ -121,10 +121,10 @@ def main() -> None:
     """Run every K with every seed, then the steps from the left alone, and write the table."""
     given = report.arguments(__doc__, steps=STEPS)
     result: dict = {"world": {"version": VERSION, "size": "small", "language": "en"}, "settings": {}}
-    for name, share in SHARES.items():
+    for name, fraction in FRACTIONS.items():
         runs = []
         for seed in range(given.seeds):
-            runs.append(run(share, seed, given.steps))
+            runs.append(run(fraction, seed, given.steps))
             print(f"{name:>8}, seed {seed}: " + "  ".join(f"{k} {v:.3f}" for k, v in runs[-1].items()), flush=True)
         result["settings"][name] = {"runs": runs, "summary": report.summary(runs)}
     name = "after 100 steps from the left, above the floor"

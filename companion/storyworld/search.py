@@ -1,12 +1,14 @@
-"""Queries for a search among stories, and hard negatives: other stories of the very same words.
+"""Queries for a search among stories, in the words of the stories or in others, and hard negatives.
 
 Chapter: ``book/algorithms/denoising.ipynb``.
 """
 
 import itertools
+import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from companion.storyworld.language import CHINESE
 from companion.storyworld.lexicon import OBJECTS, PEOPLE, PLACES
 from companion.storyworld.state import Event
 from companion.storyworld.views import facts, questions, summary, told
@@ -16,7 +18,8 @@ from companion.storyworld.world import Story
 def inquiry(story: Story) -> tuple[str, ...]:
     """Query for a story: questions about its end with their answers, where each one is, who has what, who feels how.
 
-    It says the same as :func:`companion.storyworld.views.summary`, in other words.
+    It says the same as :func:`companion.storyworld.views.summary`, in other sentences with the same names, places,
+    objects and moods.
 
     >>> from companion.storyworld import World
     >>> " ".join(inquiry(World("tiny").stories(1)[0]))
@@ -25,6 +28,30 @@ def inquiry(story: Story) -> tuple[str, ...]:
     stop = told(story)[-1]
     relevant = [one for one in questions(story) if one.kind in ("where", "who", "how")]
     return tuple(token for one in relevant for token in (*one.question, *one.answer, stop))
+
+
+def code_switched(text: Sequence[str], probability: float, seed: int | str = 0) -> tuple[str, ...]:
+    """Code-switched English text: each name, place, object and mood becomes Chinese with this probability.
+
+    A word that occurs twice is switched both times or neither. What a seed switches at one probability it also switches
+    at every higher one.
+
+    >>> code_switched(("Who", "has", "the", "key", "Anna"), probability=1.0)
+    ('Who', 'has', 'the', '钥匙', '安娜')
+
+    Args:
+        text: English tokens.
+        probability: probability that a word is switched, 0 to 1.
+        seed: seed of the random numbers.
+
+    Raises:
+        ValueError: when the probability is outside 0 to 1.
+    """
+    if not 0 <= probability <= 1:
+        raise ValueError(f"probability must be 0 to 1; got {probability}")
+    draw = random.Random(seed)
+    drawn = {word: draw.random() for word in dict.fromkeys(text) if word in CHINESE}
+    return tuple(CHINESE[word] if drawn.get(word, 1.0) < probability else word for word in text)
 
 
 def mirrored(story: Story) -> Story | None:

@@ -19,7 +19,7 @@ from companion.generation import GREEDY, generate
 from companion.losses.spans import Seq2Seq, corrupt, pairs
 from companion.models.t5 import T5
 from companion.storyworld import QUESTIONS, Story, World
-from companion.storyworld.views import questions, summary, told
+from companion.storyworld.views import QuestionAboutText, questions, summary, told
 from companion.training.schedules import LearningRateMultiplier
 
 START, END = "<pad>", "</s>"  # as in T5, whose decoder starts from the padding token
@@ -66,8 +66,16 @@ def question_answering(story: Story, draw: random.Random) -> Example:
     """Question about an English story; all kinds that the story allows are equally likely."""
     possible = list(questions(story))
     kind = draw.choice([kind for kind in QUESTIONS if any(q.kind == kind for q in possible)])
-    one = draw.choice([q for q in possible if q.kind == kind])
-    return Example(("question:", *one.question, "context:", *one.context), one.answer, kind)
+    return question_example(draw.choice([q for q in possible if q.kind == kind]))
+
+
+def question_example(question: QuestionAboutText) -> Example:
+    """Example of a question about a text: the question first, then the text.
+
+    >>> question_example(QuestionAboutText(("Tom", "sings", "."), ("Who", "sings"), ("Tom",), "who")).source
+    ('question:', 'Who', 'sings', 'context:', 'Tom', 'sings', '.')
+    """
+    return Example(("question:", *question.question, "context:", *question.context), question.answer, question.kind)
 
 
 TEXT_TO_TEXT_TASKS: dict[str, Callable[[Story, random.Random], Example]] = {

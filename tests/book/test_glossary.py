@@ -59,7 +59,7 @@ NO_TERMS = {  # what the chapters set in bold and the glossary need not explain,
     "neighbours, not asked, perfect left-to-right reader, possible story, summaries, twins",
     "an example": "cat, full stop, is, mat, on, on the, on the mat, sat, the, the cat, the mat",
     "plain words": "a segmenter first, before and after, by hand, different words before, from both languages, "
-    "how far apart, in another wording, masked words, one position, one vector, pairs of words, queries and keys, "
+    "how far apart, in other sentences, masked words, one position, one vector, pairs of words, queries and keys, "
     "rows are queries, was given it",
 }
 PROSE = ("{admonition}", "{self-check}", "{dropdown}", "{note}", "{tip}", "{warning}")

@@ -5,7 +5,8 @@ from collections import Counter
 import pytest
 
 from companion.storyworld import World
-from companion.storyworld.search import inquiry, mirrored
+from companion.storyworld.language import CHINESE
+from companion.storyworld.search import code_switched, inquiry, mirrored
 from companion.storyworld.views import facts, summary, told
 
 every_language = pytest.mark.parametrize("language", ["en", "zh"])
@@ -61,3 +62,29 @@ def test_the_mirror_of_the_mirror_is_the_story():
 def test_a_story_without_two_alike_has_no_mirror():
     world = World("tiny")
     assert any(mirrored(story) is None for story in world.stories(30))
+
+
+def test_a_code_switched_query_means_the_same():
+    english = {chinese: word for word, chinese in CHINESE.items()}
+    for story in World().stories(20):
+        switched = code_switched(inquiry(story), 0.5, seed=1)
+        assert tuple(english.get(word, word) for word in switched) == inquiry(story)
+
+
+@pytest.mark.parametrize(("probability", "left"), [(0.0, True), (1.0, False)], ids=["never", "always"])
+def test_at_the_ends_all_content_words_are_switched_or_none(probability, left):
+    text = inquiry(World().stories(1)[0])
+    switched = code_switched(text, probability)
+    assert [word in CHINESE for word in switched] == [left and word in CHINESE for word in text]
+
+
+def test_what_is_switched_at_one_probability_is_switched_at_a_higher_one():
+    text = inquiry(World().stories(5)[4])
+    fewer, more = ({i for i, w in enumerate(code_switched(text, p)) if w != text[i]} for p in (0.3, 0.7))
+    assert fewer < more
+
+
+@pytest.mark.parametrize("probability", [-0.1, 1.1])
+def test_a_probability_outside_its_range_is_refused(probability):
+    with pytest.raises(ValueError, match=f"probability must be 0 to 1; got {probability}"):
+        code_switched(("Tom",), probability)

@@ -167,33 +167,33 @@ SIGMOID = Exercise(
 )
 
 
-def _shares(share: float) -> tuple[float, float, float]:
-    return 0.8 * share, 0.1 * share, 1 - 0.9 * share
+def _fractions(fraction: float) -> tuple[float, float, float]:
+    return 0.8 * fraction, 0.1 * fraction, 1 - 0.9 * fraction
 
 
-SHARES = Exercise(
-    name="mask-shares",
+FRACTIONS = Exercise(
+    name="mask-fractions",
     task=(
-        "From the fraction `share` of tokens that is chosen, return three fractions of all tokens: those that become "
+        "A `fraction` of all tokens is chosen. Return three fractions of all tokens: those that become "
         "[MASK], those that become a random token, and those that the model reads as they were written."
     ),
-    reference=_shares,
+    reference=_fractions,
     cases=lambda: [(0.15,), (0.4,), (1.0,)],
     mistakes=(
         Mistake(
-            lambda share: (share, 0.0, 1 - share),
+            lambda fraction: (fraction, 0.0, 1 - fraction),
             "Not every chosen token becomes [MASK]: of the chosen, 80 % do.",
         ),
         Mistake(
-            lambda share: (0.8 * share, 0.1 * share, 0.1 * share),
+            lambda fraction: (0.8 * fraction, 0.1 * fraction, 0.1 * fraction),
             "The third fraction is that of the chosen tokens that stay. Those that were not chosen stay too.",
         ),
         Mistake(
-            lambda share: (0.8, 0.1, 0.1),
+            lambda fraction: (0.8, 0.1, 0.1),
             "Those are fractions of the chosen tokens. You are asked for fractions of all.",
         ),
         Mistake(
-            lambda share: (0.8 * share, 0.1 * share, 1 - share),
+            lambda fraction: (0.8 * fraction, 0.1 * fraction, 1 - fraction),
             "Of the chosen tokens a tenth stay as they were written; add them to the third fraction.",
         ),
     ),
@@ -201,7 +201,7 @@ SHARES = Exercise(
 
 
 EXERCISES = (
-    SHARES,
+    FRACTIONS,
     HIDE,
     MLM_LOSS,
     FRAME,

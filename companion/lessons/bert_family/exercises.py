@@ -11,26 +11,26 @@ from companion.lessons.exercise_check import Exercise, Mistake
 NEVER_ASKED = Exercise(
     name="never-asked",
     task=(
-        "From the fraction of words that a mask hides and the number of masks, return the fraction that none of them "
+        "From the probability that a mask hides a word and the number of masks, return the fraction that none of them "
         "hides."
     ),
-    reference=lambda share, masks: (1 - share) ** masks,
+    reference=lambda probability, masks: (1 - probability) ** masks,
     cases=lambda: [(0.15, 1), (0.15, 10), (0.4, 3)],
     mistakes=(
         Mistake(
-            lambda share, masks: 1 - (1 - share) ** masks,
+            lambda probability, masks: 1 - (1 - probability) ** masks,
             "That is the fraction that is hidden at least once. You are asked for the rest.",
         ),
         Mistake(
-            lambda share, masks: 1 - share * masks,
+            lambda probability, masks: 1 - probability * masks,
             "The masks are drawn independently and overlap, so their fractions do not add up.",
         ),
         Mistake(
-            lambda share, masks: 1 - share,
+            lambda probability, masks: 1 - probability,
             "That is right for one mask. With each further one, some of the words left so far are hidden.",
         ),
         Mistake(
-            lambda share, masks: share**masks,
+            lambda probability, masks: probability**masks,
             "That is the fraction that every single mask hides. Which words does none of them hide?",
         ),
     ),

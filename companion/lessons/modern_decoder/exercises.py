@@ -199,9 +199,9 @@ WINDOW = Exercise(
 )
 
 
-def _shares(logits: Tensor, k: int) -> Tensor:
-    shares, chosen = routed(logits, k)
-    return torch.zeros_like(logits).scatter(-1, chosen, shares)
+def _weights(logits: Tensor, k: int) -> Tensor:
+    weights, chosen = routed(logits, k)
+    return torch.zeros_like(logits).scatter(-1, chosen, weights)
 
 
 def _uncut(logits: Tensor, k: int) -> Tensor:
@@ -215,12 +215,12 @@ def _equal(logits: Tensor, k: int) -> Tensor:
 
 
 ROUTE = Exercise(
-    name="router-shares",
+    name="router-weights",
     task=(
         "From a router's logits (tokens, experts) and k, return each expert's weight (tokens, experts): 0 for all but "
         "the k with the highest logits, and rows that sum to 1."
     ),
-    reference=_shares,
+    reference=_weights,
     cases=lambda: [
         (torch.tensor([[1.0, 2.0, 0.0], [0.0, -1.0, 3.0]]), 2),
         (seeded(4, 6), 2),

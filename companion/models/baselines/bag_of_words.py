@@ -1,9 +1,12 @@
-"""Lexical retrieval by bags of words: tf-idf and BM25.
+"""Lexical retrieval by bags of words: tf-idf and BM25, and a counted dictionary for queries in other words.
 
-Chapter: ``book/algorithms/denoising.ipynb``. Source: Robertson & Zaragoza 2009, "The Probabilistic Relevance Framework:
-BM25 and Beyond", section 3.
+Chapter: ``book/algorithms/denoising.ipynb``. Sources: Robertson & Zaragoza 2009, "The Probabilistic Relevance
+Framework: BM25 and Beyond", section 3; Smadja et al. 1996, "Translating Collocations for Bilingual Lexicons: A
+Statistical Approach" (the Dice coefficient).
 """
 
+import itertools
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
@@ -15,7 +18,8 @@ from companion.losses.contrastive import similarity
 class BagOfWords:
     """Documents as counts of words, weighted by inverse document frequency.
 
-    A word that df of N documents contain has the weight ``idf = log(1 + (N - df + 1/2) / (df + 1/2))``.
+    A word that df of N documents contain has the weight ``idf = log(1 + (N - df + 1/2) / (df + 1/2))``. The 1 in the
+    logarithm is no part of the paper's weight; search engines add it, so that no weight is below 0.
 
     Example:
         >>> documents = BagOfWords([["a", "cat"], ["a", "dog", "barks"]])
@@ -47,6 +51,7 @@ class BagOfWords:
 
         ``sum over words w of the query of idf(w) f (k1 + 1) / (f + k1 (1 - b + b n / mean n))``, f being how often the
         document has the word and n its length: the second time counts less than the first, and long documents less.
+        The factor ``k1 + 1`` is the same for all and changes no ranking. A word that the query has twice counts twice.
 
         Args:
             queries: words of each query; those that no document contains are ignored.
@@ -64,3 +69,33 @@ class BagOfWords:
                 if word in self._number:
                     row[self._number[word]] += 1
         return counts
+
+
+def dice_dictionary(pairs: Sequence[tuple[Sequence[str], Sequence[str]]]) -> dict[str, str]:
+    """Translation dictionary of parallel texts: to each source word the target word of the highest Dice coefficient.
+
+    ``dice(a, b) = 2 n(a, b) / (n(a) + n(b))``, with n the number of pairs in which the word occurs, or both do.
+
+    Args:
+        pairs: source text and target text of each pair, as words.
+
+    Raises:
+        ValueError: when there is no pair.
+
+    Example:
+        >>> dice_dictionary([(["a", "key"], ["一把", "钥匙"]), (["a", "ball"], ["一把", "球"])])["key"]
+        '钥匙'
+    """
+    if not pairs:
+        raise ValueError("at least one pair of texts is needed; got none")
+    sources, targets, together = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
+    for one, other in pairs:
+        source, target = set(one), set(other)
+        sources.update(source)
+        targets.update(target)
+        together.update(itertools.product(source, target))
+    best: dict[str, tuple[float, str]] = {}
+    for (source_word, target_word), both in together.items():
+        dice = 2 * both / (sources[source_word] + targets[target_word])
+        best[source_word] = max(best.get(source_word, (0.0, "")), (dice, target_word))
+    return {word: translation for word, (_, translation) in best.items()}

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from companion.models.baselines.bag_of_words import BagOfWords
+from companion.models.baselines.bag_of_words import BagOfWords, dice_dictionary
 
 DOCUMENTS = [["red", "ball", "red"], ["blue", "ball"], ["green", "ball", "kite", "kite", "kite"]]
 
@@ -63,3 +63,32 @@ def test_unknown_words_say_nothing(method):
 def test_nothing_to_search_is_refused(documents):
     with pytest.raises(ValueError, match="at least one document, and none of them empty"):
         BagOfWords(documents)
+
+
+# A dictionary of parallel texts
+
+PARALLEL = [
+    (["the", "red", "ball"], ["le", "ballon", "rouge"]),
+    (["the", "red", "kite"], ["le", "cerf-volant", "rouge"]),
+    (["the", "green", "ball"], ["le", "ballon", "vert"]),
+]
+
+
+def test_the_dictionary_pairs_the_words_that_occur_together():
+    assert dice_dictionary(PARALLEL) == {
+        "the": "le",
+        "red": "rouge",
+        "ball": "ballon",
+        "kite": "cerf-volant",
+        "green": "vert",
+    }
+
+
+def test_a_word_twice_in_a_text_counts_once_for_the_dictionary():
+    repeated = [(source * 2, target) for source, target in PARALLEL]
+    assert dice_dictionary(repeated) == dice_dictionary(PARALLEL)
+
+
+def test_a_dictionary_of_no_texts_is_refused():
+    with pytest.raises(ValueError, match="at least one pair of texts is needed"):
+        dice_dictionary([])
