@@ -1,7 +1,7 @@
 """The published models say what ``transformers`` says of the same files.
 
-`make test` puts them into the cache (tools/published.py). What is not there is left out, with the reason, and the rest of
-the suite stands without it.
+`make test` puts them into the cache (tools/published.py). What is not there is left out, with the reason, and the rest
+of the suite stands without it.
 """
 
 import pytest
