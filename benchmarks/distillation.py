@@ -7,7 +7,8 @@ layers, fine-tuned on `MANY` labelled stories; a student has 2 layers and `FEW` 
 the weights of `positional_initialization`, as the teacher did before its pre-training. Half of them then get the
 teacher's embeddings, every second of its layers and its head: *copied*. Each of the two starts is crossed with five
 losses: the labels alone, and four ways to be taught. All ten read the same stories in the same order for as many steps,
-and each has its settings chosen among three (`TRIES`) on the validation stories of a seed of its own.
+and each has its settings chosen among three (`TRIES`) on the validation stories of a seed of its own. The ways whose
+tries are of temperature and weight have the rate and the dropout that the labels chose from the same start.
 
 Beside them: the usual random start, which such comparisons often give the student alone; the first layers copied;
 `UNLABELLED` more stories, with their labels and with the teacher's word in their place; and four rows with `LONGER`
@@ -55,7 +56,9 @@ EVERY_SECOND = every_second(4)
 FIRST = (1, 2)
 Settings = dict[str, Any]
 RATE = 3e-3
-RATES: list[Settings] = [{"rate": RATE}, {"rate": 2 * RATE}, {"rate": RATE, "dropout": 0.1}]
+RATES: list[Settings] = [
+    {"rate": rate, "dropout": dropout} for rate, dropout in ((RATE, 0.0), (2 * RATE, 0.0), (RATE, 0.1))
+]
 TRIES: dict[str, list[Settings]] = {
     "labels": RATES,
     "Hinton": [{"temperature": t, "alpha": alpha} for t, alpha in ((1.0, 0.9), (2.0, 0.5), (4.0, 0.9))],
@@ -156,11 +159,12 @@ def tuned(steps: int) -> dict[str, Settings]:
     chosen = {}
     for start, copied in STARTS.items():
         for method in TRIES:
+            tries = [chosen.get(f"{start}, labels", {}) | one for one in TRIES[method]]
             tried = [
                 (score(group.taught(method, one, copied), group.validation), -number)
-                for number, one in enumerate(TRIES[method])
+                for number, one in enumerate(tries)
             ]
-            chosen[f"{start}, {method}"] = TRIES[method][-max(tried)[1]]
+            chosen[f"{start}, {method}"] = tries[-max(tried)[1]]
             print(f"{start}, {method}:", [round(value, 3) for value, _ in tried], flush=True)
     return chosen
 
