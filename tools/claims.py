@@ -6,7 +6,7 @@ about the result. Each chapter has a ledger, ``book/claims/<chapter>.yml``: entr
 the sentence's first words and one answer.
 
     - sentence: "The norms are not the cause"
-      control: 'assert climb["decoder"] > 50'          # code of the chapter, or a file of benchmarks/
+      control: 'assert climb["decoder"] > 50'          # the chapter's ("; " between two), or a file of benchmarks/
     - sentence: "Adam divides each number's gradient"
       cited: liu2020understanding
     - sentence: "The mask is needed because"
