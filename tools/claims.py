@@ -36,14 +36,8 @@ CONCLUDES = re.compile(
     re.IGNORECASE,
 )
 FENCE = re.compile(r"^\s*(?P<mark>`{3,}|:{3,})(?P<info>[^`\n]*)$")
-LEFT_OUT = (
-    "{math}",
-    "{self-check}",
-    "{code",
-    "{figure}",
-    "{table}",
-    "{list-table}",
-)  # what stands in these is no prose
+LEFT_OUT = ("{self-check}", "{code", "{figure}", "{table}", "{list-table}")  # what stands in these is no prose
+EQUATION = re.compile(r"^\s*\$\$.*?^\s*\$\$(?: \([\w-]+\))?$", re.MULTILINE | re.DOTALL)
 DIRECTIVE = re.compile(r"^(?:[`:]{3,}.*|:\w[\w-]*:.*|#+ .*|\|.*)$", re.MULTILINE)  # fences, options, headings, tables
 END = re.compile(r"(?<=[.!?:])[\"”’)*_]*\s+(?=[\"“(*_`$A-Z{\[])")
 ANSWERS = ("control", "cited", "derived", "no claim")
@@ -78,7 +72,7 @@ def captions(cell: nbformat.NotebookNode) -> list[str]:
 
 def paragraphs(source: str) -> list[str]:
     """Paragraphs and items of a cell's text, without formulas, code, questions, headings and tables."""
-    text = DIRECTIVE.sub("", "\n".join(prose(source.split("\n"))))
+    text = DIRECTIVE.sub("", "\n".join(prose(EQUATION.sub("", source).split("\n"))))
     return [part.strip() for part in re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )", text) if part.strip()]
 
 

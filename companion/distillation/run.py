@@ -19,7 +19,7 @@ from companion.distillation.student import every_second, initialise_from, skip_l
 from companion.finetuning.run import Settings, train
 from companion.finetuning.tasks import Head, HeldOutResult, Task, evaluate, read_splits
 from companion.models.bert import Bert
-from companion.training.loop import pick_device
+from companion.nn.device import pick_device
 
 METHODS: dict[str, Callable[..., Tensor]] = {
     "hinton": hinton_loss,

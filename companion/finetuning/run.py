@@ -38,7 +38,7 @@ class Settings:
         batch_size: texts per step.
         rate: peak learning rate; Devlin et al. 2019 chose from 2e-5 to 5e-5, and pre-trained with 1e-4.
         seed: random seed of the new head, the order of the texts, and dropout.
-        device: "auto", "cuda", "mps" or "cpu", see :func:`companion.training.loop.pick_device`.
+        device: "auto", "cuda", "mps" or "cpu", see :func:`companion.nn.device.pick_device`.
     """
 
     epochs: int = 3

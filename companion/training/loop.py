@@ -18,30 +18,13 @@ from torch.optim import Optimizer
 from tqdm import tqdm
 
 from companion.losses.causal import causal_loss, causal_targets
+from companion.nn.device import pick_device
 from companion.training.optimizers import make_optimizers
 from companion.training.run_state import History, TrainingState, plain_name
 from companion.training.schedules import multipliers, multipliers_by_parameter
 from companion.training.settings import Checkpoint, Evaluation, Optimization, Runtime, check_count
 
 OnStep = Callable[[int, History], object]  # (number of the step, counted from 1; the history so far)
-
-
-def pick_device(name: str = "auto") -> torch.device:
-    """Device to compute on: "auto" takes CUDA, then Apple's MPS, then the CPU.
-
-    Raises:
-        ValueError: when the named device is not one of them or not there.
-
-    >>> pick_device("cpu")
-    device(type='cpu')
-    """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        name = next(kind for kind, there in available.items() if there)
-    if not available.get(name.split(":")[0]):
-        here = ", ".join(kind for kind, there in available.items() if there)
-        raise ValueError(f"device {name!r} is not available; choose auto, {here}")
-    return torch.device(name)
 
 
 def fit(

@@ -105,7 +105,7 @@ class Runtime:
     """Where and in what numbers a run computes.
 
     Attributes:
-        device: "auto", "cuda", "mps" or "cpu"; see :func:`companion.training.loop.pick_device`.
+        device: "auto", "cuda", "mps" or "cpu"; see :func:`companion.nn.device.pick_device`.
         precision: "float32", "bfloat16" (the matrix products of the forward pass; weights stay float32), or "auto":
             bfloat16 on a CUDA device that computes in it, where it is faster, and float32 elsewhere.
         seed: of dropout.

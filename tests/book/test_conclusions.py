@@ -62,7 +62,7 @@ def test_a_ledger_belongs_to_a_chapter():
         ("It works because it is wide.", ["It works because it is wide."]),
         ("It works. So it does.", []),
         ("One. Two is better than one. Three.", ["Two is better than one."]),
-        ("```{math}\nbecause\n```", []),
+        ("$$\nbecause\n$$ (eq-a)", []),
         ("# Why it matters", []),
         ("- heads matter\n- heads look", ["- heads matter"]),
     ],

@@ -322,3 +322,9 @@ def test_made_notebooks_are_valid_and_name_no_folder_of_the_machine(built_book: 
         nbformat.validate(made)
         assert len({cell.id for cell in made.cells}) == len(made.cells)
         assert str(ROOT) not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", notebooks(ROOT), ids=lambda path: path.stem)
+def test_a_source_writes_equations_as_jupyter_reads_them(path: Path):
+    texts = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
+    assert not [text for text in texts if "{math}" in text]

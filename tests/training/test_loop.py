@@ -19,7 +19,6 @@ from companion.data.prose import random_windows
 from companion.losses import causal_loss
 from companion.metrics.language_model import cross_entropy
 from companion.training import Checkpoint, Evaluation, Optimization, Runtime, fit
-from companion.training.loop import pick_device
 from companion.training.optimizers import NAMES
 from companion.training.schedules import SCHEDULES, multipliers
 
@@ -614,24 +613,3 @@ def test_a_checkpoint_that_kept_no_best_weights_is_refused(tmp_path):
         ValueError, match="run is of a run that kept no best weights; patience must be given from the start"
     ):
         trained_until([5, 4], steps=1, checkpoint=Checkpoint(tmp_path / "run"))
-
-
-# Devices
-
-
-@pytest.mark.parametrize(
-    ("cuda", "mps", "expected"),
-    [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")],
-)
-def test_the_fastest_device_is_picked(monkeypatch, cuda, mps, expected):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-    assert pick_device() == torch.device(expected)
-
-
-@pytest.mark.parametrize("name", ["cuda", "cuda:1", "tpu", ""])
-def test_a_device_that_is_not_there_is_refused(monkeypatch, name):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    with pytest.raises(ValueError, match=f"device '{name}' is not available; choose auto, mps, cpu"):
-        pick_device(name)
