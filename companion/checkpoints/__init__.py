@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+WRAPPERS = re.compile(r"^(?:_orig_mod\.|module\.)+")  # what torch.compile and DistributedDataParallel put before names
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -76,7 +77,8 @@ def read_config(folder: Path, *families: str) -> dict[str, Any]:
         families: allowed values of ``model_type``, such as "gpt2".
 
     Raises:
-        CheckpointError: when the file is missing, not JSON, names another family, or has a flag in quotes.
+        CheckpointError: when the file is missing, not JSON, names another family, has a flag in quotes, or says that
+            the weights are quantised.
     """
     path = folder / "config.json"
     if not path.is_file():
@@ -87,6 +89,8 @@ def read_config(folder: Path, *families: str) -> dict[str, Any]:
     if found not in families:
         allowed = ", ".join(map(repr, families))
         raise CheckpointError(f"{path} is of the family {found!r:.60}; this class loads {allowed}")
+    if config.get("quantization_config"):
+        raise CheckpointError(f"{path} sets quantization_config; only weights in {', '.join(FLOATS)} are read")
     check_flags(config, path)
     return config
 
@@ -155,8 +159,17 @@ def load_weights(model: nn.Module, folder: Path, layout: Layout) -> None:
 
 
 def _read(header: Mapping[str, Entry], layout: Layout) -> dict[str, str]:
-    """Name in the layout's rules -> name in the file, of each tensor that is not ignored."""
-    return {layout.short(name): name for name in header if not re.search(layout.ignored, name)}
+    """Name in the layout's rules -> name in the file, of each tensor that is not ignored.
+
+    Raises:
+        CheckpointError: when two tensors of the file are one tensor of the model.
+    """
+    names: dict[str, str] = {}
+    for name in header:
+        plain = WRAPPERS.sub("", name)
+        if not re.search(layout.ignored, plain) and (other := names.setdefault(layout.short(plain), name)) != name:
+            raise CheckpointError(f"{header[name].file} holds one tensor under two names, {other!r} and {name!r}")
+    return names
 
 
 def _check_header(header: Mapping[str, Entry], layout: Layout, parameters: Mapping[str, Tensor], folder: Path) -> None:

@@ -31,7 +31,7 @@ PROJECTIONS = {"q": "query", "k": "key", "v": "value", "o": "output"}
 SWIGLU = {"gate": "gate", "up": "expand", "down": "contract"}
 EXPERT = {"w1": "gate", "w3": "expand", "w2": "contract"}
 REFUSED = (
-    *("attention_bias", "mlp_bias", "router_jitter_noise", "quantization_config"),
+    *("attention_bias", "mlp_bias", "router_jitter_noise"),
     *("qk_layernorm", "use_parallel_residual", "hidden_dropout"),  # StableLM's
 )
 # defaults of transformers

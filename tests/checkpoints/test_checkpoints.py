@@ -131,6 +131,19 @@ def test_published_files_have_no_prefix_and_carry_causal_masks(folder):
     assert same_weights(GPT.from_pretrained(folder), expected)
 
 
+@pytest.mark.parametrize("wrapper", ["_orig_mod.", "module.", "module._orig_mod."])
+def test_what_compile_or_data_parallel_put_before_the_names_is_taken_off(folder, wrapper):
+    expected = GPT.from_pretrained(folder)
+    save_file({wrapper + name: t for name, t in load_file(folder / WEIGHTS).items()}, folder / WEIGHTS)
+    assert same_weights(GPT.from_pretrained(folder), expected)
+
+
+def test_one_tensor_under_two_names_is_refused(folder):
+    edit_weights(folder, lambda t: t.update({"wte.weight": t["transformer.wte.weight"] + 1}))
+    with pytest.raises(CheckpointError, match=r"one tensor under two names, '(transformer\.)?wte\.weight' and"):
+        GPT.from_pretrained(folder)
+
+
 def test_a_tied_file_may_store_its_output_matrix_again(folder):
     expected = GPT.from_pretrained(folder)
     edit_weights(folder, lambda t: t.update({"lm_head.weight": t["transformer.wte.weight"].clone()}))
@@ -235,6 +248,7 @@ def test_a_missing_size_is_named(folder):
         ),
         ({"n_head": 4}, "d_model must be a multiple of n_heads; got 18 and 4"),
         ({"n_layer": "two"}, "config.json"),
+        ({"quantization_config": {"load_in_8bit": True}}, "sets quantization_config; only weights in F64, F32"),
     ],
     ids=str,
 )

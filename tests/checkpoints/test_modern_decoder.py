@@ -241,7 +241,7 @@ def test_a_missing_size_is_named(folder, name):
     [
         ({"attention_bias": True}, "sets attention_bias, which this decoder does not have"),
         ({"mlp_bias": True}, "sets mlp_bias, which this decoder does not have"),
-        ({"quantization_config": {"quant_method": "fp8"}}, "sets quantization_config, which this decoder"),
+        ({"quantization_config": {"quant_method": "fp8"}}, "sets quantization_config; only weights in F64, F32"),
         ({"hidden_act": "gelu"}, "hidden_act must be silu; got 'gelu'"),
         ({"rope_scaling": {"type": "dynamic", "factor": 4.0}}, "may be default, linear, llama3, yarn.*; got 'dynamic'"),
         ({"rope_scaling": YARN | {"beta_slow": 64}}, "describes no yarn scaling: .*low < high; got 64 and 32"),
