@@ -15,7 +15,7 @@ EXPERTS = "mixture of experts"
 ARCHITECTURES = ("n-gram", "feed-forward", "recurrent", *DENSE, "encoder–decoder", EXPERTS, "not stated")
 OBJECTIVES = (
     *("next token", "masked", "permutation", "span corruption", "translation"),
-    *("preferences", "verified answers"),
+    *("preferences", "reasoning"),
 )
 
 

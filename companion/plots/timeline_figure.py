@@ -6,6 +6,7 @@ below has all of them. Text is escaped. Ink is the page's own colour, so light a
 """
 
 import hashlib
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from companion.plots.timeline import ARCHITECTURES, LanguageModel
 
 WIDTH, HEIGHT = 360, 232  # a phone's width: letters keep their size there and grow on a wider page
 LEFT, RIGHT, TOP, FLOOR = 34, 348, 24, 190  # of the plane
-RAIL = 206  # y of the models without a published number
+RAIL = (202, 211)  # y of the models without a published number, by turns: they stand close together
 MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July"),
     *("August", "September", "October", "November", "December"),
@@ -38,16 +39,19 @@ OWN_SHAPE = "M0-5L1.4-1.6L5-1.5L2.2.8L3.1 4.3L0 2.3L-3.1 4.3L-2.2.8L-5-1.5L-1.4-
 NAMED = {  # always written beside their points: (shift right, shift down, anchor)
     "parameters": {
         "Web n-grams": (6, 3, "start"),
-        "Transformer (big)": (-6, 4, "end"),
+        "Transformer (big)": (-4, 11, "end"),
         "GPT-3": (-6, 3, "end"),
         "Switch-C": (-6, 2, "end"),
         "Chinchilla": (-6, 4, "end"),
+        "SmolLM2-1.7B": (0, 13, "middle"),
+        "DeepSeek-V4-Pro": (-2, -6, "end"),
     },
     "flops": {
         "Transformer (big)": (-6, 3, "end"),
         "BERT-Large": (-6, 2, "end"),
         "GPT-3": (-6, 3, "end"),
         "Llama 3.1 405B": (-6, 2, "end"),
+        "SmolLM2-1.7B": (0, 13, "middle"),
     },
 }
 STYLE = """
@@ -146,9 +150,10 @@ class _Panel:
             return FLOOR - (math.log10(value) - low) / (high - low) * (FLOOR - TOP)
 
         parts = [_axes(first, last, low, high, x, y, bool(self.figure.own))]
+        rails = itertools.cycle(RAIL)
         for model in self.figure.models:
             value = self.of(model)
-            place = (x(model.when), RAIL if value is None else y(value))
+            place = (x(model.when), next(rails) if value is None else y(value))
             label = NAMED[self.quantity].get(model.name) if value is not None else None
             says = f"{model.name} · {_month(model.date)} · {_words(value, self.title)}"
             parts.append(
@@ -174,7 +179,7 @@ def _axes(
         parts.append(f'<path class="axis" d="M{LEFT} {at:.1f}H{RIGHT}"/>')
         digits = f'10<tspan dy="-3" font-size="7">{power}</tspan>'
         parts.append(f'<text x="{LEFT - 4}" y="{at + 3:.1f}" text-anchor="end">{digits}</text>')
-    parts.append(f'<text class="faint" x="{LEFT - 4}" y="{RAIL + 3}" text-anchor="end">none</text>')
+    parts.append(f'<text class="faint" x="{LEFT - 4}" y="{sum(RAIL) / 2 + 3}" text-anchor="end">none</text>')
     pace = max(1, math.ceil((last - first) / 6))
     years = range(first, last, pace)
     parts += [f'<text x="{x(year):.1f}" y="226" text-anchor="middle">{year}</text>' for year in years]

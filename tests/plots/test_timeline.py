@@ -143,7 +143,7 @@ def test_the_same_models_make_the_same_page_and_others_another_anchor():
 def test_all_points_lie_in_the_frame():
     html = TimelineFigure(MODELS, [OWN])._repr_html_()
     places = [(float(x), float(y)) for x, y in re.findall(r'cx="([\d.-]+)" cy="([\d.-]+)"', html)]
-    assert all(30 <= x <= 350 and 20 <= y <= 210 for x, y in places)
+    assert all(30 <= x <= 350 and 20 <= y <= 212 for x, y in places)
 
 
 def test_one_model_alone_can_be_drawn():
@@ -156,4 +156,4 @@ def test_no_model_at_all_is_refused():
 
 
 def test_where_no_html_is_shown_it_says_what_it_is():
-    assert repr(TimelineFigure(MODELS, [OWN])) == f"TimelineFigure({len(MODELS)} models from 2003-02 to 2025-04, 1 own)"
+    assert repr(TimelineFigure(MODELS, [OWN])) == f"TimelineFigure({len(MODELS)} models from 2003-02 to 2026-04, 1 own)"

@@ -1,1 +1,1 @@
-"""The checked equations and exercises of ``book/background/rise.ipynb``."""
+"""The checked equations, the exercises and the experiment of ``book/background/rise.ipynb``."""
