@@ -106,7 +106,7 @@ def linear_accuracy(x: Tensor, y: Tensor, x_test: Tensor, y_test: Tensor) -> flo
         loss.backward()
         return loss
 
-    solver.step(closure)  # type: ignore[arg-type]  # torch's own type asks for a float
+    solver.step(closure)
     guessed = x_test @ w[:-1] + w[-1] > 0
     return float((guessed == y_test.bool()).float().mean())
 
