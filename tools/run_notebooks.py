@@ -1,5 +1,7 @@
 """Run under nbmake every notebook that has no outputs yet, and leave what it wrote for the book to show.
 
+Cells that need a published model which is not in the cache are left out.
+
 The copies that are run lie in `.executed`, with their outputs; those of the notebooks that passed go where `make book`
 looks for them, so that the pages show the run that passed, and nothing is run twice. Words on the command line go to
 pytest.
@@ -16,27 +18,28 @@ import nbformat
 from notebooks import ROOT, notebooks
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
-from stored_outputs import FOLDER, read, save
+from fetched_cells import to_run
+from stored_outputs import FOLDER, Chapter, read, save
 
 TOOLS = Path(__file__).resolve().parent
 NBMAKE = ["--nbmake", "--nbmake-timeout=0", "-p", "nbmake_limits", "--overwrite"]  # 0: no limit but ours
 
 
-def copies(root: Path, sources: list[Path]) -> dict[Path, Path]:
-    """Copy the notebooks to `.executed`; return copy -> source, both from the root."""
+def copies(root: Path, chapters: list[Chapter]) -> dict[Path, Chapter]:
+    """Write what is to be run of the chapters to `.executed`; return the path of each, from the root."""
     shutil.rmtree(root / ".executed", ignore_errors=True)
-    made = {Path(".executed") / source.relative_to(root): source.relative_to(root) for source in sources}
-    for copy, source in made.items():
+    made = {Path(".executed") / chapter.path.relative_to(root): chapter for chapter in chapters}
+    for copy, chapter in made.items():
         (root / copy).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(root / source, root / copy)
+        nbformat.write(to_run(chapter.notebook, chapter.out), root / copy)
     return made
 
 
 def run(root: Path, sources: list[Path], options: list[str]) -> int:
     """Run the notebooks that have no outputs and store those of the ones that pass; return pytest's code."""
     folder = root / "_build" / FOLDER
-    chapters = {path: chapter for path in sources if (chapter := read(root, path)) is not None}
-    made = copies(root, [path for path, chapter in chapters.items() if not (folder / chapter.name).exists()])
+    chapters = [chapter for path in sources if (chapter := read(root, path)) is not None]
+    made = copies(root, [chapter for chapter in chapters if not (folder / chapter.name).exists()])
     if not made:
         return 0
     search = os.pathsep.join(path for path in (str(TOOLS), os.environ.get("PYTHONPATH", "")) if path)
@@ -46,10 +49,10 @@ def run(root: Path, sources: list[Path], options: list[str]) -> int:
         cwd=root,
         env={**os.environ, "PYTHONPATH": search},
     )
-    for copy, source in made.items():
+    for copy, chapter in made.items():
         executed = nbformat.read(root / copy, as_version=4)
         if "seconds" in executed.metadata:  # all of its cells ran
-            save(folder, chapters[root / source].name, executed)
+            save(folder, chapter.name, executed)
     return code
 
 

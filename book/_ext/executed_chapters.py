@@ -3,6 +3,7 @@
 Before Sphinx reads a page its notebook is executed, unless a file of :mod:`stored_outputs` has the outputs of this code
 and of the package as it is; a page is read again when these change. Several notebooks run at a time, each within
 :mod:`cell_limits`. One that fails is run once: its page shows how far it came, all others are whole, and the build fails.
+Cells that need a published model which is not in the cache are left out (:mod:`fetched_cells`).
 `tools/run_notebooks.py` fills the same store from a run under nbmake, and an address in ``outputs_address``, or in the
 variable OUTPUTS, names outputs from elsewhere (:mod:`shared_outputs`).
 """
@@ -22,6 +23,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 
 from closure import closure_of, fingerprint, forget
+from fetched_cells import put_boxes, with_empty_figures
 from package_map import modules
 from shared_outputs import NotFetched, unpack
 from side_by_side import Failure, run_all
@@ -88,15 +90,20 @@ class Chapters:
 
     def show(self, app: Sphinx, docname: str, source: list[str]) -> None:
         """Put the outputs into the text of a page, before it is parsed."""
-        if docname in self.failed:
-            source[0] = nbformat.writes(with_box(*self.failed[docname]))
-        elif docname in self.found:
-            source[0] = nbformat.writes(self.whole(app, docname))
+        if docname in self.found:
+            failed = docname in self.failed
+            page = with_box(*self.failed[docname]) if failed else self.whole(app, docname)
+            source[0] = nbformat.writes(with_empty_figures(page, self.found[docname].out))
 
     def whole(self, app: Sphinx, docname: str) -> NotebookNode:
         """Return the cells of a page, with the outputs of its run."""
         chapter = self.found[docname]
         return shown(chapter.notebook, nbformat.read(store(app) / chapter.name, as_version=4))
+
+    def leave_out(self, app: Sphinx, doctree: nodes.document, docname: str) -> None:
+        """Put boxes in the place of the cells that are left out of a page about to be written."""
+        if docname in self.found:
+            put_boxes(doctree, self.found[docname].out)
 
     def tidy(self, app: Sphinx, error: Exception | None) -> None:
         """Remove the outputs of earlier states after a build in which nothing failed."""
@@ -177,5 +184,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-before-read-docs", chapters.execute)
     app.connect("source-read", chapters.show)
     app.connect("doctree-read", note_equations)
+    app.connect("doctree-resolved", chapters.leave_out, priority=950)  # plain_notebooks takes the whole page before
     app.connect("build-finished", chapters.tidy)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

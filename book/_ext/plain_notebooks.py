@@ -24,13 +24,13 @@ from sphinx.util import logging
 from sphinxcontrib.bibtex.transforms import node_text_transform
 
 from executed_chapters import page_shown
+from page_cells import cell_of
 from plain_markdown import LEFT_OUT, Unwritable, Writer
 from words import word
 
 FOLDER, WITH_OUTPUTS = "notebooks", "with-outputs"  # beside the pages
 PAGE, REFERENCES = "This chapter as a page", "References"
 WORDS = (PAGE, REFERENCES)
-LINES = 10_000  # between the first lines of two cells, as myst-nb counts them
 ID = 64  # characters of the longest id that a cell may have
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SCRIPT = re.compile(r"<script\b.*?</script>", re.DOTALL)
@@ -172,8 +172,7 @@ def divided(doctree: nodes.document, ids: list[str]) -> Iterator[Part]:
     """
     part: Part | None = None
     for block in top_level(doctree):
-        source = int(block.get("cell_index", (block.line or 0) // LINES - 1))
-        source = part.source if source < 0 and part else source
+        source = cell_of(block, part.source if part else 0)
         if block.get("nb_element") == "cell_code":
             yield from [*([part] if part else []), *captions(source, block)]
             part = None

@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +14,7 @@ from nbformat import NotebookNode
 from sphinx.util import logging
 
 from cell_limits import LimitedClient
+from fetched_cells import to_run
 from progress import Progress
 from stored_outputs import Chapter, save, seconds
 
@@ -38,7 +38,9 @@ def run_all(missing: dict[str, Chapter], folder: Path, log: IO[bytes]) -> dict[s
     known = seconds(folder)
     lasted = {name: known.get(one.path.stem, 0.0) for name, one in missing.items()}
     progress = Progress({name: len(one.notebook.cells) for name, one in missing.items()}, lasted)
-    clients = {name: LimitedClient(deepcopy(missing[name].notebook)) for name in progress.heaviest_first()}
+    clients = {
+        name: LimitedClient(to_run(missing[name].notebook, missing[name].out)) for name in progress.heaviest_first()
+    }
     failed: dict[str, tuple[Failure, NotebookNode]] = {}
     pool = ThreadPoolExecutor(min(SIDE_BY_SIDE, os.cpu_count() or 1))
     try:

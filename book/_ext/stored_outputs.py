@@ -1,7 +1,8 @@
 """The outputs of each notebook, in files whose names say what they were made from: ``<stem>-<key>.ipynb``.
 
-The key is a hash over the notebook's code cells, the files that this code depends on (:mod:`closure`) and
-``requirements.txt``. Text is not part of it: a page is made of today's cells with the outputs of the code.
+The key is a hash over the notebook's code cells, which of them are left out (:mod:`fetched_cells`), the files that this
+code depends on (:mod:`closure`) and ``requirements.txt``. Text is not part of it: a page is made of today's cells with
+the outputs of the code.
 """
 
 import json
@@ -19,30 +20,47 @@ from myst_parser.config.main import MdParserConfig
 from nbformat import NotebookNode
 
 from closure import closure, fingerprint
+from fetched_cells import NOT_RUN, LeftOut, left_out, to_run
 
 FOLDER = "outputs"  # beside the pages
-TAGS = ("raises-exception", "skip-execution")  # of a cell: those that change what its run leaves
+TAGS = ("raises-exception", NOT_RUN)  # of a cell: those that change what its run leaves
 MADE = ("language_info", "widgets")  # of a notebook: the metadata that its run writes
 NAME = re.compile(r"(.+)-[0-9a-f]{16}\.ipynb")
 
 
 class Chapter(NamedTuple):
-    """A page with code: its file, its cells as they are written, and the name of the file with its outputs."""
+    """A page with code.
+
+    Attributes:
+        path: its file.
+        notebook: its cells as they are written.
+        name: of the file with its outputs.
+        out: its cells that are left out of a run, because what they need is not in the cache.
+    """
 
     path: Path
     notebook: NotebookNode
     name: str
+    out: LeftOut
 
 
 def read(root: Path, path: Path) -> Chapter | None:
-    """Return the page in a file, or None where it has no code to run."""
+    """Return the page in a file, or None where it has no code to run.
+
+    Raises:
+        ValueError: when a cell's tag names nothing that can be fetched.
+    """
     text = path.read_text(encoding="utf-8")
     # colon_fence: what stands inside a fence is no cell of the page
     reader = create_nb_reader(str(path), MdParserConfig(enable_extensions={"colon_fence"}), NbParserConfig(), text)
     if reader is None:
         return None
     notebook = reader.read(text)
-    return Chapter(path, notebook, f"{path.stem}-{key(root, notebook)}.ipynb")
+    try:
+        out = left_out(notebook)
+    except ValueError as error:
+        raise type(error)(f"{path}: {error}") from None
+    return Chapter(path, notebook, f"{path.stem}-{key(root, notebook, out)}.ipynb", out)
 
 
 def chapters(root: Path) -> list[Chapter]:
@@ -52,11 +70,16 @@ def chapters(root: Path) -> list[Chapter]:
     return [chapter for path in inside if (chapter := read(root, path)) is not None]
 
 
-def key(root: Path, notebook: NotebookNode) -> str:
+def key(root: Path, notebook: NotebookNode, out: LeftOut) -> str:
     """Return the hash of all that the outputs of a notebook depend on."""
-    cells = [(cell.source, [tag for tag in TAGS if tag in cell.metadata.get("tags", [])]) for cell in code(notebook)]
+    cells = [(cell.source, run_tags(cell)) for cell in code(to_run(notebook, out))]
     files = [*closure(root, [source for source, _ in cells]), root / "requirements.txt"]
     return fingerprint(root, [json.dumps(cells)], files)
+
+
+def run_tags(cell: NotebookNode) -> list[str]:
+    """Return the tags of a cell that change what its run leaves."""
+    return [tag for tag in TAGS if tag in cell.metadata.get("tags", [])]
 
 
 def code(notebook: NotebookNode) -> Iterator[NotebookNode]:

@@ -60,7 +60,7 @@ def book(tmp_path: Path) -> Path:
 
 def key_of(book: Path, *cells: str, text: str = "") -> str:
     closure.forget()
-    return key(book, new_notebook(cells=[new_markdown_cell(text), *map(new_code_cell, cells)]))
+    return key(book, new_notebook(cells=[new_markdown_cell(text), *map(new_code_cell, cells)]), {})
 
 
 def changed_by_an_edit(book: Path, name: str, *cells: str) -> bool:
@@ -100,7 +100,7 @@ def test_the_code_is_part_of_the_key_and_the_text_is_not(book: Path):
 
 def test_a_tag_counts_when_it_changes_the_run(book: Path):
     def tagged(tag: str) -> str:
-        return key(book, new_notebook(cells=[new_code_cell("1 / 0", metadata={"tags": [tag]})]))
+        return key(book, new_notebook(cells=[new_code_cell("1 / 0", metadata={"tags": [tag]})]), {})
 
     assert tagged("hide-input") == tagged("hide-cell") != tagged("raises-exception")
 

@@ -23,7 +23,7 @@ EXECUTED = writes(notebook(outputs=(new_output("stream", text="42\n"),)))
 
 @pytest.fixture
 def chapter() -> Chapter:
-    return Chapter(Path("gpt.ipynb"), notebook(), NAME)
+    return Chapter(Path("gpt.ipynb"), notebook(), NAME, {})
 
 
 def archive(path: Path, entries: dict[str, str | bytes]) -> str:
