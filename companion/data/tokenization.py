@@ -256,7 +256,7 @@ def token_labels(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
         if token is None:
             raise ValueError(f"token id {i} is outside the vocabulary, 0 to {tokenizer.get_vocab_size() - 1}")
         as_bytes = byte_level and token not in special
-        labels.append(_show(bytes(_BYTE_OF[c] for c in token)) if as_bytes else visible(token))
+        labels.append(_show(bytes(BYTE_OF[c] for c in token)) if as_bytes else visible(token))
     return labels
 
 
@@ -284,4 +284,4 @@ def _byte_alphabet() -> dict[str, int]:
     return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}
 
 
-_BYTE_OF = _byte_alphabet()
+BYTE_OF = _byte_alphabet()
