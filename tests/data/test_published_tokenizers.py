@@ -16,12 +16,8 @@ from companion.data.published_tokenizers import KINDS, NAMES, Kind, published_to
 MIXED = "aaaabAB éñß中文日本 \n\t\r  0123456789'sLL…🙂👩‍👩‍👧اعربкирилл ไทยहिन्दी/_=({[<|>"
 # OpenAI's cookbook, "How to count tokens with tiktoken".
 COUNTS = {"antidisestablishmentarianism": (5, 6), "2 + 2 = 4": (5, 7), "お誕生日おめでとう": (14, 8)}
-
-SIZES = {
-    "gpt2-tokenizer": (50_257, 50_256),
-    "gpt4o-tokenizer": (199_999, 199_999),
-    "qwen3-tokenizer": (151_669, 151_643),
-}
+SIZES = {"gpt2-tokenizer": (50_257, 50_256), "gpt4o-tokenizer": (199_999, 199_999)}
+SIZES["qwen3-tokenizer"] = (151_669, 151_643)  # of the vocabulary, and the id of the end of a text
 
 
 def had(name):
