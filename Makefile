@@ -25,7 +25,8 @@ BIOME := $(WITH_NODE) node_modules/.bin/biome
 help: ## what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 
-book: environment assets ## build the book into _build/html, its notebooks into _build/notebooks; OUTPUTS=<path or https address> of outputs.zip saves the runs
+book: environment assets ## fetch the published models, build the book into _build/html, its notebooks into _build/notebooks; OUTPUTS=<path or https address> of outputs.zip saves the runs
+	@$(BIN)/python tools/published.py
 	@$(BIN)/python tools/build_book.py
 
 test: environment assets lint types frontend ## everything: lint, types, all notebooks, the book built twice, all tests

