@@ -20,7 +20,7 @@ CODE := companion tools tests benchmarks book
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 BIOME := $(WITH_NODE) node_modules/.bin/biome
 
-.PHONY: help book test check outputs serve format clean clean-book requirements repository environment assets lint types frontend spelling links
+.PHONY: help book test check colab outputs serve format clean clean-book requirements repository environment assets lint types frontend spelling links
 
 help: ## what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -35,10 +35,13 @@ test: environment assets lint types frontend ## everything: lint, types, all not
 	$(BIN)/python tools/run_notebooks.py $(SIDE_BY_SIDE) --durations=10
 	@$(MAKE) book PUBLISHED=--by-pip
 	@$(MAKE) book PUBLISHED=--by-pip
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --doctest-modules --durations=10 companion tests
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --doctest-modules --durations=10 -m "not colab" companion tests
 
 check: environment assets lint types frontend ## the fast loop: lint, types, unit tests, examples of the docstrings
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --doctest-modules -m "not slow and not book and not browser" companion tests
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --doctest-modules -m "not slow and not book and not browser and not colab" companion tests
+
+colab: environment ## run the made notebooks as Colab does, in an environment with its versions; after make book
+	$(BIN)/python tools/colab.py "$(PYTHON)" $(SIDE_BY_SIDE)
 
 outputs: environment ## pack the notebooks' outputs into dist/outputs.zip, for make book OUTPUTS=…
 	@$(BIN)/python tools/outputs.py
@@ -55,7 +58,7 @@ format: environment assets ## write code and notebooks in the house format
 	$(BIOME) check --write
 
 clean: ## remove everything that was made: packages, assets, pages
-	rm -rf .venv node_modules _build .executed dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .colab node_modules _build .executed dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-book: ## remove the built pages and the notebooks' outputs

@@ -26,7 +26,7 @@ from playwright.sync_api import Page, TimeoutError, sync_playwright
 from companion.widgets import AttentionView
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
-from lab_server import jupyterlab
+from notebook_servers import jupyterlab
 
 ROOT = Path(__file__).resolve().parents[1]
 SEED = 0

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from typing import Any
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
+from colab import VERSIONS, names
 from notebooks import ROOT, notebooks_branch, repository
-from pin import floors, pins
+from pin import colab, floors, pins
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 FORMS = [path for path in sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")) if path.name != "config.yml"]
@@ -120,6 +123,17 @@ def test_a_floor_is_the_lowest_version_that_the_package_allows():
     lowest = {requirement.name: requirement for requirement in map(Requirement, floors(ROOT))}
     assert {"torch", "numpy", "anywidget"} <= set(lowest)
     assert all(str(requirement.specifier).startswith("==") for requirement in lowest.values())
+
+
+def test_colabs_versions_are_exact_and_allowed_by_the_package():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    allowed = {canonicalize_name(one.name): one.specifier for one in map(Requirement, project["dependencies"])}
+    lines = [line for line in VERSIONS.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    pinned = {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+    assert names("\n".join(lines)) == set(pinned)
+    assert all(pinned[name] in allowed[name] for name in pinned.keys() & allowed.keys())
+    assert {"torch", "numpy", "anywidget", "ipywidgets"} <= pinned.keys() & allowed.keys()
+    assert colab(ROOT) == [line for line in lines if line.startswith(("ipywidgets", "numpy", "traitlets"))]
 
 
 def test_pins_of_an_unknown_kind_are_refused():

@@ -19,7 +19,7 @@ HEADER = """\
 # torch's own platform packages (CUDA, Triton) are left to torch.
 """
 LEFT_TO_TORCH = ("cuda", "nvidia", "triton")
-COLAB = ["ipywidgets==7.7.1", "traitlets==5.7.1", "numpy==2.1.*"]
+COLAB = ("ipywidgets", "numpy", "traitlets")  # of colab.txt; tools/colab.py makes an environment of all of it
 ABOVE_THE_FLOORS = ["transformers", "datasets"]  # only tests import them, and they need a newer hub and tokenizers
 
 
@@ -27,6 +27,12 @@ def floors(root: Path) -> list[str]:
     """The lowest version of each of the package's dependencies that `pyproject.toml` allows, as a pin."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return [re.sub(r">=([\w.]+)$", r"==\1", line) for line in project["dependencies"]]
+
+
+def colab(root: Path) -> list[str]:
+    """The versions of Colab's that the book's own environment takes over, as pins."""
+    lines = (root / "tools" / "colab.txt").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line.partition("==")[0] in COLAB]
 
 
 def resolve(*options: str, constraints: Sequence[str] = (), left_out: Sequence[str] = ()) -> list[str]:
@@ -61,7 +67,7 @@ def pins(which: str) -> list[str]:
     if which == "newest":
         return resolve("--python-version", "3.13", "--no-config")
     if which == "colab":
-        return resolve("--python-version", "3.13", "--no-config", constraints=COLAB)
+        return resolve("--python-version", "3.13", "--no-config", constraints=colab(ROOT))
     if which == "floors":
         return resolve("--python-version", "3.11", "--no-config", constraints=floors(ROOT), left_out=ABOVE_THE_FLOORS)
     raise ValueError(f"no pins are called {which!r}; allowed are chosen, newest, colab and floors")

@@ -2,8 +2,9 @@
 
 The nodes are those of a page that is about to be written: its links and numbers are known. What JupyterLab, the
 classic notebook, Colab and VS Code read in different ways is not used: a paragraph is one line, an equation inside a
-list or a quote is one line, and a ``<`` that could open a tag is ``\\lt``. A kind of node that has no form here is an
-error, so that nothing is lost in silence.
+list or a quote is one line, no line of an equation begins as a list does, a ``<`` that could open a tag is ``\\lt``, and
+what one clicks to unfold more holds no mathematics. A kind of node that has no form here is an error, so that nothing
+is lost in silence.
 """
 
 import re
@@ -13,7 +14,7 @@ from html import escape
 from docutils import nodes
 
 from api_links import CODE
-from self_check import RIGHT, WRONG
+from self_check import ANSWER, RIGHT, WRONG, check_answer
 from words import word
 
 TEXT, TABLE, HTML = "text", "table", "html"  # where a run of text stands
@@ -22,6 +23,7 @@ MARKUP = re.compile(r"[\\`*~$]|(?<![^\W_])_|_(?![^\W_])|\](?=\()")
 START = re.compile(r"^(?:#|[-+](?=[\s-]|$)|>|\d+(?=[.)](?:\s|$)))")
 ENTITY = re.compile(r"&(?=#?\w+;)")
 TAG = re.compile(r"<(?=[A-Za-z/!?])")
+LISTED = re.compile(r"\n\s*(?=[-+*]\s|[#>]|=+\s*$)", re.MULTILINE)  # before what begins a list or marks a heading
 LEFT_OUT = {"target", "comment", "checked_equation"}
 ALIGNED = {"text-left": ":--", "text-center": ":-:", "text-right": "--:"}
 
@@ -70,6 +72,7 @@ class Writer:
     def write_math_block(self, node: nodes.math_block) -> str:
         """Write an equation with its number."""
         source = tag_free("\n".join(line for line in node.astext().splitlines() if line.strip()))
+        source = LISTED.sub(" ", source)
         if r"\\" in source and r"\begin{" not in source:
             source = f"\\begin{{split}}\n{source}\n\\end{{split}}"
         number = self.numbers.get(node["ids"][0]) if node["ids"] else None
@@ -136,15 +139,21 @@ class Writer:
         return number + self.inline(node).strip()
 
     def write_self_check(self, node: nodes.Element) -> str:
-        """Write a question and its answers, each of which unfolds what is said of it."""
-        return self.blocks(node.children)
+        """Write a question and its answers, each of which unfolds what is said of it.
 
-    def write_check_answer(self, node: nodes.Element) -> str:
-        """Write an answer as a fold that says first whether it is right."""
-        choice, *why = node.children
-        return fold(
-            self.inline(choice, HTML).strip(), f"**{word(RIGHT if node['right'] else WRONG)}** {self.blocks(why)}"
-        )
+        Answers with mathematics are numbered in a list, and their numbers are what unfolds.
+        """
+        question = [part for part in node if not isinstance(part, check_answer)]
+        choices, folds = [], []
+        numbered = any(choice.next_node(nodes.math) for choice, *_ in node.findall(check_answer))
+        for number, answer in enumerate(node.findall(check_answer), 1):
+            choice, *why = answer.children
+            choices.append(self.inline(choice, TEXT if numbered else HTML).strip())
+            verdict = word(RIGHT if answer["right"] else WRONG)
+            summary = f"{escape(word(ANSWER), quote=False)} {number}" if numbered else choices[-1]
+            folds.append(fold(summary, f"**{verdict}** {self.blocks(why)}"))
+        listed = ["\n".join(f"{number}. {choice}" for number, choice in enumerate(choices, 1))] if numbered else []
+        return "\n\n".join([self.blocks(question), *listed, *folds])
 
     def write_chapter_code(self, node: nodes.Element) -> str:
         """Write what a chapter imports as a fold."""
@@ -160,7 +169,7 @@ class Writer:
         match name:
             case "Text":
                 return plain(node.astext(), place)
-            case "math":
+            case "math" if place != HTML:
                 return mathematics(node.astext(), place)
             case "literal":
                 return code(node.astext(), place)

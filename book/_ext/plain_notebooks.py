@@ -9,7 +9,6 @@ anchors; for the others an anchor of that very name stands in the cell. (The cla
 such a link does nothing.) Other links lead to the pages of the book.
 """
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +25,7 @@ from sphinxcontrib.bibtex.transforms import node_text_transform
 from executed_chapters import page_shown
 from page_cells import cell_of
 from plain_markdown import LEFT_OUT, Unwritable, Writer
+from still_widgets import state_of, svg, words
 from words import word
 
 FOLDER, WITH_OUTPUTS = "notebooks", "with-outputs"  # beside the pages
@@ -33,7 +33,6 @@ PAGE, REFERENCES = "This chapter as a page", "References"
 WORDS = (PAGE, REFERENCES)
 ID = 64  # characters of the longest id that a cell may have
 WIDGET = "application/vnd.jupyter.widget-view+json"
-SCRIPT = re.compile(r"<script\b.*?</script>", re.DOTALL)
 README = """\
 # Notebooks of {title}
 
@@ -229,7 +228,8 @@ def still(output: NotebookNode) -> NotebookNode:
     """Return an output; that of a widget as its picture alone, which needs neither kernel nor script."""
     if WIDGET not in output.get("data", {}):
         return output
-    return NotebookNode(output, data={"text/html": SCRIPT.sub("", output.data["text/html"])})
+    state = state_of(output.data["text/html"])
+    return NotebookNode(output, data={"image/svg+xml": svg(state), "text/plain": words(state)})
 
 
 def tidy(app: Sphinx, error: Exception | None) -> None:

@@ -32,7 +32,8 @@ from sphinx.writers.html5 import HTML5Translator
 from words import word
 
 RIGHT, WRONG, LABEL = "Right.", "Not so.", "Question to check yourself"
-WORDS = (RIGHT, WRONG, LABEL)
+ANSWER = "Answer"  # where answers are numbered
+WORDS = (RIGHT, WRONG, LABEL, ANSWER)
 
 
 class self_check(nodes.General, nodes.Element):  # in lower case, as docutils has it

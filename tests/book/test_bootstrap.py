@@ -16,7 +16,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from notebooks import ROOT, notebooks, repository
+from notebooks import ROOT, notebooks
+from stand_in import clone_of_working_tree, instead_of_address, kept_files
 
 pytestmark = pytest.mark.slow
 
@@ -29,24 +30,6 @@ nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
 print(json.dumps([cell.outputs for cell in notebook.cells]))
 """
 WHERE = "import companion\n\nprint(companion.__file__)"
-
-
-def kept_files() -> list[str]:
-    """The files of the working tree that git keeps or would keep."""
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listing, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
-    return sorted({name for name in names if name and (ROOT / name).is_file()})
-
-
-def clone_of_working_tree(folder: Path) -> Path:
-    """A git repository with one commit: the working tree as it is now."""
-    for name in kept_files():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, folder / name)
-    author = ["-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false"]
-    for command in (["init", "--quiet"], ["add", "--all"], [*author, "commit", "--quiet", "-m", "state"]):
-        subprocess.run(["git", *command], cwd=folder, check=True)
-    return folder
 
 
 def fresh_environment(folder: Path) -> Path:
@@ -73,9 +56,6 @@ def execute(python: Path, repository_at: Path, *sources: str) -> subprocess.Comp
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     settings: Mapping[str, str] = {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"url.{repository_at.as_uri()}.insteadOf",
-        "GIT_CONFIG_VALUE_0": repository(ROOT)["url"],
         "IPYTHONDIR": str(folder.parent / "ipython"),
         "PIP_CONFIG_FILE": os.devnull,
         "PIP_NO_BUILD_ISOLATION": "0",  # pip reads the variable as the value of "isolate", so 0 means: do not
@@ -85,7 +65,7 @@ def execute(python: Path, repository_at: Path, *sources: str) -> subprocess.Comp
     return subprocess.run(
         [str(python), "-c", EXECUTE],
         cwd=folder,
-        env={**inherited, **settings},
+        env={**inherited, **instead_of_address(repository_at), **settings},
         input=json.dumps(sources),
         capture_output=True,
         text=True,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from plain_markdown import HTML, TABLE, TEXT, Unwritable, Writer, code, mathematics, plain
+from self_check import check_answer, check_choice, self_check
 
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"]).use(dollarmath_plugin)
 WRITER = Writer({"equation-a": "3.1", "fig-a": "Fig. 3.2"}, lambda node: node["refuri"], lambda node: node["uri"])
@@ -80,6 +81,11 @@ def test_an_equation_in_a_box_is_one_line_so_that_no_mark_of_quotation_gets_into
     assert equation(nodes.admonition(), "a\n= b") == "$$ a = b $$"
 
 
+def test_no_line_of_an_equation_begins_as_a_list_or_underlines_a_heading():
+    made = equation(nodes.section(), "a\n- b\n  + c\n=\nd\n= e")
+    assert made == "$$\na - b + c =\nd\n= e\n$$"
+
+
 def test_lines_of_an_equation_are_set_apart_as_on_the_page():
     assert equation(nodes.section(), r"a &= b \\ c &= d") == "$$\n\\begin{split}\na &= b \\\\ c &= d\n\\end{split}\n$$"
 
@@ -106,6 +112,27 @@ def test_a_fence_is_longer_than_any_within():
 def test_a_picture_stands_above_its_caption():
     figure = nodes.figure("", nodes.image(uri="a.svg", alt="a [b]"), nodes.caption("", "What it shows."), ids=["fig-a"])
     assert WRITER.block(figure) == "![a (b)](a.svg)\n\n**Fig. 3.2** What it shows."
+
+
+def answer(choice: nodes.Node, right: bool) -> nodes.Element:
+    why = paragraph(nodes.Text("It is so."))
+    return check_answer("", check_choice("", "", choice), why, right=right, group="g")
+
+
+def test_answers_with_mathematics_are_numbered_because_not_all_typeset_it_where_one_unfolds():
+    check = self_check("", paragraph(nodes.Text("Which?")), answer(nodes.math("", "x"), True))
+    check += answer(nodes.Text("y"), False)
+    folds = [
+        f"<details>\n<summary>Answer {number}</summary>\n\n**{verdict}** It is so.\n\n</details>"
+        for number, verdict in ((1, "Right."), (2, "Not so."))
+    ]
+    assert WRITER.block(check) == "\n\n".join(["Which?", "1. $x$\n2. y", *folds])
+
+
+def test_mathematics_in_the_title_of_a_fold_is_refused():
+    box = nodes.admonition("", nodes.title("", "", nodes.math("", "x")), classes=["dropdown"])
+    with pytest.raises(Unwritable, match="no form for math in a line: 'x'"):
+        WRITER.block(box)
 
 
 @pytest.mark.parametrize("node", [nodes.option_list(), paragraph(nodes.footnote_reference("", "1"))])

@@ -1,21 +1,26 @@
 """The notebooks that are made of the chapters: a small one in detail, then all of the book's."""
 
+import json
 import re
 from collections.abc import Iterator
 from functools import cache
 from html import unescape
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+from xml.etree import ElementTree
 
 import nbformat
 import pytest
 from markdown_it import MarkdownIt
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from node import run_node
+from notebook_pages import mathematics_of
 from plain_notebooks import WITH_OUTPUTS, pages_address
 from small_sphinx import build
 from stored_outputs import FOLDER, read, save
 
+from companion.widgets import AttentionView
 from notebooks import METADATA, ROOT, notebooks, repository
 
 PAGES = "https://some-owner.github.io/some.book/"
@@ -70,11 +75,7 @@ ORDER = ("text-0", "boot", "text-1", "draw", "text-2", "text-3", "answer", "text
 OTHER = "# Another page\n\n## There\n\n```{glossary}\ntoken\n  A piece.\n```\n\n```{bibliography}\n```\n"
 WORK = "@misc{one2020work, author = {Ada One}, title = {A Work}, year = {2020}, url = {https://example.org/work}}\n"
 STILL = '<svg xmlns="http://www.w3.org/2000/svg"/>'
-WIDGET = {
-    "application/vnd.jupyter.widget-view+json": {"model_id": "1"},
-    "text/html": "<figure>still<script>alert(1)</script></figure>",
-    "text/plain": "<object at 0x7f53>",
-}
+WIDGET, _ = AttentionView(["<a>", "b"], [[[[1.0, 0.0], [0.25, 0.75]]]])._repr_mimebundle_()
 FILES = {
     "book/other.md": OTHER,
     "index.rst": "T\n=\n\n.. toctree::\n   :numbered:\n\n   book/chapter\n   book/other\n",
@@ -214,7 +215,17 @@ def test_what_is_to_be_read_shows_outputs_and_of_a_widget_the_picture(made: Path
     outputs = {cell.id: cell.outputs for cell in shown.cells if cell.cell_type == "code"}
     assert outputs["draw"][0].data == {"image/svg+xml": STILL}
     assert outputs["answer"][0].text == "drawn\n"
-    assert outputs["answer"][1].data == {"text/html": "<figure>still</figure>"}
+    assert set(outputs["answer"][1].data) == {"image/svg+xml", "text/plain"}
+    picture = ElementTree.fromstring(outputs["answer"][1].data["image/svg+xml"])
+    shades = [one.get("fill-opacity") for one in picture.iter() if one.get("fill-opacity")]
+    assert shades == ["1.00", "0.25", "0.75"]
+    assert [one.text for one in picture.iter() if one.tag.endswith("text")] == [
+        "<a>",
+        "<a>",
+        "b",
+        "b",
+        "layer 0, head 0",
+    ]
     assert "widgets" not in shown.metadata
 
 
@@ -322,6 +333,16 @@ def test_made_notebooks_are_valid_and_name_no_folder_of_the_machine(built_book: 
         nbformat.validate(made)
         assert len({cell.id for cell in made.cells}) == len(made.cells)
         assert str(ROOT) not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.book
+def test_vs_codes_parser_typesets_all_mathematics_and_leaves_nothing_raw(built_book: Path):
+    made = [built_book.parent / "notebooks" / path.relative_to(ROOT) for path in notebooks(ROOT)]
+    found = dict(zip(made, json.loads(run_node(Path(__file__).with_name("vs_code.js"), *made)), strict=True))
+    assert {path.stem: seen["raw"] for path, seen in found.items() if seen["raw"]} == {}
+    for path, seen in found.items():
+        written = [one for cell in text(nbformat.read(path, as_version=4)) for one in mathematics_of(cell)]
+        assert seen["typeset"] == len(written), path.stem
 
 
 @pytest.mark.parametrize("path", notebooks(ROOT), ids=lambda path: path.stem)

@@ -114,6 +114,15 @@ def address(book: Path) -> Iterator[str]:
     server.shutdown()
 
 
+@pytest.fixture(scope="session")
+def colab() -> Path:
+    """The Python of the environment with Colab's versions, whose kernel has the package: ``make colab`` makes them."""
+    python = os.environ.get("COLAB_PYTHON")
+    if not python:
+        pytest.fail("there is no environment with Colab's versions: `make colab` makes one and runs these tests")
+    return Path(python)
+
+
 @pytest.fixture
 def axe(root: Path):
     """Return the accessibility violations inside an element: ``axe(page, ".ca")``."""

@@ -6,10 +6,12 @@ import re
 import subprocess
 import sys
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from anywidget._util import enable_custom_widget_manager_once
 from small_models import stir
 from tokenizers import Tokenizer
 
@@ -216,6 +218,20 @@ def test_a_page_of_144_heads_stays_small(tokens, limit):
 def test_the_front_end_is_small():
     code = bundle.script(SCRIPTS / "page.js") + styles()
     assert len(zlib.compress(code.encode(), 9)) <= 15_000
+
+
+def test_in_colab_a_view_turns_on_the_manager_of_custom_widgets_by_itself(monkeypatch: pytest.MonkeyPatch):
+    asked = []
+    colab = SimpleNamespace(
+        enable_custom_widget_manager=lambda: asked.append("once"),
+        _widgets=SimpleNamespace(_installed_url="https://example.org/manager.js"),
+    )
+    monkeypatch.setitem(sys.modules, "google.colab.output", colab)
+    enable_custom_widget_manager_once.cache_clear()
+    _, metadata = AttentionView(TOKENS, random_attention(1, 1, 3))._repr_mimebundle_()
+    assert asked == ["once"]
+    (settings,) = metadata.values()
+    assert settings == {"colab": {"custom_widget_manager": {"url": "https://example.org/manager.js"}}}
 
 
 def test_both_a_kernel_and_a_page_without_one_are_served():

@@ -1,0 +1,91 @@
+"""Made notebooks in JupyterLab, Notebook 7 and the classic notebook as they come, with no extension for MyST."""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from notebook_pages import CLASSIC, LABS, Chapter, FrontEnd
+from playwright.sync_api import Browser
+
+from notebook_servers import Address, classic_notebook, jupyterlab, notebook_7
+
+CHAPTERS = ("algorithms/gpt", "concepts/attention", "formulas/optimizers")
+ALL_AT_ONCE = {"notebook-extension/tracker": {"windowingMode": "none"}}  # draw what is out of sight, too
+Served = tuple[FrontEnd, Address]
+Serve = Callable[[Path, Path], AbstractContextManager[Address]]
+FRONT_ENDS: dict[str, tuple[FrontEnd, Serve]] = {
+    "JupyterLab": (LABS, lambda folder, _python: jupyterlab(folder, ALL_AT_ONCE)),
+    "Notebook 7": (LABS, lambda folder, _python: notebook_7(folder, ALL_AT_ONCE)),
+    "classic": (CLASSIC, lambda folder, python: classic_notebook(folder, python)),
+}
+MARKS = {"JupyterLab": pytest.mark.browser, "Notebook 7": pytest.mark.browser, "classic": pytest.mark.colab}
+
+
+def named(*names: str) -> list[Any]:
+    return [pytest.param(name, marks=MARKS[name]) for name in names]
+
+
+@pytest.fixture(scope="module", params=named("JupyterLab", "Notebook 7", "classic"))
+def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, book: Path) -> Iterator[Served]:
+    """A front end over the three chapters."""
+    folder = tmp_path_factory.mktemp("made")
+    for name in CHAPTERS:
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(book.parent / "notebooks" / "book" / f"{name}.ipynb", folder / f"{name}.ipynb")
+    front_end, serve = FRONT_ENDS[request.param]
+    python = request.getfixturevalue("colab") if request.param == "classic" else Path()
+    with serve(folder, python) as address:
+        yield front_end, address
+
+
+@pytest.fixture(scope="module", params=CHAPTERS)
+def chapter(request: pytest.FixtureRequest, served: Served, book: Path, browser: Browser) -> Iterator[Chapter]:
+    """A chapter whose mathematics is drawn."""
+    front_end, address = served
+    notebook = nbformat.read(book.parent / "notebooks" / "book" / f"{request.param}.ipynb", as_version=4)
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page.goto(address(f"{request.param}.ipynb"), wait_until="commit")
+    found = Chapter(page, front_end, [cell.source for cell in notebook.cells if cell.cell_type == "markdown"])
+    found.wait()
+    yield found
+    page.close()
+
+
+def test_nothing_is_left_that_a_front_end_should_have_read(chapter: Chapter):
+    assert chapter.raw() == []
+
+
+def test_all_mathematics_is_typeset_without_an_error_and_equations_have_their_numbers(chapter: Chapter):
+    text = chapter.page.locator(chapter.front_end.text)
+    assert text.locator(chapter.front_end.drawn).count() == len(chapter.written())
+    assert text.locator(chapter.front_end.broken).count() == 0
+    numbers = re.findall(r"\\tag\{([\d.]+)\}", "".join(chapter.texts))
+    assert chapter.numbers() == [f"({number})" for number in numbers] != []
+
+
+def test_an_answer_unfolds_what_is_said_of_it(chapter: Chapter):
+    folds = chapter.page.locator(f"{chapter.front_end.text} details")
+    assert folds.count() > 11
+    verdict = folds.first.locator("strong").first
+    assert not verdict.is_visible()
+    folds.first.locator("summary").click()
+    assert verdict.is_visible()
+
+
+# The classic notebook removes anchors: there a link within the notebook does nothing.
+@pytest.mark.parametrize("served", named("JupyterLab", "Notebook 7"), indirect=True)
+def test_a_reference_leads_to_its_equation(chapter: Chapter):
+    link = chapter.page.locator('.jp-MarkdownOutput a[href^="#scrollTo=equation-"]').last
+    name = link.get_attribute("href").removeprefix("#")
+    target = chapter.page.locator(f'.jp-MarkdownCell:has([data-jupyter-id="{name}"])')
+    target.evaluate("cell => { window.target = cell; }")
+    link.click()
+    chapter.page.wait_for_function("""() => {
+      const { top, bottom } = window.target.getBoundingClientRect();
+      return bottom > 60 && top < innerHeight - 60;
+    }""")
