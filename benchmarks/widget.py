@@ -35,9 +35,10 @@ TEXT = "The interpreter reads the source of a module and "
 MORE = "then the function returns a list of names"
 BROWSER = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 # From the keystroke to the second frame after the tokens are there: what the reader waits for.
-WATCH = """() => {
+WATCH = """where => {
   window.waits = [];
-  const box = document.querySelector('.ca textarea'), strip = document.querySelector('.ca-strip');
+  const view = document.querySelector(where);
+  const box = view.querySelector('textarea'), strip = view.querySelector('.ca-strip');
   let start = null;
   box.addEventListener('input', () => { start = performance.now(); }, true);
   new MutationObserver(() => {
@@ -48,12 +49,13 @@ WATCH = """() => {
 }"""
 
 
-def type_and_wait(page: Page) -> dict[str, float | int]:
-    """Type one letter after the other, each after the answer to the one before, and report the waits."""
-    box = page.locator(".ca textarea").first
+def type_and_wait(page: Page, where: str) -> dict[str, float | int]:
+    """Type one letter after the other into a view, each after the answer to the one before, and report the waits."""
+    view = page.locator(where).first
+    box = view.locator("textarea")
     box.fill(TEXT)
     page.wait_for_timeout(4000)  # the model is loaded and warm
-    page.evaluate(WATCH)
+    page.evaluate(WATCH, where)
     box.focus()
     page.keyboard.press("Control+End")
     for number, letter in enumerate(MORE[:KEYSTROKES], 1):
@@ -64,8 +66,8 @@ def type_and_wait(page: Page) -> dict[str, float | int]:
         "keystrokes": len(waits),
         "median_ms": round(statistics.median(waits), 1),
         "p90_ms": round(waits[int(0.9 * len(waits))], 1),
-        "tokens": page.locator(".ca-token").count(),
-        "status": page.inner_text(".ca-status"),
+        "tokens": view.locator(".ca-token").count(),
+        "status": view.locator(".ca-status").inner_text(),
     }
 
 
@@ -76,7 +78,7 @@ def in_the_page(browser, folder: Path) -> dict[str, float | int]:
     page = browser.new_page()
     page.goto(f"http://127.0.0.1:{server.server_port}/book/index.html")
     page.wait_for_selector(".ca-token")
-    result = type_and_wait(page)
+    result = type_and_wait(page, "figure[data-model=prose] .ca")
     server.shutdown()
     page.close()
     return result
@@ -117,7 +119,7 @@ def in_jupyterlab(browser) -> dict[str, float | int]:
             page.wait_for_selector(".jp-CodeCell .cm-content", timeout=120_000)
             page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", timeout=60_000)
             run_first_cell(page)
-            result = type_and_wait(page)
+            result = type_and_wait(page, ".ca")
             page.close()
     return result
 

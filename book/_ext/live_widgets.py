@@ -1,16 +1,19 @@
 """Sphinx extension: widgets come alive in the built book, with no kernel and no other host.
 
 Every page gets a small script (the static host and the front end) and a style sheet. The model runtime, the tokenizer
-and the models of ``companion.zoo`` lie beside them and are fetched at the first keystroke. Front end:
+and the models of ``companion.zoo`` lie beside them and are fetched at the first keystroke, or on a click where they are
+large. A published model is among them when the cache has it; without it, pages show its pictures as they are. Front end:
 ``companion/widgets/frontend``; its host and the model in the page: ``companion/widgets/browser``.
 """
 
 import hashlib
 import inspect
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -20,6 +23,10 @@ from sphinx.util import logging
 from closure import closure, fingerprint
 
 ROOT = Path(__file__).parents[2]
+PUBLISHED = {"minilm-l6": "MiniLM"}  # fetched models that a page runs, and what its button calls them
+SHARD = 45_000_000  # bytes; some hosts of static pages take no file of 50 MB or more
+PICTURE = re.compile(r'(<script type="application/json" data-picture="\d+")>(.+?)</script>', re.S)
+RUNTIME = "ort/ort-wasm-simd-threaded.wasm"
 PACKAGES = {
     "ort": (
         "onnxruntime-web/dist",
@@ -41,6 +48,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension."""
     app.connect("builder-inited", install)
     app.connect("env-updated", drop_widget_state)
+    app.connect("html-page-context", move_pictures)
     app.add_js_file("companion/companion.js")
     app.add_css_file("companion/attention_view.css")
     return {"parallel_read_safe": True, "parallel_write_safe": True}
@@ -57,12 +65,13 @@ def install(app: Sphinx) -> None:
     target = Path(app.outdir) / "_static" / "companion"
     target.mkdir(parents=True, exist_ok=True)
     copy_packages(target)
-    install_models(target / "zoo", Path(app.outdir).parent / "live")
+    models = install_models(target / "zoo", Path(app.outdir).parent / "live")
     (target / "live_worker.js").write_text(bundle.module(SCRIPTS / "live_worker.js"), encoding="utf-8")
     (target / "attention_view.css").write_text(styles(), encoding="utf-8")
     version = content_hash(sorted(path for path in target.rglob("*") if path.suffix in {".js", ".json", ".onnx"}))
+    catalogue = json.dumps({"runtime": (target / RUNTIME).stat().st_size, "models": models})
     # the comment changes the address of the script, and so of all that it fetches, with the content of the whole
-    script = f"// {version}\n{bundle.script(SCRIPTS / 'book.js')}"
+    script = f"// {version}\nwindow.companionModels = {catalogue};\n{bundle.script(SCRIPTS / 'book.js')}"
     (target / "companion.js").write_text(script, encoding="utf-8")
 
 
@@ -71,6 +80,22 @@ def drop_widget_state(app: Sphinx, env: BuildEnvironment) -> list[str]:
     for metadata in getattr(env, "nb_metadata", {}).values():
         metadata.get("js_files", {}).pop("ipywidgets_state", None)
     return []
+
+
+def move_pictures(app: Sphinx, _page: str, _template: str, context: dict[str, Any], _doctree: Any) -> None:
+    """Put each picture of a gallery into a file of its own, which the page loads when it is chosen."""
+    if "data-picture" not in context.get("body", ""):
+        return
+    folder = Path(app.outdir) / "_static" / "companion" / "pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def moved(found: re.Match[str]) -> str:
+        content = found[2].encode()
+        file = f"{hashlib.sha256(content).hexdigest()[:16]}.json"
+        (folder / file).write_bytes(content)
+        return f'{found[1]} data-file="{file}"></script>'
+
+    context["body"] = PICTURE.sub(moved, context["body"])
 
 
 def copy_packages(target: Path) -> None:
@@ -90,38 +115,73 @@ def copy_packages(target: Path) -> None:
                 shutil.copy2(source, copy)
 
 
-def install_models(target: Path, cache: Path) -> None:
-    """Export each model of the zoo for the page, or take it from ``cache`` when nothing that it depends on changed."""
+def install_models(target: Path, cache: Path) -> dict[str, dict[str, Any]]:
+    """Export each model that a page runs, or take it from ``cache`` when nothing that it depends on changed.
+
+    Returns what the pages need to know of each before they load it: what it is called, its size and its files.
+    """
     from companion import zoo
     from companion.widgets.live import MASK
 
-    for name in zoo.names():
+    shutil.rmtree(target, ignore_errors=True)  # the files of another state have other names
+    found = {}
+    for name in [*zoo.names(), *published()]:
         made = cache / f"{name}-{model_key(ROOT, name, zoo.names(), MASK)}"
         if not (made / "limits.json").is_file():
             logger.info("exporting %s for the page", name)
-            export_model(name, made, MASK)
-        shutil.copytree(made, target / name, dirs_exist_ok=True)
+            export_model(name, made, MASK, SHARD)
+        shutil.copytree(made, target / name)
         write_labels(name, target / name)
+        files = json.loads((made / "limits.json").read_text(encoding="utf-8"))["files"]
+        size = sum((made / file).stat().st_size for file in files)
+        found[name] = {"title": PUBLISHED.get(name, name), "bytes": size, "files": files}
+    return found
+
+
+def published() -> list[str]:
+    """Return the published models that the pages can run: those that lie in the cache; none is fetched for them."""
+    from companion.data import fetched
+
+    found = [name for name in PUBLISHED if fetched.is_complete(name)]
+    for name in PUBLISHED.keys() - set(found):
+        logger.info("%s is not in the cache, so no page runs it (`python -m companion.zoo fetch %s`)", name, name)
+    return found
 
 
 def model_key(root: Path, name: str, others: Sequence[str], mask: str) -> str:
     """Return a hash of what the exported file depends on: what :func:`export_model` imports, and this one model."""
+    from companion.data.published import CATALOGUE
+
     code = inspect.getsource(export_model)
     foreign = set(others) - {name}  # each model is a folder of its own
     found = [path for path in closure(root, [code]) if path.parent.name not in foreign]
-    return fingerprint(root, [code, mask], found)
+    weights = [member.sha256 for member in CATALOGUE[name].members] if name in CATALOGUE else []
+    return fingerprint(root, [code, mask, str(SHARD), *weights], found)
 
 
-def export_model(name: str, folder: Path, mask: str) -> None:
-    """Write ``model.onnx``, ``tokenizer.json`` and ``limits.json`` of one model of the zoo."""
+def export_model(name: str, folder: Path, mask: str, shard: int) -> None:
+    """Write one model of the zoo: its weights in files of at most ``shard`` bytes, its tokenizer and its limits.
+
+    A file of weights is named after its content, so that a browser may keep it for good.
+    """
     from companion import zoo
+    from companion.models.bert import Bert
     from companion.widgets.browser.onnx import export_onnx
+    from companion.widgets.live import without_padding
 
     model, tokenizer = zoo.load(name)
-    export_onnx(model, folder / "model.onnx", tokenizer.token_to_id("[SEP]"))
+    tokenizer = without_padding(tokenizer)
+    whole = folder / "model.onnx"
+    export_onnx(model, whole, tokenizer.token_to_id("[SEP]"), bits=8 if name in zoo.FETCHED else 16)
+    content = whole.read_bytes()
+    whole.unlink()
+    parts = [content[start : start + shard] for start in range(0, len(content), shard)]
+    files = [f"{hashlib.sha256(part).hexdigest()[:16]}.onnx" for part in parts]
+    for file, part in zip(files, parts, strict=True):
+        (folder / file).write_bytes(part)
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
-    limits = {"context_length": model.config.context_length}
-    if (mask_id := tokenizer.token_to_id(mask)) is not None:
+    limits = {"context_length": model.config.context_length, "files": files}
+    if (mask_id := tokenizer.token_to_id(mask)) is not None and not isinstance(model, Bert):  # which fills in nothing
         limits |= {"mask": mask, "mask_id": mask_id}
     (folder / "limits.json").write_text(json.dumps(limits), encoding="utf-8")  # last: it marks a whole folder
 

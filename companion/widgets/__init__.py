@@ -3,6 +3,6 @@
 Chapter: ``book/concepts/attention.ipynb``.
 """
 
-from companion.widgets.attention_view import AttentionView
+from companion.widgets.attention_view import AttentionView, Example
 
-__all__ = ["AttentionView"]
+__all__ = ["AttentionView", "Example"]

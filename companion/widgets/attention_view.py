@@ -4,6 +4,7 @@ Chapter: ``book/concepts/attention.ipynb``, "Look inside".
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,25 @@ if TYPE_CHECKING:
 
 FRONT_END = Path(__file__).parent / "frontend"
 VIEWS = ("matrix", "arcs")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A text of a gallery, and what in it is worth a look.
+
+    Attributes:
+        text: that the model reads.
+        look: one line on what to look at.
+        layer: shown first.
+        head: shown first.
+        row: of the token that is chosen first.
+    """
+
+    text: str
+    look: str
+    layer: int
+    head: int
+    row: int
 
 
 def styles() -> str:
@@ -47,12 +67,15 @@ class AttentionView(anywidget.AnyWidget):
     is_live = t.Bool(False).tag(sync=True)
     text = t.Unicode().tag(sync=True)
     answered = t.Unicode(help="the text that was asked about last; text runs ahead of it").tag(sync=True)
+    shown = t.Unicode(help="the text that the picture is of").tag(sync=True)
     error = t.Unicode().tag(sync=True)
     next_tokens = t.List(t.Dict(), help="token, probability, text; likeliest first").tag(sync=True)
     mask = t.Unicode(help="what in the text a choice of these takes the place of; empty = appended").tag(sync=True)
     model_name = t.Unicode().tag(sync=True)
     device = t.Unicode().tag(sync=True)
     latency_ms = t.Float(0.0).tag(sync=True)
+    examples = t.List(t.Dict(), help="text, look, layer, head, row; to choose from").tag(sync=True)
+    example = t.Int(0, help="the one that was chosen last").tag(sync=True)
 
     def __init__(
         self,
@@ -81,6 +104,7 @@ class AttentionView(anywidget.AnyWidget):
         """
         self._trace: Callable[[str], AttentionTrace] | None = None
         self._zoo_name: str | None = None
+        self._pictures: list[dict[str, Any]] = []
         if view not in VIEWS:
             raise ValueError(f"view must be one of {', '.join(VIEWS)}; got {view!r}")
         state = _picture(list(tokens), attention)
@@ -96,7 +120,8 @@ class AttentionView(anywidget.AnyWidget):
         """Show what ``model`` does with ``text``, and run it again whenever the text changes.
 
         The model stays on its own device. In the book, a view of a model from :mod:`companion.zoo` is answered by
-        the page itself. A text that the model cannot read sets ``error`` and leaves the picture as it was.
+        the page itself, which loads a small one at the first key and a large one on a click. A text that the model
+        cannot read sets ``error`` and leaves the picture as it was.
 
         Args:
             model: a model of this package; see :func:`companion.nn.capture.capture`.
@@ -123,12 +148,51 @@ class AttentionView(anywidget.AnyWidget):
         widget._show(seen, text)
         return widget
 
+    @classmethod
+    def gallery(
+        cls, model: Any, tokenizer: Any, examples: Sequence[Example], *, view: str = "matrix"
+    ) -> "AttentionView":
+        """Show what ``model`` does with texts to choose from, and with any that is typed.
+
+        In the book all their pictures are there without the model: it runs on each text here, once.
+
+        Args:
+            model: as for :meth:`live`.
+            tokenizer: a ``tokenizers.Tokenizer``.
+            examples: the first is shown first.
+            view: "matrix" or "arcs".
+
+        Raises:
+            ValueError: on no examples, a row that a text does not have, or what :meth:`live` refuses.
+        """
+        from companion.widgets.live import Tracer
+
+        if not examples:
+            raise ValueError("examples must hold at least one; got none")
+        first = examples[0]
+        widget = cls.live(model, tokenizer, first.text, layer=first.layer, head=first.head, view=view)
+        trace = Tracer(model, tokenizer)
+        for one in examples:
+            seen = trace(one.text)
+            _check_index("row", one.row, len(seen.tokens))
+            picture = {**_picture(seen.tokens, seen.attention), "next_tokens": seen.next_tokens, "mask": seen.mask}
+            widget._pictures.append({**picture, "text": one.text, "layer": one.layer, "head": one.head})
+        widget.examples = [asdict(one) for one in examples]
+        return widget
+
     @t.validate("layer", "head")
     def _check_choice(self, proposal: dict[str, Any]) -> int:
         name = proposal["trait"].name
         if self.shape:
             _check_index(name, proposal["value"], self.shape[0 if name == "layer" else 1])
         return int(proposal["value"])
+
+    @t.observe("example")
+    def _choose(self, change: dict[str, Any]) -> None:
+        chosen = self.examples[change["new"]]
+        with self.hold_sync():
+            for name in ("layer", "head", "text"):
+                setattr(self, name, chosen[name])
 
     @t.observe("text")
     def _run(self, change: dict[str, Any]) -> None:
@@ -153,7 +217,7 @@ class AttentionView(anywidget.AnyWidget):
             self.device = seen.device
             self.latency_ms = seen.latency_ms
             self.error = ""
-            self.answered = text
+            self.answered = self.shown = text
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Offer the widget to a kernel, and its state as HTML to a page that has none."""
@@ -161,15 +225,28 @@ class AttentionView(anywidget.AnyWidget):
         if bundle is None:
             return None
         data, metadata = bundle
-        return {**data, "text/html": page.fragment(self._state(), self._zoo_name)}, metadata
+        return {**data, "text/html": page.fragment(self._state(), self._zoo_name, self._pictures)}, metadata
 
     def to_html(self) -> str:
         """Return a page of its own, everything inline, that also opens from disk and asks no other host."""
-        return page.document(page.fragment(self._state(), None), styles())
+        return page.document(page.fragment(self._state(), None, self._pictures), styles())
 
     def _state(self) -> dict[str, Any]:
-        names = ("tokens", "shape", "encoding", "levels", "attention", "layer", "head", "view", "caption", "text")
-        return {name: getattr(self, name) for name in (*names, "next_tokens", "mask", "model_name")}
+        names = (
+            "tokens",
+            "shape",
+            "encoding",
+            "levels",
+            "attention",
+            "layer",
+            "head",
+            "view",
+            "caption",
+            "text",
+            "shown",
+        )
+        more = ("next_tokens", "mask", "model_name", "examples", "example")
+        return {name: getattr(self, name) for name in (*names, *more)}
 
 
 def _picture(tokens: list[str], attention: Any) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class Tracer:
             hint = "; give its .backend_tokenizer" if isinstance(inside, Tokenizer) else ""
             raise ValueError(f"tokenizer must be a tokenizers.Tokenizer; got {type(tokenizer).__name__}{hint}")
         self.model = model
-        self.tokenizer = _without_padding(tokenizer)
+        self.tokenizer = without_padding(tokenizer)
 
     def __call__(self, text: str) -> AttentionTrace:
         """Attention trace of ``text``.
@@ -133,8 +133,8 @@ class Tracer:
         return candidates(self.tokenizer, logits[0, place])
 
 
-def _without_padding(tokenizer: Tokenizer) -> Tokenizer:
-    """The tokenizer itself, or a copy that neither pads nor cuts: sentence encoders ship with a fixed length."""
+def without_padding(tokenizer: Tokenizer) -> Tokenizer:
+    """Tokenizer that neither pads nor cuts: itself, or a copy; sentence encoders ship with a fixed length."""
     if tokenizer.padding is None and tokenizer.truncation is None:
         return tokenizer
     plain = Tokenizer.from_str(tokenizer.to_str())

@@ -5,6 +5,7 @@ Chapter: ``book/concepts/attention.ipynb``.
 
 import base64
 import json
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -22,22 +23,33 @@ body { max-width: 62rem; margin: 1.5rem auto; padding: 0 1rem; background: Canva
 h1 { margin: 0; font-size: 1.25rem; font-weight: 600; }"""
 
 
-def fragment(state: dict[str, Any], zoo_name: str | None) -> str:
+def fragment(state: dict[str, Any], zoo_name: str | None, pictures: Sequence[dict[str, Any]] = ()) -> str:
     """Return a figure that holds ``state``; a script may bring it to life, and without one it still says something.
 
     Args:
         state: the traits of the widget.
         zoo_name: the model of :mod:`companion.zoo` that a page may run, if there is one.
+        pictures: the traits that change when each of the state's examples is chosen.
     """
-    packed = {**state, "is_live": zoo_name is not None, "answered": state["text"], "device": PRECOMPUTED}
-    if state["encoding"] == "uint8":
-        packed["levels"], packed["attention"] = coarsen(state["attention"])
-    packed["attention"] = base64.b64encode(deflate(packed["attention"])).decode()
+    packed = _packed({**state, "is_live": zoo_name is not None, "answered": state["text"], "device": PRECOMPUTED})
+    choices = [_packed(one | {"answered": one["text"], "shown": one["text"], "error": ""}) for one in pictures]
+    others = "".join(
+        f'<script type="application/json" data-picture="{number}">{script_json(one)}</script>'
+        for number, one in enumerate(choices)
+    )
     model = f' data-model="{escape(zoo_name)}"' if zoo_name else ""
     return (
         f'<figure class="companion-widget" data-widget="attention_view"{model}>{_in_words(state)}'
-        f'<script type="application/json">{script_json(packed)}</script></figure>'
+        f'<script type="application/json">{script_json(packed)}</script>{others}</figure>'
     )
+
+
+def _packed(state: dict[str, Any]) -> dict[str, Any]:
+    packed = dict(state)
+    if state["encoding"] == "uint8":
+        packed["levels"], packed["attention"] = coarsen(state["attention"])
+    packed["attention"] = base64.b64encode(deflate(packed["attention"])).decode()
+    return packed
 
 
 def document(figure: str, css: str) -> str:

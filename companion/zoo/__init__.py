@@ -31,6 +31,11 @@ GGUF_NAME = "model.gguf"
 _LOADED: dict[str, tuple[dict[str, torch.Size], bytes]] = {}  # name -> shapes and digest, of what was loaded so far
 
 
+def _shipped(path: Path) -> tuple[Any, Tokenizer]:
+    kind = KINDS[read_config(path, *KINDS)["model_type"]]
+    return kind.from_pretrained(path).eval(), load_tokenizer(path)
+
+
 def _encoder(path: Path) -> tuple[Any, Tokenizer]:
     return Bert.from_pretrained(path), load_tokenizer(path)
 
@@ -77,12 +82,9 @@ def load(name: str) -> tuple[Any, Tokenizer]:
         companion.data.fetched.NotFetchedError: when a published model cannot be fetched.
     """
     path = folder(name)
-    if name in FETCHED:
-        return FETCHED[name](path)
-    kind = KINDS[read_config(path, *KINDS)["model_type"]]
-    model = kind.from_pretrained(path).eval()
+    model, tokenizer = FETCHED.get(name, _shipped)(path)
     _LOADED[name] = _shapes(model), _digest(model)
-    return model, load_tokenizer(path)
+    return model, tokenizer
 
 
 def chat_text(name: str, messages: Sequence[Mapping[str, str]], *, answer: bool = True) -> str:
@@ -105,9 +107,9 @@ def chat_text(name: str, messages: Sequence[Mapping[str, str]], *, answer: bool 
 
 
 def name_of(model: nn.Module) -> str | None:
-    """Return the name of the model that ships whose weights ``model`` has, to the bit; None for any other model.
+    """Return the name of the model of the zoo whose weights ``model`` has, to the bit; None for any other model.
 
-    It must have been loaded. A page may run the shipped file in the place of such a model, and of no other: training
+    It must have been loaded. A page may run the zoo's file in the place of such a model, and of no other: training
     it, or changing one weight, takes the name away.
     """
     shapes = _shapes(model)

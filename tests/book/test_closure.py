@@ -1,5 +1,6 @@
 """What a notebook's outputs depend on: its key changes when that does, and only then."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import package_map
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from stored_outputs import Chapter, chapters, key
+
+from companion.data import published
 
 CORE = "def check(found):\n    return found\n"
 GATHERER = """\
@@ -209,3 +212,20 @@ def test_an_exported_model_depends_on_its_own_weights_and_on_no_other_model(copy
     weights.write_bytes(weights.read_bytes() + b"\0")
     after = keys()
     assert [one != other for one, other in zip(before, after, strict=True)] == [True, False]
+
+
+def test_a_fetched_model_is_exported_anew_when_its_bytes_or_its_catalogue_change(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def key() -> str:
+        return live_widgets.model_key(copy, "minilm-l6", ["prose"], "x")
+
+    before, entry = key(), published.CATALOGUE["minilm-l6"]
+    other = tuple(dataclasses.replace(member, sha256="0" * 64) for member in entry.members)
+    monkeypatch.setitem(published.CATALOGUE, "minilm-l6", dataclasses.replace(entry, members=other))
+    assert key() != before
+
+
+def test_the_pages_run_only_those_fetched_models_that_the_cache_has(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("LLM_LIVE_CACHE", str(tmp_path))
+    assert live_widgets.published() == []

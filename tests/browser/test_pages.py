@@ -31,7 +31,13 @@ def prose():
 def home(visit, address):
     page, log = visit(f"{address}/book/index.html")
     page.wait_for_selector(".ca textarea")
+    leave_the_small_model(page)
     return page, log
+
+
+def leave_the_small_model(page) -> None:
+    """Take the other views away; test_page_models.py has theirs."""
+    page.evaluate("document.querySelectorAll('figure:not([data-model=prose]) > .ca').forEach(view => view.remove())")
 
 
 def type_text(page, text: str) -> None:
@@ -191,6 +197,7 @@ def test_the_newest_of_many_keystrokes_wins(home, prose):
 def test_opened_from_disk_the_precomputed_picture_stays_and_a_line_says_why(visit, book):
     page, log = visit((book / "book" / "index.html").as_uri())
     page.wait_for_selector(".ca-token")
+    leave_the_small_model(page)
     tokens = page.locator(".ca-token").all_inner_texts()
     page.locator(".ca textarea").first.fill("another text")
     page.wait_for_function("document.querySelector('.ca-error').textContent.includes('from disk')")

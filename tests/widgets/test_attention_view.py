@@ -23,7 +23,7 @@ from companion.models.xlnet import XLNet, XLNetConfig
 from companion.nn.capture import capture
 from companion.storyworld import World
 from companion.storyworld.questionnaire import SPECIALS
-from companion.widgets import AttentionView, bundle
+from companion.widgets import AttentionView, Example, bundle
 from companion.widgets.attention_view import styles
 from companion.widgets.browser import SCRIPTS
 from companion.widgets.encoding import EXACT_VALUES, check_weights, coarsen, deflate, encode
@@ -385,3 +385,40 @@ def test_half_of_a_character_is_shown_by_its_code():
     view = AttentionView(["a\ud83d", "b"], np.full((1, 1, 2, 2), 0.5))
     assert view.tokens == ["a⟨D83D⟩", "b"]
     assert view.to_html().encode("utf-8")
+
+
+EXAMPLES = [Example("the cat sat", "a cat", 0, 1, 2), Example("the dog sat on the log", "</script> & a dog", 1, 0, 3)]
+
+
+def test_a_gallery_shows_the_first_text_and_in_a_kernel_any_that_is_chosen(model, tokenizer):
+    view = AttentionView.gallery(model, tokenizer, EXAMPLES)
+    assert (view.text, view.layer, view.head) == ("the cat sat", 0, 1)
+    view.example = 1
+    assert (view.text, view.shown, view.layer, view.head) == ("the dog sat on the log",) * 2 + (1, 0)
+    assert view.tokens == token_labels(tokenizer, tokenizer.encode(view.text).ids)
+
+
+def test_a_page_carries_the_picture_of_every_text_of_a_gallery(model, tokenizer):
+    html = AttentionView.gallery(model, tokenizer, EXAMPLES).to_html()
+    pictures = re.findall(r'<script type="application/json" data-picture="\d">(.*?)</script>', html, re.S)
+    assert [json.loads(one)["text"] for one in pictures] == [one.text for one in EXAMPLES]
+    other = AttentionView.live(model, tokenizer, EXAMPLES[1].text)
+    assert zlib.decompress(base64.b64decode(json.loads(pictures[1])["attention"])) == other.attention
+    assert state_of(html)["examples"][1]["look"] == EXAMPLES[1].look
+
+
+@pytest.mark.parametrize(
+    ("examples", "message"),
+    [([], "at least one; got none"), ([Example("the cat", "", 0, 0, 9)], r"row must be 0 to \d; got 9")],
+    ids=["none", "no such row"],
+)
+def test_a_gallery_of_nothing_or_with_a_row_that_is_not_there_is_refused(model, tokenizer, examples, message):
+    with pytest.raises(ValueError, match=message):
+        AttentionView.gallery(model, tokenizer, examples)
+
+
+def test_a_view_knows_which_text_its_picture_is_of(model, tokenizer):
+    view = AttentionView.live(model, tokenizer, "the cat")
+    view.text = "the cat sat on " * 9
+    assert view.error
+    assert view.shown == "the cat"

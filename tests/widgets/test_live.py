@@ -1,11 +1,13 @@
 """What a live widget is answered by its model, in the kernel and in the page."""
 
+import hashlib
 import itertools
 import json
 
+import onnx
 import pytest
 import torch
-from live_widgets import write_labels
+from live_widgets import export_model, write_labels
 from node import run_node
 from tokenizers import Tokenizer
 
@@ -116,3 +118,15 @@ def test_a_tokenizer_of_another_library_is_refused_with_what_to_give():
     model, tokenizer = zoo.load("storyworld-en")
     with pytest.raises(ValueError, match=r"must be a tokenizers.Tokenizer; got .*; give its .backend_tokenizer"):
         AttentionView.live(model, PreTrainedTokenizerFast(tokenizer_object=tokenizer), "Anna is here .")
+
+
+def test_a_large_model_lies_in_files_of_a_limited_size_each_named_after_its_content(tmp_path):
+    limit = 100_000
+    export_model("storyworld-bert-small", tmp_path, MASK, limit)
+    files = json.loads((tmp_path / "limits.json").read_text(encoding="utf-8"))["files"]
+    parts = [(tmp_path / file).read_bytes() for file in files]
+    assert len(parts) > 2
+    assert max(map(len, parts)) <= limit
+    assert [hashlib.sha256(part).hexdigest()[:16] for part in parts] == [file.removesuffix(".onnx") for file in files]
+    onnx.checker.check_model(onnx.load_from_string(b"".join(parts)))
+    assert sorted(path.name for path in tmp_path.glob("*.onnx")) == sorted(files)

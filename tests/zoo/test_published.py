@@ -99,6 +99,11 @@ def test_a_live_view_shows_the_text_and_no_padding(name, request):
     assert view.shape == [model.config.n_layers, model.config.n_heads, len(view.tokens), len(view.tokens)]
 
 
+def test_a_page_may_answer_a_live_view_of_minilm(minilm):
+    view = AttentionView.live(*minilm, TEXTS[0])
+    assert 'data-model="minilm-l6"' in view._repr_mimebundle_()[0]["text/html"]
+
+
 @torch.no_grad()
 def test_smollm_has_transformers_weights_logits_and_next_tokens(smollm, their_smollm):
     (model, tokenizer), (theirs, their_tokenizer) = smollm, their_smollm

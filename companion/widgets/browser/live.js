@@ -1,12 +1,19 @@
-// The model in the page: starts a worker at the first keystroke and puts texts to it. Nothing is loaded before.
+// The model in the page: starts a worker at the first question and puts texts to it. Nothing is loaded before.
+
+import { areKept } from "./kept.js";
 
 /** @import { State } from "../frontend/types" */
-/** @import { Answer, Reply } from "./live_worker.js" */
-/** @typedef {(what: string) => void} Loading */
+/** @import { Answer, Progress, Reply } from "./live_worker.js" */
+/** @typedef {(how: Progress) => void} Loading */
+/** @typedef {{ title: string, bytes: number, files: string[] }} Entry what a model is called, and what there is to load */
+/** @typedef {{ runtime: number, models: Record<string, Entry> }} Catalogue of the models beside this script */
 
 const FROM_DISK =
   "Opened from disk, a page may not load the model: the picture is the precomputed one. " +
   "Serve the book (make serve) and type again.";
+
+/** What a question ends with whose model the reader did not wait for. */
+export class Cancelled extends Error {}
 
 export class LiveModels {
   /** @type {Map<number, { resolve: (answer: Answer) => void, reject: (why: Error) => void, loading: Loading }>} */
@@ -14,10 +21,40 @@ export class LiveModels {
   /** @type {Worker | null} */
   worker = null;
   asked = 0;
+  /** @type {Set<string>} */
+  ready = new Set();
 
-  /** @param {URL} address of the worker */
-  constructor(address) {
+  /**
+   * @param {URL} address of the worker
+   * @param {Catalogue} catalogue
+   */
+  constructor(address, catalogue) {
     this.address = address;
+    this.catalogue = catalogue;
+  }
+
+  /**
+   * Whether the browser has all of a model from an earlier visit.
+   *
+   * @param {string} name
+   */
+  isKept(name) {
+    const files = this.catalogue.models[name].files.map((file) => new URL(`zoo/${name}/${file}`, this.address));
+    for (const file of files) file.search = ""; // the name of a file says what is in it
+    return areKept(files.map((file) => file.href));
+  }
+
+  /** @param {string} file that a picture lies in */
+  async picture(file) {
+    if (window.location.protocol === "file:") throw new Error("opened from disk; serve the book (make serve)");
+    const response = await fetch(new URL(`pictures/${file}`, this.address));
+    if (!response.ok) throw new Error(`${file}: ${response.status} ${response.statusText}`);
+    return response.json();
+  }
+
+  /** @param {string} name of the model that is no longer waited for */
+  cancel(name) {
+    this.worker?.postMessage({ cancel: name });
   }
 
   start() {
@@ -30,7 +67,8 @@ export class LiveModels {
         reject(new Error(`The model could not be loaded, so the picture stays as it was (${why}).`));
       }
       this.waiting.clear();
-      this.worker = null; // the next keystroke tries again
+      this.worker = null; // the next question tries again
+      this.ready.clear();
     };
     return worker;
   }
@@ -39,13 +77,11 @@ export class LiveModels {
   receive(reply) {
     const question = this.waiting.get(reply.number);
     if (!question) return;
-    if ("loading" in reply) {
-      question.loading(reply.loading);
-      return;
-    }
-    this.waiting.delete(reply.number);
-    if ("error" in reply) question.reject(new Error(reply.error));
-    else question.resolve(reply.answer);
+    if ("loading" in reply) question.loading(reply.loading);
+    else if ("ready" in reply) this.ready.add(reply.ready);
+    else this.waiting.delete(reply.number);
+    if ("error" in reply) question.reject(reply.cancelled ? new Cancelled(reply.error) : new Error(reply.error));
+    if ("answer" in reply) question.resolve(reply.answer);
   }
 
   /**

@@ -1,12 +1,14 @@
 // The worker behind live.js: tokenizer and model, from files beside this one and from nowhere else.
 
 import { candidates, makeVocabulary } from "./candidates.js";
+import { bytesOf, keepOnly } from "./kept.js";
 
 /** @import { InferenceSession } from "onnxruntime-web" */
 /** @import { Candidate, Shape } from "../frontend/types" */
 
 /** @typedef {{ number: number, name: string, text: string, webgpu: boolean }} Question */
-/** @typedef {{ context_length: number, mask?: string, mask_id?: number }} Limits */
+/** @typedef {{ context_length: number, files: string[], mask?: string, mask_id?: number }} Limits */
+/** @typedef {{ got: number, all: number }} Progress in bytes */
 
 /**
  * @typedef {object} Answer
@@ -22,10 +24,13 @@ import { candidates, makeVocabulary } from "./candidates.js";
  * @property {number} latency_ms
  */
 
-/** @typedef {{ number: number } & ({ loading: string } | { error: string } | { answer: Answer })} Reply */
+/** @typedef {{ loading: Progress } | { ready: string } | { error: string, cancelled: boolean } | { answer: Answer }} Told */
+/** @typedef {{ number: number } & Told} Reply */
 
 /** @type {Map<string, ReturnType<typeof load>>} */
 const opened = new Map();
+/** @type {Map<string, AbortController>} */
+const underWay = new Map();
 
 /**
  * The address of a file beside this one; with each build it is another.
@@ -38,18 +43,20 @@ function beside(path) {
   return address.href;
 }
 
-/** @param {string} path */
-async function get(path) {
-  const response = await fetch(beside(path));
-  if (!response.ok) throw new Error(`${path} could not be loaded: ${response.status} ${response.statusText}`);
-  return response;
-}
-
 /**
  * @param {boolean} webgpu
+ * @param {(address: string) => Promise<ArrayBuffer>} get
  * @returns {Promise<typeof import("onnxruntime-web")>}
  */
-const runtime = (webgpu) => import(beside(webgpu ? "ort/ort.webgpu.min.mjs" : "ort/ort.wasm.min.mjs"));
+async function runtime(webgpu, get) {
+  const ort = await import(beside(webgpu ? "ort/ort.webgpu.min.mjs" : "ort/ort.wasm.min.mjs"));
+  ort.env.wasm.wasmBinary ??= await get(PROGRAMS[Number(webgpu)]);
+  ort.env.wasm.wasmPaths = new URL("ort/", import.meta.url).href;
+  ort.env.wasm.numThreads = 1; // more need headers that a plain file server does not send
+  return ort;
+}
+
+const PROGRAMS = ["ort/ort-wasm-simd-threaded.wasm", "ort/ort-wasm-simd-threaded.asyncify.wasm"].map(beside);
 
 /** @returns {Promise<typeof import("@huggingface/tokenizers")>} */
 const tokenizers = () => import(beside("tokenizers.min.mjs"));
@@ -57,21 +64,39 @@ const tokenizers = () => import(beside("tokenizers.min.mjs"));
 /**
  * @param {string} name
  * @param {boolean} webgpu
+ * @param {(how: Progress) => void} report
  */
-async function load(name, webgpu) {
-  const [ort, { Tokenizer }, model, file, labels, limits] = await Promise.all([
-    runtime(webgpu),
-    tokenizers(),
-    get(`zoo/${name}/model.onnx`).then((response) => response.arrayBuffer()),
-    get(`zoo/${name}/tokenizer.json`).then((response) => response.json()),
-    get(`zoo/${name}/labels.json`).then((response) => response.json()),
-    get(`zoo/${name}/limits.json`).then((response) => /** @type {Promise<Limits>} */ (response.json())),
-  ]);
-  ort.env.wasm.wasmPaths = new URL("ort/", import.meta.url).href;
-  ort.env.wasm.numThreads = 1; // more need headers that a plain file server does not send
-  const session = await start(ort, model, webgpu);
-  const tokenizer = new Tokenizer(file, {});
-  return { ort, session, tokenizer, vocabulary: makeVocabulary(file, tokenizer, labels), ...limits };
+async function load(name, webgpu, report) {
+  const controller = new AbortController();
+  const { signal } = controller;
+  underWay.set(name, controller);
+  const progress = { got: 0, all: 0 };
+  const count = (/** @type {keyof Progress} */ what) => (/** @type {number} */ bytes) => {
+    progress[what] += bytes;
+    report({ ...progress });
+  };
+  const [expected, arrived] = [count("all"), count("got")];
+  const get = (/** @type {string} */ address) => bytesOf(address, { signal, expected, arrived });
+  const json = async (/** @type {string} */ address) => JSON.parse(new TextDecoder().decode(await get(address)));
+  try {
+    const folder = `zoo/${name}/`;
+    const lists = ["limits.json", "tokenizer.json", "labels.json"].map((list) => beside(folder + list));
+    const [limits, file, labels] = await Promise.all(lists.map(json));
+    const shards = /** @type {Limits} */ (limits).files.map((shard) => new URL(folder + shard, import.meta.url).href);
+    const model = Promise.all(shards.map(get)).then((parts) => new Blob(parts).arrayBuffer());
+    const [ort, { Tokenizer }] = await Promise.all([runtime(webgpu, get), tokenizers(), model]);
+    const session = await start(ort, await model, webgpu);
+    await keepOnly(new URL(folder, import.meta.url).href, [...lists, ...shards]);
+    await keepOnly(new URL("ort/", import.meta.url).href, PROGRAMS);
+    const tokenizer = new Tokenizer(file, {});
+    const vocabulary = makeVocabulary(file, tokenizer, labels);
+    return { ort, session, tokenizer, vocabulary, .../** @type {Limits} */ (limits) };
+  } catch (problem) {
+    controller.abort(); // the other files are of no use
+    throw problem;
+  } finally {
+    underWay.delete(name);
+  }
 }
 
 /**
@@ -96,12 +121,13 @@ async function start(ort, model, webgpu) {
  *
  * @param {string} name
  * @param {boolean} webgpu
+ * @param {(how: Progress) => void} report
  */
-function open(name, webgpu) {
+function open(name, webgpu, report) {
   const key = `${name} ${webgpu}`;
   const known = opened.get(key);
   if (known) return known;
-  const loading = load(name, webgpu);
+  const loading = load(name, webgpu, report);
   loading.catch(() => opened.delete(key)); // try again at the next keystroke
   opened.set(key, loading);
   return loading;
@@ -109,12 +135,12 @@ function open(name, webgpu) {
 
 /**
  * @param {Question} question
- * @param {(what: string) => void} report
+ * @param {(told: Told) => void} tell
  * @returns {Promise<Answer>}
  */
-async function run({ name, text, webgpu }, report) {
-  if (!opened.has(`${name} ${webgpu}`)) report("loading the model …");
-  const model = await open(name, webgpu);
+async function run({ name, text, webgpu }, tell) {
+  const model = await open(name, webgpu, (loading) => tell({ loading }));
+  tell({ ready: name });
   const start = performance.now();
   const { ids } = model.tokenizer.encode(text);
   if (ids.length === 0) throw new Error("the text is empty: the model needs at least one token");
@@ -123,12 +149,13 @@ async function run({ name, text, webgpu }, report) {
   }
   const input = new model.ort.Tensor("int64", BigInt64Array.from(ids, BigInt), [1, ids.length]);
   const { logits, attention } = await model.session.run({ ids: input });
-  // out of the runtime's own memory, so that it can be handed over
-  const allLogits = new Float32Array(/** @type {Float32Array} */ (logits.data));
-  const at = (/** @type {number} */ place) => allLogits.slice(place * logits.dims[2], (place + 1) * logits.dims[2]);
+  // out of the runtime's own memory, so that it can be handed over; an encoder has none
+  const allLogits = new Float32Array(/** @type {Float32Array | undefined} */ (logits?.data) ?? []);
+  const size = allLogits.length / ids.length;
+  const at = (/** @type {number} */ place) => allLogits.slice(place * size, (place + 1) * size);
   const last = at(ids.length - 1);
   const masked = model.mask_id === undefined ? -1 : ids.lastIndexOf(model.mask_id);
-  const next = model.mask ? [] : candidates(model.vocabulary, last, ids[ids.length - 1]);
+  const next = model.mask || !logits ? [] : candidates(model.vocabulary, last, ids[ids.length - 1]);
   return {
     ids,
     tokens: ids.map((id) => model.vocabulary.labels[id]),
@@ -151,13 +178,17 @@ const send = (reply, transfer = []) => self.postMessage(reply, { transfer });
 
 let queue = Promise.resolve();
 self.onmessage = ({ data }) => {
+  if ("cancel" in data) {
+    underWay.get(data.cancel)?.abort();
+    return;
+  }
   /** @type {Question} */
   const question = data;
   const { number } = question;
   queue = queue
-    .then(() => run(question, (loading) => send({ number, loading })))
+    .then(() => run(question, (told) => send({ number, ...told })))
     .then(
       (answer) => send({ number, answer }, [answer.attention.buffer, answer.logits.buffer, answer.allLogits.buffer]),
-      (problem) => send({ number, error: problem.message }),
+      (problem) => send({ number, error: problem.message, cancelled: problem.name === "AbortError" }),
     );
 };

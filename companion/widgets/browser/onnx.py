@@ -2,13 +2,15 @@
 
 The file takes ``ids`` (1, length) and returns ``logits`` (1, length, vocab_size) and ``attention`` (layers, heads,
 length, length), for any length up to the context; a BERT without heads returns ``hidden`` (1, length, d_model) in the
-place of the logits. Weights are stored as 16-bit floats and widened when the model
-is loaded, so the file is half as large and the arithmetic is still 32-bit. Chapter: ``book/concepts/attention.ipynb``.
+place of the logits. Weights are stored as 16-bit floats, or as 8-bit integers in blocks that have one scale, and
+widened when the model is loaded, so the file is a half or a quarter as large and the arithmetic is still 32-bit.
+Chapter: ``book/concepts/attention.ipynb``.
 """
 
 import logging
 import os
 import warnings
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import get_args
@@ -28,7 +30,9 @@ from companion.nn.capture import capture
 Exported = GPT | ModernDecoder | Bert | BertForPreTraining
 
 TOLERANCE = 1e-3
-SMALLEST_HALVED = 1024  # values; below this a Cast costs more than it saves
+SMALLEST_STORED = 1024  # values; below this a Cast costs more than it saves
+BLOCK, TABLE_BLOCK = 8, 32  # 8-bit weights that have a scale in common; a table of word vectors bears longer blocks
+TABLE = 2**22  # values; a matrix of this size is such a table
 
 
 class _Packed(nn.Module):
@@ -50,34 +54,43 @@ class _Packed(nn.Module):
         return answer, torch.stack([weights[0] for weights in record.attention])  # (layers, heads, n, n)
 
 
-def export_onnx(model: Exported, path: str | Path, sep_id: int | None = None) -> None:
+def export_onnx(model: Exported, path: str | Path, sep_id: int | None = None, *, bits: int = 16) -> None:
     """Write ``model`` to ``path`` as ONNX; the file is checked against torch before it appears.
 
-    Weights are rounded to 16 bits: a model trained in, or stored as, float16 loses nothing.
+    In 16 bits, a model trained in, or stored as, float16 loses nothing. In 8 bits each weight moves by at most half a
+    step, 1/254 of the largest in its block.
 
     Args:
         model: left as it is.
         path: of the file.
         sep_id: of ``[SEP]``, after which a BERT's second segment begins; all is the first when not given.
+        bits: that a weight is stored in, 16 or 8.
 
     Raises:
         TypeError: on a model of another class.
-        ValueError: when a weight is too large for 16 bits.
+        ValueError: on another number of bits, or a weight too large for 16 bits.
         RuntimeError: when the written file does not answer as torch does.
     """
     if not isinstance(model, Exported):
         allowed = ", ".join(kind.__name__ for kind in get_args(Exported))
         raise TypeError(f"a page runs models of the classes {allowed}; got {type(model).__name__}")
+    if bits not in STORED:
+        raise ValueError(f"bits must be one of {', '.join(map(str, STORED))}; got {bits}")
     path = Path(path)
     rounded = deepcopy(model).cpu().float().eval()
     for name, parameter in rounded.named_parameters():
-        parameter.data = parameter.data.half().float()
-        if not parameter.isfinite().all():
+        if not parameter.half().isfinite().all():
             raise ValueError(f"{name} has a value beyond 65504, the largest 16-bit float")
+        if bits == 16:
+            parameter.data = parameter.data.half().float()
     packed = _Packed(rounded, sep_id).eval()
-    proto = _halve_weights(_trace(packed))
+    proto = _trace(packed)
+    if bits == 8:
+        _verify(proto, packed)  # before the weights are rounded: afterwards it answers a little differently
+    proto = _store_weights(proto, STORED[bits])
     onnx.checker.check_model(proto, full_check=True)
-    _verify(proto, packed)
+    if bits == 16:
+        _verify(proto, packed)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(proto.SerializeToString(deterministic=True))
@@ -108,13 +121,13 @@ def _trace(packed: _Packed) -> onnx.ModelProto:
     return program.model_proto
 
 
-def _halve_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Store each large 32-bit weight once, as 16 bits, and widen it by a Cast in front of its users."""
+def _store_weights(proto: onnx.ModelProto, store: "Store") -> onnx.ModelProto:
+    """Store each large 32-bit weight once, in fewer bits, and widen it in front of its users."""
     stored: dict[bytes, str] = {}
     kept, nodes = [], []
     for tensor in proto.graph.initializer:
         values = numpy_helper.to_array(tensor)
-        if tensor.data_type != TensorProto.FLOAT or values.size < SMALLEST_HALVED:
+        if tensor.data_type != TensorProto.FLOAT or values.size < SMALLEST_STORED:
             kept.append(tensor)
         elif _key(values) in stored:
             nodes.append(helper.make_node("Identity", [stored[_key(values)]], [tensor.name]))
@@ -122,9 +135,9 @@ def _halve_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
             nodes.append(helper.make_node("Transpose", [stored[_key(values.T)]], [tensor.name]))
         else:
             stored[_key(values)] = tensor.name
-            half = numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}.half")
-            kept.append(half)
-            nodes.append(helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT))
+            smaller, widening = store(tensor.name, values)
+            kept += smaller
+            nodes += widening
     nodes += list(proto.graph.node)
     for field in (proto.graph.initializer, proto.graph.node, proto.graph.value_info, proto.graph.metadata_props):
         del field[:]
@@ -134,6 +147,40 @@ def _halve_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
         del node.metadata_props[:]  # stack traces of the machine that traced it
         node.doc_string = ""
     return proto
+
+
+def _in_16_bits(name: str, values: np.ndarray) -> "Stored":
+    half = numpy_helper.from_array(values.astype(np.float16), f"{name}.half")
+    return [half], [helper.make_node("Cast", [half.name], [name], to=TensorProto.FLOAT)]
+
+
+def _in_8_bits(name: str, values: np.ndarray) -> "Stored":
+    """Blocks of integers and their scales; the product is all constants, which the runtime folds when it loads."""
+    block = TABLE_BLOCK if values.size >= TABLE else BLOCK
+    if values.size % block:
+        return _in_16_bits(name, values)
+    blocks = values.reshape(-1, block)
+    scales = (np.abs(blocks).max(axis=1, keepdims=True) / 127).astype(np.float16)
+    steps = np.divide(blocks, scales, out=np.zeros_like(blocks), where=scales > 0)
+    parts = {
+        "codes": np.rint(steps).clip(-127, 127).astype(np.int8),
+        "scales": scales,
+        "shape": np.array(values.shape, np.int64),
+    }
+    tensors = [numpy_helper.from_array(part, f"{name}.{what}") for what, part in parts.items()]
+    codes, scale, shape = (tensor.name for tensor in tensors)
+    wide = [f"{name}.{what}" for what in ("steps", "step", "blocks")]
+    return tensors, [
+        helper.make_node("Cast", [codes], [wide[0]], to=TensorProto.FLOAT),
+        helper.make_node("Cast", [scale], [wide[1]], to=TensorProto.FLOAT),
+        helper.make_node("Mul", wide[:2], [wide[2]]),
+        helper.make_node("Reshape", [wide[2], shape], [name]),
+    ]
+
+
+Stored = tuple[list[TensorProto], list[onnx.NodeProto]]
+Store = Callable[[str, np.ndarray], Stored]
+STORED: dict[int, Store] = {16: _in_16_bits, 8: _in_8_bits}
 
 
 def _key(values: np.ndarray) -> bytes:

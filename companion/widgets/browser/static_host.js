@@ -3,7 +3,14 @@
 import { render } from "../frontend/attention_view.js";
 
 /** @import { Model, State } from "../frontend/types" */
-/** @import { LiveModels } from "./live.js" */
+/** @typedef {(changed: Set<keyof State>) => void} Saved */
+/**
+ * What a page of the book can do that a page of its own cannot: answer with a model, load a picture from a file.
+ *
+ * @typedef {object} Book
+ * @property {(model: StaticModel, name: string) => Promise<Saved>} connect
+ * @property {(file: string) => Promise<Record<string, any>>} picture
+ */
 
 const UNPACK = "This browser cannot unpack the picture (no DecompressionStream); the table shows it in words.";
 /** @type {Record<string, typeof render>} */
@@ -100,29 +107,30 @@ export async function unpack(text) {
 }
 
 /**
- * Run the page's own model on the text, and show its answer, or why there is none.
+ * Show the picture of a chosen text, which lies in the page, or in a file of its own beside the page's scripts.
  *
  * @param {StaticModel} model
- * @param {LiveModels} models
- * @param {string} name
+ * @param {HTMLScriptElement | undefined} source
+ * @param {Book | null} book
  */
-export async function answer(model, models, name) {
-  const text = model.get("text");
-  const before = { device: model.get("device"), latency_ms: model.get("latency_ms") };
+export async function choose(model, source, book) {
+  const chosen = model.get("example");
   try {
-    const loading = (/** @type {string} */ device) => model.update({ device, latency_ms: 0 });
-    const result = await models.answer(name, text, model.get("webgpu") === true, loading);
-    model.update({ ...result, error: "", answered: text });
+    const { file } = source?.dataset ?? {};
+    const packed = file && book ? await book.picture(file) : JSON.parse(source?.textContent ?? "");
+    const attention = await unpack(packed.attention);
+    if (model.get("example") !== chosen) return; // another one was chosen meanwhile
+    model.update({ device: "precomputed", latency_ms: 0, ...packed, attention });
   } catch (problem) {
-    model.update({ ...before, error: /** @type {Error} */ (problem).message, answered: text });
+    model.update({ error: `The picture could not be loaded (${/** @type {Error} */ (problem).message}).` });
   }
 }
 
 /**
  * @param {HTMLElement} figure
- * @param {LiveModels | null} models
+ * @param {Book | null} book
  */
-async function mount(figure, models) {
+async function mount(figure, book) {
   if (!("DecompressionStream" in window)) {
     figure.append(Object.assign(document.createElement("p"), { textContent: UNPACK }));
     return;
@@ -132,12 +140,15 @@ async function mount(figure, models) {
   const packed = JSON.parse(source);
   /** @type {State} */
   const state = { error: "", latency_ms: 0, ...packed, attention: await unpack(packed.attention) };
-  const live = name && models;
-  state.is_live = Boolean(live);
-  if (live && "gpu" in navigator) state.webgpu = false;
+  state.is_live = false;
+  const pictures = /** @type {HTMLScriptElement[]} */ ([...figure.querySelectorAll("script[data-picture]")]);
+  /** @type {Saved} */
+  let saved = () => {};
   const model = new StaticModel(state, (changed) => {
-    if (live && (changed.has("text") || changed.has("webgpu"))) answer(model, models, name);
+    if (changed.has("example")) choose(model, pictures[state.example], book);
+    else saved(changed);
   });
+  if (name && book) saved = await book.connect(model, name);
   figure.replaceChildren();
   WIDGETS[widget]({ model, el: figure });
 }
@@ -145,12 +156,12 @@ async function mount(figure, models) {
 /**
  * Bring every figure of the page to life, once all of it is there.
  *
- * @param {LiveModels | null} models that the page may run, if it may run any
+ * @param {Book | null} book that the page is of, if it is of one
  */
-export function mountAll(models) {
+export function mountAll(book) {
   const start = () => {
     for (const figure of document.querySelectorAll("figure.companion-widget")) {
-      mount(/** @type {HTMLElement} */ (figure), models);
+      mount(/** @type {HTMLElement} */ (figure), book);
     }
   };
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);

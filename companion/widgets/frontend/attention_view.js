@@ -52,7 +52,8 @@ class View extends Picture {
     follow(["attention", "tokens", "shape", "encoding", "levels"], "picture");
     follow(["layer", "head", "view"], "controls", "choice");
     follow(["error", "device", "latency_ms", "next_tokens", "mask", "is_live", "text", "answered"], "live");
-    follow(["webgpu", "caption"], "live");
+    follow(["webgpu", "caption", "shown", "offer", "loading", "loaded"], "live");
+    follow(["examples", "example"], "live");
   }
 
   listenToControls() {
@@ -62,6 +63,9 @@ class View extends Picture {
     ui.matrix.onchange = () => this.choose({ view: "matrix" });
     ui.arcs.onchange = () => this.choose({ view: "arcs" });
     ui.gpu.onchange = () => this.choose({ webgpu: ui.gpu.checked });
+    ui.pick.onchange = () => this.choose({ example: Number(ui.pick.value) });
+    ui.load.onclick = () => this.choose({ loading: true });
+    ui.cancel.onclick = () => this.choose({ loading: false });
     ui.scale.onchange = () => this.refresh("choice");
     ui.details.ontoggle = () => this.refresh("point");
     ui.box.oninput = (event) => {
@@ -236,6 +240,7 @@ class View extends Picture {
     const { model, ui } = this;
     const settled = this.wanted === undefined && model.get("answered") === model.get("text");
     if (settled && ui.box.value !== model.get("text")) ui.box.value = model.get("text"); // set from Python
+    this.drawAge();
     this.ask();
   }
 
@@ -244,6 +249,7 @@ class View extends Picture {
     if (this.frame !== undefined) cancelAnimationFrame(this.frame);
     clearTimeout(this.pause);
     clearTimeout(this.speech);
+    clearTimeout(this.ageing);
   }
 }
 

@@ -40,9 +40,17 @@ function makeParts() {
   const radio = (/** @type {string} */ value) =>
     make("input", { type: "radio", name: `${id}-view`, value, id: `${id}-${value}` });
   return {
+    pick: make("select", { id: `${id}-pick` }),
+    look: make("p", { className: "ca-look", "aria-live": "polite" }),
     box: make("textarea", { id: `${id}-text`, rows: 2, spellcheck: false, autocomplete: "off" }),
     status: make("p", { className: "ca-status" }),
     error: make("p", { className: "ca-error", role: "alert" }),
+    load: make("button", { type: "button", className: "ca-button" }),
+    progress: make("progress", { max: 1, "aria-label": "Loading the model" }),
+    cancel: make("button", { type: "button", className: "ca-button" }, "Cancel"),
+    note: make("p", { className: "ca-note" }),
+    said: make("p", { className: "ca-hidden", "aria-live": "polite" }),
+    stale: make("p", { className: "ca-stale", hidden: true }),
     gpu: make("input", { type: "checkbox" }),
     layer: make("select", { id: `${id}-layer` }),
     head: make("select", { id: `${id}-head` }),
@@ -95,7 +103,15 @@ export function build() {
   const gpuLabel = make("label", { className: "ca-check", hidden: true }, ui.gpu, " run on WebGPU");
   const line = make("div", { className: "ca-line" }, ui.status, gpuLabel);
   const question = labelFor(ui.box, "Type: the model reads along");
-  const ask = make("div", { className: "ca-ask" }, question, ui.box, line, ui.error);
+  const offer = make("div", { className: "ca-offer", hidden: true }, ui.load, ui.progress, ui.cancel, ui.note);
+  const ask = make("div", { className: "ca-ask" }, question, ui.box, offer, line);
+  const choice = make(
+    "div",
+    { className: "ca-choice", hidden: true },
+    labelFor(ui.pick, "Choose a text"),
+    ui.pick,
+    ui.look,
+  );
   const stage = make("div", { className: "ca-stage" }, ui.canvas, ui.tip);
   const predict = make("div", {}, ui.nextTitle, ui.next);
   const region = { className: "ca-scroll", tabIndex: 0, role: "region", "aria-label": "Table of the chosen row" };
@@ -105,8 +121,22 @@ export function build() {
   const read = make("div", { className: "ca-read" }, make("div", {}, ui.keysTitle, ui.keys), predict);
   const main = make("div", { className: "ca-main" }, make("div", { className: "ca-side" }, heads, read), stage);
   const group = { className: "ca", role: "group", "aria-label": "Attention view" };
-  const root = make("div", group, ask, makeBar(ui), main, ui.strip, ui.summary, details, ui.caption);
-  return { ...ui, gpuLabel, ask, stage, predict, details, root };
+  const root = make(
+    "div",
+    group,
+    choice,
+    ask,
+    ui.error,
+    ui.said,
+    makeBar(ui),
+    ui.stale,
+    main,
+    ui.strip,
+    ui.summary,
+    details,
+    ui.caption,
+  );
+  return { ...ui, gpuLabel, choice, ask, offer, stage, predict, details, root };
 }
 
 /**

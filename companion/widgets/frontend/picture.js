@@ -8,6 +8,8 @@ import { largest, Weights } from "./weights.js";
 
 const NAMED = 5; // keys named in words
 const NARROW = 560; // as in the style sheet
+const SOON = 400; // ms before a picture is called old
+const QUOTED = 60; // characters of its text
 
 /** @param {Model} model */
 function weightsOf(model) {
@@ -28,12 +30,15 @@ export class Picture {
   pinned = { row: -1, column: -1 };
   /** @type {string[]} */
   tokens = [];
+  example = -1;
   /** @type {Set<string>} */
   stale = new Set();
   /** @type {number | undefined} */
   frame = undefined;
   /** @type {number | undefined} */
   speech = undefined;
+  /** @type {number | undefined} */
+  ageing = undefined;
 
   /**
    * @param {Model} model
@@ -54,7 +59,12 @@ export class Picture {
     this.tokens = model.get("tokens");
     this.weights = weightsOf(model);
     const last = this.tokens.length - 1;
-    const row = followed ? last : Math.min(this.pinned.row, last);
+    let row = followed ? last : Math.min(this.pinned.row, last);
+    const [chosen, number] = [model.get("examples")[model.get("example")], model.get("example")];
+    if (chosen && number !== this.example && chosen.text === model.get("shown")) {
+      this.example = number;
+      row = chosen.row;
+    }
     this.hovered = null;
     this.pinned = { row, column: this.strongest(row) };
   }
@@ -144,6 +154,7 @@ export class Picture {
     ui.ask.hidden = !model.get("is_live");
     ui.status.textContent = facts.filter(Boolean).join(" · ");
     ui.status.classList.toggle("ca-busy", model.get("answered") !== model.get("text"));
+    this.drawChoice();
     ui.error.textContent = model.get("error");
     ui.box.setAttribute("aria-invalid", String(Boolean(model.get("error"))));
     ui.gpuLabel.hidden = model.get("webgpu") === undefined;
@@ -156,6 +167,63 @@ export class Picture {
     const focused = Array.from(ui.next.children).findIndex((row) => row.contains(document.activeElement));
     ui.next.replaceChildren(...rows);
     if (focused >= 0) rows[Math.min(focused, rows.length - 1)]?.querySelector("button")?.focus();
+    this.drawOffer();
+  }
+
+  /** The texts to choose from; what there is to see is said of the text as it was chosen, and of no other. */
+  drawChoice() {
+    const { ui, model } = this;
+    const examples = model.get("examples");
+    ui.choice.hidden = examples.length === 0;
+    if (ui.pick.length !== examples.length) {
+      ui.pick.replaceChildren(
+        ...examples.map(({ text }, k) => make("option", { value: k }, text)),
+      );
+    }
+    ui.pick.value = String(model.get("example"));
+    const chosen = examples[model.get("example")];
+    ui.look.textContent = chosen && chosen.text === model.get("shown") ? chosen.look : "";
+  }
+
+  /** A model that is loaded on a click: what it weighs, then how far it is. */
+  drawOffer() {
+    const { ui, model } = this;
+    const [offer, loading, loaded] = [model.get("offer"), Boolean(model.get("loading")), model.get("loaded") ?? 0];
+    const [held, offered] = [ui.offer.contains(document.activeElement), !ui.offer.hidden];
+    ui.offer.hidden = !offer;
+    ui.load.hidden = loading;
+    ui.progress.hidden = ui.cancel.hidden = !loading;
+    ui.progress.value = loaded;
+    if (offer) {
+      const [size, more] = [offer.bytes, offer.runtime].map((bytes) => `${Math.round(bytes / 1e6)} MB`);
+      ui.load.textContent = `Load ${offer.title}, ${size}`;
+      ui.note.textContent = `and what runs it, ${more}: once, your browser keeps both.`;
+    }
+    if (held) (offer ? [ui.load, ui.cancel][Number(loading)] : ui.box).focus();
+    if (loading)
+      ui.said.textContent = `Loading the model: ${25 * Math.floor(4 * loaded)} %`;
+    else if (offer) ui.said.textContent = ui.said.textContent && "The model is not loaded.";
+    else if (offered) ui.said.textContent = "The model is loaded.";
+  }
+
+  /** A picture that is not of the text in the box is dimmed, and says so, if its answer does not come soon. */
+  drawAge() {
+    const { ui, model } = this;
+    const of = model.get("shown");
+    const old = model.get("is_live") && ui.box.value !== of;
+    if (!old) {
+      clearTimeout(this.ageing);
+      this.ageing = undefined;
+      ui.root.classList.remove("ca-old");
+      ui.stale.hidden = true;
+      return;
+    }
+    const quoted = of.length > QUOTED ? `${of.slice(0, QUOTED)} …` : of;
+    ui.stale.textContent = `Not your text yet: the picture is of “${quoted}”`;
+    this.ageing ??= setTimeout(() => {
+      ui.root.classList.add("ca-old");
+      ui.stale.hidden = false;
+    }, SOON);
   }
 
   /** @param {Theme} theme */

@@ -11,6 +11,22 @@ export interface Candidate {
   text: string;
 }
 
+/** A model that is loaded on a click: its name, and the bytes of it and of what runs it. */
+export interface Offer {
+  title: string;
+  bytes: number;
+  runtime: number;
+}
+
+/** A text to choose, what in it is worth a look, and where that is seen. */
+export interface Example {
+  text: string;
+  look: string;
+  layer: number;
+  head: number;
+  row: number;
+}
+
 /** The traits of AttentionView; see attention_view.py. */
 export interface State {
   tokens: string[];
@@ -25,13 +41,19 @@ export interface State {
   is_live: boolean;
   text: string;
   answered: string;
+  shown: string; // the text that the picture is of
   error: string;
   next_tokens: Candidate[];
   mask: string;
   model_name: string;
   device: string;
   latency_ms: number;
+  examples: Example[];
+  example: number;
   webgpu?: boolean; // only a page has it, and only where the browser does
+  offer?: Offer; // only a page has it, while a large model is not loaded
+  loading?: boolean; // set by the reader: true asks for it, false calls it off
+  loaded?: number; // of it, 0 to 1
 }
 
 /** What a host hands to a front end: anywidget's model, as far as the front end uses it. */

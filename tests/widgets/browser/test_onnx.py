@@ -81,6 +81,24 @@ def test_a_bert_answers_as_torch_does_with_its_second_segment_after_sep(bert, le
     assert length < 3 or np.abs(logits - all_first.numpy()).max() > 1e-2
 
 
+def test_in_8_bits_each_block_has_a_scale_and_the_answers_stay_close(model, path, tmp_path):
+    export_onnx(model, tmp_path / "model.onnx", bits=8)
+    tensors = onnx.load(tmp_path / "model.onnx").graph.initializer
+    codes = [tensor for tensor in tensors if tensor.data_type == onnx.TensorProto.INT8]
+    assert sum(int(np.prod(tensor.dims)) for tensor in codes) > 0.9 * sum(p.numel() for p in model.parameters())
+    assert (tmp_path / "model.onnx").stat().st_size < 0.7 * path.stat().st_size
+    ids = torch.arange(9)[None]
+    with torch.no_grad(), capture(model) as record:
+        model(ids)
+    _, attention = ReferenceEvaluator(str(tmp_path / "model.onnx")).run(None, {"ids": ids.numpy()})
+    assert 0 < np.abs(attention - torch.cat(record.attention).numpy()).max() < 0.05
+
+
+def test_another_number_of_bits_is_refused(model, tmp_path):
+    with pytest.raises(ValueError, match="bits must be one of 16, 8; got 4"):
+        export_onnx(model, tmp_path / "model.onnx", bits=4)
+
+
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory):
     torch.manual_seed(0)

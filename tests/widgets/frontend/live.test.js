@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
-import { LiveModels } from "../../../companion/widgets/browser/live.js";
+import { Cancelled, LiveModels } from "../../../companion/widgets/browser/live.js";
 
 let workers = [];
 
@@ -52,14 +52,38 @@ test("each answer reaches its own question, whatever the order", async () => {
   assert.deepEqual(await Promise.all(questions), ["first", "second"]);
 });
 
-test("loading is reported before the answer", async () => {
+test("how far the loading is, and that the model is ready, is known before the answer", async () => {
   const models = new LiveModels("worker.js");
   const reports = [];
-  const question = models.run("prose", "a", { loading: (what) => reports.push(what) });
-  workers[0].onmessage({ data: { number: 1, loading: "loading the model …" } });
+  const question = models.run("prose", "a", { loading: (how) => reports.push(how) });
+  workers[0].onmessage({ data: { number: 1, loading: { got: 1, all: 4 } } });
+  assert.equal(models.ready.has("prose"), false);
+  workers[0].onmessage({ data: { number: 1, ready: "prose" } });
+  assert.equal(models.ready.has("prose"), true);
   workers[0].onmessage({ data: { number: 1, answer: "first" } });
   assert.equal(await question, "first");
-  assert.deepEqual(reports, ["loading the model …"]);
+  assert.deepEqual(reports, [{ got: 1, all: 4 }]);
+});
+
+test("a model that is no longer waited for ends its question as cancelled", async () => {
+  const models = new LiveModels("worker.js");
+  const question = models.run("prose", "a");
+  models.cancel("prose");
+  assert.deepEqual(workers[0].asked[1], { cancel: "prose" });
+  workers[0].onmessage({ data: { number: 1, error: "aborted", cancelled: true } });
+  await assert.rejects(question, Cancelled);
+});
+
+test("a model is kept when the browser has every file of it, under the name that says what is in it", async () => {
+  const catalogue = { models: { large: { files: ["a.onnx", "b.onnx"] } } };
+  const models = new LiveModels(new URL("https://host/companion/live_worker.js?1"), catalogue);
+  const held = new Set(["https://host/companion/zoo/large/a.onnx"]);
+  globalThis.caches = { open: async () => ({ match: async (address) => (held.has(address) ? "bytes" : undefined) }) };
+  assert.equal(await models.isKept("large"), false);
+  held.add("https://host/companion/zoo/large/b.onnx");
+  assert.equal(await models.isKept("large"), true);
+  delete globalThis.caches; // as on a page that is not served securely
+  assert.equal(await models.isKept("large"), false);
 });
 
 test("an answer becomes the traits of a view", async () => {

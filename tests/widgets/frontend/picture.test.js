@@ -6,7 +6,7 @@ import { fakeDocument } from "./dom.js";
 
 /** A model of one layer and one head, in which each of n tokens looks most at the one before it. */
 function modelOf(n) {
-  const state = { shape: [1, 1, n, n], encoding: "uint8", levels: 4, layer: 0, head: 0 };
+  const state = { shape: [1, 1, n, n], encoding: "uint8", levels: 4, layer: 0, head: 0, examples: [], example: 0 };
   const codes = new Uint8Array(n * n);
   for (let i = 0; i < n; i += 1) codes.set([3, 2].slice(0, i + 1), Math.max(0, i - 1) + i * n);
   state.attention = new DataView(codes.buffer);
@@ -42,6 +42,16 @@ test("another token that was chosen stays chosen, as long as it is there", () =>
   Object.assign(model.state, modelOf(2).state);
   picture.read();
   assert.equal(picture.pinned.row, 1);
+});
+
+test("a chosen text opens at the row that is worth a look, and the reader may leave it", () => {
+  const model = modelOf(5);
+  Object.assign(model.state, { examples: [{ text: "chosen", row: 2 }], shown: "chosen" });
+  const picture = pictureOf(model);
+  assert.equal(picture.pinned.row, 2);
+  picture.pinned = { row: 3, column: 0 };
+  picture.read();
+  assert.equal(picture.pinned.row, 3);
 });
 
 test("a token that looks at nothing is taken to look at itself, and one that is not there at none", () => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { deflateSync } from "node:zlib";
 
-import { answer, StaticModel, unpack } from "../../../companion/widgets/browser/static_host.js";
+import { choose, StaticModel, unpack } from "../../../companion/widgets/browser/static_host.js";
 
 /** A model over `state`, and what was told: the names that changed, then what each save reported. */
 function watched(state) {
@@ -78,25 +78,28 @@ test("packed bytes come back", async () => {
   assert.deepEqual([...new Uint8Array(view.buffer)], [1, 2, 255]);
 });
 
-test("an answer of the page's model replaces the picture, and the error", async () => {
-  const { model } = watched({ text: "new", answered: "old", error: "too long", device: "precomputed", latency_ms: 0 });
-  const asked = [];
-  const models = { answer: async (...question) => asked.push(question.slice(0, 3)) && { device: "this page" } };
-  await answer(model, models, "prose");
-  assert.deepEqual(asked, [["prose", "new", false]]);
-  assert.deepEqual([model.get("answered"), model.get("error"), model.get("device")], ["new", "", "this page"]);
+const packed = (text) => ({ text, attention: deflateSync(Buffer.from([7])).toString("base64") });
+
+test("the picture of a chosen text comes out of the page, or out of its file", async () => {
+  const { model } = watched({ example: 1, text: "old" });
+  await choose(model, { dataset: {}, textContent: JSON.stringify(packed("in the page")) }, null);
+  assert.deepEqual([model.get("text"), model.get("attention").getUint8(0)], ["in the page", 7]);
+  const beside = { picture: async (file) => packed(`in ${file}`) };
+  await choose(model, { dataset: { file: "a.json" }, textContent: "" }, beside);
+  assert.equal(model.get("text"), "in a.json");
 });
 
-test("a model that refuses leaves the picture and says why", async () => {
-  const { model } = watched({ text: "new", answered: "old", error: "", device: "precomputed", latency_ms: 3 });
-  const models = {
-    async answer(...question) {
-      question[3]("loading the model …");
-      assert.equal(model.get("device"), "loading the model …");
-      throw new Error("the text is empty");
-    },
-  };
-  await answer(model, models, "prose");
-  assert.deepEqual([model.get("answered"), model.get("error")], ["new", "the text is empty"]);
-  assert.deepEqual([model.get("device"), model.get("latency_ms")], ["precomputed", 3]);
+test("of two texts chosen soon after each other the last one stays", async () => {
+  const { model } = watched({ example: 0, text: "old" });
+  const first = choose(model, { dataset: {}, textContent: JSON.stringify(packed("first")) }, null);
+  model.set("example", 1);
+  await first;
+  assert.equal(model.get("text"), "old");
+});
+
+test("a picture that cannot be loaded leaves the one that is there and says why", async () => {
+  const { model } = watched({ example: 1, text: "old" });
+  const beside = { picture: async () => Promise.reject(new Error("404")) };
+  await choose(model, { dataset: { file: "a.json" } }, beside);
+  assert.deepEqual([model.get("text"), model.get("error")], ["old", "The picture could not be loaded (404)."]);
 });

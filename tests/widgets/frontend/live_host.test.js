@@ -1,0 +1,122 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Cancelled } from "../../../companion/widgets/browser/live.js";
+import { answer, connect, follow } from "../../../companion/widgets/browser/live_host.js";
+import { StaticModel } from "../../../companion/widgets/browser/static_host.js";
+
+globalThis.navigator ??= {}; // an older Node has none
+
+const watched = (state) => ({ model: new StaticModel(state, () => {}) });
+
+/** Models of a page that answer a question as told. */
+function models(respond, ready = []) {
+  return { catalogue: { models: { prose: { title: "Prose" } } }, ready: new Set(ready), answer: respond };
+}
+
+const OFFER = { title: "Prose", bytes: 26e6, runtime: 14e6 };
+
+test("an answer of the page's model replaces the picture, and the error", async () => {
+  const { model } = watched({ text: "new", answered: "old", error: "too long", device: "precomputed", latency_ms: 0 });
+  const asked = [];
+  const respond = async (...question) => asked.push(question.slice(0, 3)) && { device: "this page" };
+  await answer(model, models(respond), "prose");
+  assert.deepEqual(asked, [["prose", "new", false]]);
+  assert.deepEqual([model.get("answered"), model.get("error"), model.get("device")], ["new", "", "this page"]);
+  assert.equal(model.get("shown"), "new");
+});
+
+test("a model that refuses leaves the picture and says why", async () => {
+  const { model } = watched({ text: "new", shown: "old", error: "", device: "precomputed", latency_ms: 3 });
+  const respond = async (...question) => {
+    question[3]({ got: 1e6, all: 4e6 });
+    assert.deepEqual([model.get("device"), model.get("loaded")], ["loading Prose: 1 of 4 MB", 0.25]);
+    throw new Error("the text is empty");
+  };
+  await answer(model, models(respond), "prose");
+  assert.deepEqual([model.get("answered"), model.get("error")], ["new", "the text is empty"]);
+  assert.deepEqual([model.get("device"), model.get("latency_ms")], ["precomputed", 3]);
+  assert.deepEqual([model.get("shown"), model.get("loaded")], ["old", undefined]);
+});
+
+test("a large model answers no text before it was asked for, and every one from then on", async () => {
+  const { model } = watched({ text: "new", answered: "old", offer: OFFER });
+  const asked = [];
+  const page = models(async (_, text) => asked.push(text) && {});
+  await follow(model, page, "prose");
+  assert.deepEqual([asked, model.get("answered")], [[], "new"]);
+  await answer(model, page, "prose");
+  assert.equal(model.get("offer"), undefined);
+  await follow(model, page, "prose");
+  assert.deepEqual(asked, ["new", "new"]);
+});
+
+test("a large model that was loaded for another view of the page answers this one too", async () => {
+  const { model } = watched({ text: "new", answered: "old", offer: OFFER });
+  const respond = async () => ({ device: "this page" });
+  await follow(model, models(respond, ["prose"]), "prose");
+  assert.deepEqual([model.get("device"), model.get("offer")], ["this page", undefined]);
+});
+
+test("what is typed while a model is loaded is answered after it", async () => {
+  const { model } = watched({ text: "a", answered: "a", offer: OFFER });
+  const asked = [];
+  const respond = async (_, text) => {
+    if (asked.push(text) === 1) model.set("text", "ab");
+    return {};
+  };
+  await answer(model, models(respond), "prose");
+  assert.deepEqual([asked, model.get("shown"), model.get("answered")], [["a", "ab"], "ab", "ab"]);
+});
+
+test("a loading that is called off, or fails, is offered again; only the failure is an error", async () => {
+  for (const [problem, error] of [
+    [new Cancelled("aborted"), ""],
+    [new Error("the connection broke"), "the connection broke"],
+  ]) {
+    const { model } = watched({ text: "a", answered: "a", shown: "a", offer: OFFER, loading: true });
+    const respond = async () => Promise.reject(problem);
+    await answer(model, models(respond), "prose");
+    assert.deepEqual([model.get("error"), model.get("offer"), model.get("loading")], [error, OFFER, false]);
+  }
+});
+
+test("only a large model that the browser does not keep is offered, and one that is not there is no model", async () => {
+  const entry = (bytes) => ({ title: "Prose", bytes });
+  const catalogue = { runtime: 14e6, models: { small: entry(4e6), large: entry(26e6), kept: entry(26e6) } };
+  const page = { catalogue, isKept: async (name) => name === "kept" };
+  const offers = {};
+  for (const name of ["small", "large", "kept", "absent"]) {
+    const { model } = watched({ is_live: false });
+    await connect(model, page, name);
+    offers[name] = [model.get("is_live"), model.get("offer")];
+  }
+  const offer = { title: "Prose", bytes: 26e6, runtime: 14e6 };
+  const expected = {
+    small: [true, undefined],
+    large: [true, offer],
+    kept: [true, undefined],
+    absent: [false, undefined],
+  };
+  assert.deepEqual(offers, expected);
+});
+
+test("a click loads, a second one calls it off, and keys wait for the first", async () => {
+  const asked = [];
+  const page = {
+    ...models(async (_, text) => asked.push(`answer ${text}`) && new Promise(() => {})),
+    cancel: (name) => asked.push(`cancel ${name}`),
+    isKept: async () => false,
+  };
+  page.catalogue.models.prose.bytes = 26e6;
+  const { model } = watched({ text: "a", answered: "a" });
+  const saved = await connect(model, page, "prose");
+  model.set("text", "ab");
+  saved(new Set(["text"]));
+  assert.deepEqual([asked, model.get("answered")], [[], "ab"]);
+  for (const loading of [true, false]) {
+    model.set("loading", loading);
+    saved(new Set(["loading"]));
+  }
+  assert.deepEqual(asked, ["answer ab", "cancel prose"]);
+});
