@@ -37,6 +37,7 @@ ROOMS_PER_CHAPTER = 9  # of those that hold what is taught
 # Chapters that compare what several modules do; each has its folder in lessons all the same.
 SHOWN_WITH_SEVERAL = {
     "rise",
+    "foundations",
     "optimization",
     "transfer",
     "bert_family",

@@ -31,6 +31,7 @@ __all__ = [
 CHAPTERS = (  # in the order of the contents
     "rise",
     "limits",
+    "foundations",
     "language_model",
     "storyworld",
     "optimization",
