@@ -16,7 +16,7 @@ from companion.storyworld.reader import Reader
 from companion.storyworld.tasks import SEPARATOR, Example
 from companion.storyworld.world import World
 
-SAMPLE = 20_000  # stories in which single sentences are counted
+SAMPLE = 8_000  # stories in which single sentences are counted
 
 
 def best_label(task: str, example: Example, world: World) -> str:

@@ -213,10 +213,62 @@ PARAMETERS = Exercise(
 )
 
 
+Messages = list[dict[str, str]]
+
+
+def _chat(messages: Messages) -> str:
+    written = "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in messages)
+    return written + "<|im_start|>assistant\n"
+
+
+def _chats() -> list[tuple[Messages]]:
+    hello = {"role": "user", "content": "Hello."}
+    answer = {"role": "assistant", "content": "Good morning."}
+    return [
+        ([hello],),
+        ([{"role": "system", "content": "You answer briefly."}, hello],),
+        ([hello, answer, {"role": "user", "content": "What is two and two?"}],),
+    ]
+
+
+CHAT_TEMPLATE = Exercise(
+    name="chat-template",
+    task=(
+        "From `messages`, a list of dicts with `role` and `content`, return the text of the chat: each message between "
+        "its marks, and then the line that opens the assistant's message."
+    ),
+    reference=_chat,
+    cases=_chats,
+    mistakes=(
+        Mistake(
+            lambda messages: _chat(messages).removesuffix("<|im_start|>assistant\n"),
+            "Every message is there. The text must go on with the line that opens the assistant's message.",
+        ),
+        Mistake(
+            lambda messages: _chat(messages) + "<|im_end|>\n",
+            "You end the assistant's message before it has begun: the model is to write that mark.",
+        ),
+        Mistake(
+            lambda messages: _chat(messages).replace("<|im_end|>\n", "<|im_end|>"),
+            "After the mark that ends a message a new line begins.",
+        ),
+        Mistake(
+            lambda messages: _chat(messages[-1:]),
+            "Only the last message is there. The model remembers nothing: the whole chat is its text, every time.",
+        ),
+        Mistake(
+            lambda messages: _chat([{**m, "role": "user"} for m in messages]),
+            "Every message is the user's in yours. Its own role stands behind its first mark.",
+        ),
+    ),
+)
+
+
 EXERCISES = (
     SHIFTED_LOSS,
     PARAMETERS,
     TOP_P,
     BEAM_STEP,
     CACHE_COST,
+    CHAT_TEMPLATE,
 )

@@ -223,10 +223,65 @@ WORST = Exercise(
 )
 
 
+def _paired(first: Tensor, second: Tensor) -> tuple[float, float]:
+    difference = first - second
+    return difference.mean().item(), (difference.std() / math.sqrt(len(difference))).item()
+
+
+def _pairs() -> list[tuple[Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(2)
+    drawn = []
+    for size in (4, 20):
+        common = 3 * torch.randn(size, generator=generator)  # what both of a pair share
+        drawn.append((common + torch.randn(size, generator=generator) + 0.5, common))
+    return [(torch.tensor([-2.0, -5.0, -1.0]), torch.tensor([-3.0, -5.5, -2.5])), *drawn]
+
+
+PAIRED = Exercise(
+    name="paired-prompts",
+    task=(
+        "From `first` and `second` (n,), the log-probabilities of the two prompts of each pair, return two numbers: "
+        "the mean difference, first less second, and its standard error over pairs."
+    ),
+    reference=_paired,
+    cases=_pairs,
+    mistakes=(
+        Mistake(
+            lambda first, second: (
+                (first - second).mean().item(),
+                ((first.var() + second.var()) / len(first)).sqrt().item(),
+            ),
+            "You treat the two sides as unrelated. What both of a pair share falls out of their difference: take its "
+            "spread.",
+        ),
+        Mistake(
+            lambda first, second: ((first - second).mean().item(), (first - second).std().item()),
+            "That is the spread of the pairs. The mean of n of them varies less, by the square root of n.",
+        ),
+        Mistake(
+            lambda first, second: (-_paired(first, second)[0], _paired(first, second)[1]),
+            "The difference is turned round: first less second.",
+        ),
+        Mistake(
+            lambda first, second: (_paired(first, second)[0], (first - second).abs().mean().item()),
+            "The second number is not a mean size. How far would the mean move if other pairs had been drawn?",
+        ),
+        Mistake(
+            lambda first, second: (
+                (first.exp() - second.exp()).mean().item(),
+                ((first.exp() - second.exp()).std() / math.sqrt(len(first))).item(),
+            ),
+            "Those are differences of probabilities, and the likeliest words drown the rest. Stay with the logarithms.",
+        ),
+    ),
+)
+
+
 EXERCISES = (
     AUROC,
     SELECTIVE,
     SWAP,
     EXPOSURE,
     WORST,
+    PAIRED,
 )

@@ -249,6 +249,38 @@ BITS_PER_CHARACTER = Exercise(
 )
 
 
+def _groups(digits: str) -> list[str]:
+    return [digits[start : start + 3] for start in range(0, len(digits), 3)]
+
+
+def _from_the_right(digits: str) -> list[str]:
+    short = len(digits) % 3
+    return [*([digits[:short]] if short else []), *_groups(digits[short:])]
+
+
+DIGIT_GROUPS = Exercise(
+    name="digit-groups",
+    task="From `digits`, a string, return the list of its groups of three, from the left; the last may be shorter.",
+    reference=_groups,
+    cases=lambda: [("1234567",), ("100000",), ("42",), ("1000",)],
+    mistakes=(
+        Mistake(
+            _from_the_right,
+            "You begin at the right, as people do when they read a number. This rule begins at the left.",
+        ),
+        Mistake(list, "Those are single digits, as Qwen3 cuts. Here three go together."),
+        Mistake(
+            lambda digits: [group for group in _groups(digits) if len(group) == 3],
+            "The last group is lost when it is short. Every digit must come back.",
+        ),
+        Mistake(
+            lambda digits: [digits[i : i + 3] for i in range(max(1, len(digits) - 2))],
+            "Your groups overlap: each digit belongs to one of them.",
+        ),
+    ),
+)
+
+
 EXERCISES = (
     UTF8_BYTES,
     PAIR_TO_MERGE,
@@ -256,4 +288,5 @@ EXERCISES = (
     LONGEST_MATCH,
     WORD_PROBABILITY,
     BITS_PER_CHARACTER,
+    DIGIT_GROUPS,
 )
