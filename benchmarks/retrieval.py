@@ -14,12 +14,22 @@ import copy
 import random
 from collections.abc import Callable, Iterator, Sequence
 
-import denoising
 import report
 import torch
-from denoising import HELD_OUT, PAIRS, TRAINING, Score, Text
+from denoising import HELD_OUT, PAIRS, TRAINING
+from denoising import recalls as story_recalls
 
 from companion.data.vocabulary import Vocabulary
+from companion.lessons.denoising.experiments import (
+    Score,
+    Text,
+    by_vectors,
+    collate,
+    drawn_batches,
+    new_encoder,
+    pairs_of,
+    train,
+)
 from companion.losses.contrastive import Views
 from companion.models.baselines.bag_of_words import BagOfWords, dice_dictionary
 from companion.models.sentence_encoder import SentenceEncoder, recall_at
@@ -70,37 +80,33 @@ def bilingual(seed: int, across: bool) -> SentenceEncoder:
             asked, read = draw.choice(LANGUAGES), draw.choice(LANGUAGES)
             queries = [INQUIRIES[asked][i] for i in group]
             stories = [TOLD[read if across else asked][i] for i in group]
-            yield Views(*denoising.collate(queries, BOTH), *denoising.collate(stories, BOTH))
+            yield Views(*collate(queries, BOTH), *collate(stories, BOTH))
 
-    encoder = denoising.new_encoder(seed, BOTH)
-    denoising.train(encoder, batches(), STEPS, seed)
+    encoder = new_encoder(seed, BOTH)
+    train(encoder, batches(), STEPS, seed=seed, device="cpu")
     return encoder
 
 
 def negatives(seed: int) -> dict[str, dict[str, float]]:
     """One encoder of summaries, and two that go on from it for equal steps: with hard negatives, and with random."""
 
-    def batches(group: Callable[[random.Random], Sequence[Story]]) -> Iterator[Views]:
-        draw = random.Random(seed)
-        while True:
-            yield denoising.pairs_of(group(draw), draw.choice((summary, inquiry)))
+    def any_kind(group: Callable[[random.Random], Sequence[Story]]) -> Callable[[random.Random], Views]:
+        return lambda draw: pairs_of(group(draw), draw.choice((summary, inquiry)))
 
-    def summaries() -> Iterator[Views]:
-        draw = random.Random(seed)
-        while True:
-            yield denoising.pairs_of(draw.sample(TRAINING, 32), summary)
+    def summaries(draw: random.Random) -> Views:
+        return pairs_of(draw.sample(TRAINING, 32), summary)
 
-    first = denoising.new_encoder(seed)
-    denoising.train(first, summaries(), 120, seed)
+    first = new_encoder(seed)
+    train(first, drawn_batches(summaries, random.Random(seed)), 120, seed=seed, device="cpu")
     groups: dict[str, Callable[[random.Random], Sequence[Story]]] = {
         "then random negatives": lambda draw: draw.sample(TRAINING, 48),
         "then hard negatives": lambda draw: [story for pair in draw.sample(PAIRS, 24) for story in pair],
     }
-    found = {"trained on summaries": denoising.recalls(denoising.by_vectors(first))}
+    found = {"trained on summaries": story_recalls(by_vectors(first))}
     for name, group in groups.items():
         encoder = copy.deepcopy(first)
-        denoising.train(encoder, batches(group), MORE_STEPS, seed)
-        found[name] = denoising.recalls(denoising.by_vectors(encoder))
+        train(encoder, drawn_batches(any_kind(group), random.Random(seed)), MORE_STEPS, seed=seed, device="cpu")
+        found[name] = story_recalls(by_vectors(encoder))
     return found
 
 
@@ -114,12 +120,12 @@ def main() -> None:
     mirrors: dict[str, list[dict[str, float]]] = {}
     for seed in range(given.seeds):
         encoders = {
-            "untrained encoder": denoising.new_encoder(seed, BOTH).eval(),
+            "untrained encoder": new_encoder(seed, BOTH).eval(),
             "each language by itself": bilingual(seed, across=False),
             "across languages": bilingual(seed, across=True),
         }
         for name, encoder in encoders.items():
-            words.setdefault(name, []).append(recalls(denoising.by_vectors(encoder, BOTH)))
+            words.setdefault(name, []).append(recalls(by_vectors(encoder, BOTH)))
         for name, numbers in negatives(seed).items():
             mirrors.setdefault(name, []).append(numbers)
         print(seed, {name: runs[-1] for name, runs in (words | mirrors).items()}, flush=True)

@@ -4,6 +4,7 @@ Chapter: ``book/algorithms/denoising.ipynb``. Sources: Reimers & Gurevych 2019, 
 pooling); Karpukhin et al. 2020, "Dense Passage Retrieval", section 3.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -95,15 +96,45 @@ def recall_at(k: int, scores: Tensor, wanted: Tensor) -> float:
         >>> recall_at(1, torch.tensor([[0.9, 0.1], [0.5, 0.5]]), wanted=torch.tensor([0, 1]))
         0.75
     """
+    _check_shapes(scores, wanted)
+    _check_k(k, scores.size(1))
+    own = scores.gather(1, wanted[:, None])  # (queries, 1)
+    better, tied = (scores > own).sum(1), (scores == own).sum(1)
+    return ((k - better).double() / tied).clamp(0, 1).mean().item()
+
+
+def reciprocal_ranks(scores: Tensor, wanted: Tensor) -> Tensor:
+    """Return 1 / rank of each query's relevant document (queries,); their mean is the mean reciprocal rank.
+
+    Documents of equal score are ranked at random, and the value is the expected one.
+
+    Args:
+        scores: (queries, documents), of any method.
+        wanted: (queries,), the index of each query's relevant document.
+
+    Raises:
+        ValueError: when there is not one document per query.
+
+    Example:
+        >>> import torch
+        >>> scores = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.5, 0.5]])
+        >>> reciprocal_ranks(scores, wanted=torch.tensor([0, 1, 1])).tolist()
+        [1.0, 0.5, 0.75]
+    """
+    _check_shapes(scores, wanted)
+    own = scores.gather(1, wanted[:, None])  # (queries, 1)
+    better, tied = (scores > own).sum(1, keepdim=True), (scores == own).sum(1, keepdim=True)
+    rank = torch.arange(1, scores.size(1) + 1, device=scores.device)
+    possible = (rank > better) & (rank <= better + tied)  # (queries, documents), the ranks that it may have
+    return (possible / rank).sum(1) / tied[:, 0]
+
+
+def _check_shapes(scores: Tensor, wanted: Tensor) -> None:
     if scores.dim() != 2 or wanted.shape != scores.shape[:1]:
         raise ValueError(
             f"scores must be (queries, documents) and wanted (queries,); "
             f"got {tuple(scores.shape)} and {tuple(wanted.shape)}"
         )
-    _check_k(k, scores.size(1))
-    own = scores.gather(1, wanted[:, None])  # (queries, 1)
-    better, tied = (scores > own).sum(1), (scores == own).sum(1)
-    return ((k - better).double() / tied).clamp(0, 1).mean().item()
 
 
 def _check_k(k: int, documents: int) -> None:

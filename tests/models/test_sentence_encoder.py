@@ -6,7 +6,7 @@ from small_models import stir
 
 from companion.losses.contrastive import similarity
 from companion.models.bert import Bert, BertConfig
-from companion.models.sentence_encoder import SentenceEncoder, masked_mean, recall_at, retrieve
+from companion.models.sentence_encoder import SentenceEncoder, masked_mean, recall_at, reciprocal_ranks, retrieve
 
 SIZES = {"vocab_size": 31, "context_length": 12, "n_layers": 2, "n_heads": 2, "d_model": 12}
 
@@ -100,3 +100,18 @@ def test_k_outside_the_documents_is_refused(k):
 def test_a_query_without_its_document_is_refused():
     with pytest.raises(ValueError, match=r"got \(2, 3\) and \(1,\)"):
         recall_at(1, torch.ones(2, 3), torch.zeros(1).long())
+
+
+def test_the_reciprocal_rank_is_one_over_the_place_of_the_relevant_document():
+    scores = torch.tensor([[0.9, 0.5, 0.1]]).expand(3, -1)
+    assert reciprocal_ranks(scores, torch.arange(3)).tolist() == pytest.approx([1, 1 / 2, 1 / 3])
+
+
+def test_documents_of_equal_score_share_the_mean_of_their_reciprocal_ranks():
+    scores = torch.tensor([[0.9, 0.5, 0.5, 0.1]])
+    assert reciprocal_ranks(scores, torch.tensor([2])).item() == pytest.approx((1 / 2 + 1 / 3) / 2)
+
+
+def test_reciprocal_ranks_of_one_document_too_few_are_refused():
+    with pytest.raises(ValueError, match=r"got \(2, 3\) and \(1,\)"):
+        reciprocal_ranks(torch.ones(2, 3), torch.zeros(1).long())
