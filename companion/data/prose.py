@@ -105,6 +105,23 @@ def token_stream(tokenizer: Tokenizer, texts: Sequence[str]) -> Tensor:
     return torch.tensor([i for text in encoded for i in (end, *text.ids)])
 
 
+def openings(tokenizer: Tokenizer, documents: Sequence[str], texts: int, length: int) -> Tensor:
+    """First tokens of the first documents that have so many: (texts, length).
+
+    >>> from companion.data.tokenization import train_byte_bpe
+    >>> openings(train_byte_bpe(["ab"], 257), ["a", "cab", "ab"], texts=2, length=2).tolist()
+    [[67, 65], [65, 66]]
+
+    Raises:
+        ValueError: when fewer documents are as long, or one holds half of a character.
+    """
+    encoded = (text.ids for text in encode_as_text(tokenizer, documents, add_special_tokens=False))
+    long = [ids[:length] for ids in encoded if len(ids) >= length]
+    if len(long) < texts:
+        raise ValueError(f"texts must be at most {len(long)}, as many as have {length} tokens; got {texts}")
+    return torch.tensor(long[:texts])
+
+
 def random_windows(stream: Tensor, batch_size: int, length: int, seed: int = 0) -> Iterator[Tensor]:
     """Batches of windows at random positions of a token stream, without end.
 

@@ -235,6 +235,16 @@ def check_characters(text: str) -> None:
         )
 
 
+def ordinary_tokens(tokenizer: Tokenizer) -> list[int]:
+    """Ids of all tokens that are no special ones, in order.
+
+    >>> len(ordinary_tokens(train_byte_bpe(["ab"], 257)))  # 256 bytes, and <|endoftext|>
+    256
+    """
+    special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    return [number for number in range(tokenizer.get_vocab_size()) if number not in special]
+
+
 def token_labels(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
     """A visible label for each token id, as figures show them.
 

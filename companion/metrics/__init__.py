@@ -1,4 +1,4 @@
-"""Metrics: of language models, classifiers, entity taggers and generated texts, and confidence intervals of runs.
+"""Metrics: of language models, classifiers, entity taggers, attention heads and generated texts, and intervals of runs.
 
 Chapter: ``book/formulas/metrics.ipynb``.
 """

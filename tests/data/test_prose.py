@@ -144,3 +144,11 @@ def test_a_document_that_writes_the_mark_between_documents_is_not_divided():
 def test_a_document_with_half_of_a_character_is_refused():
     with pytest.raises(ValueError, match="unpaired surrogate"):
         prose.token_stream(train_byte_bpe([""], 257), ["a \ud83d"])
+
+
+def test_openings_are_the_first_tokens_of_those_that_are_long_enough():
+    tokenizer = train_byte_bpe(["ab"], 257)
+    found = prose.openings(tokenizer, ["a", "abc", "abcd", "xyz"], texts=2, length=3)
+    assert [tokenizer.decode(row.tolist()) for row in found] == ["abc", "abc"]
+    with pytest.raises(ValueError, match="texts must be at most 3, as many as have 3 tokens; got 4"):
+        prose.openings(tokenizer, ["a", "abc", "abcd", "xyz"], texts=4, length=3)

@@ -13,8 +13,10 @@ from transformers.models.t5.tokenization_t5 import T5Tokenizer
 from companion.data.tokenization import (
     END_OF_TEXT,
     SPACE,
+    WORDPIECE_SPECIALS,
     encode_as_text,
     load_tokenizer,
+    ordinary_tokens,
     token_labels,
     train_byte_bpe,
     train_unigram,
@@ -363,3 +365,9 @@ def test_a_whole_character_is_none(wordpiece):
 def test_a_vocabulary_that_no_memory_holds_is_refused(train):
     with pytest.raises(ValueError, match="a vocabulary may have at most 2000000 tokens; got 1000000000000"):
         train(TEXTS, 10**12)
+
+
+def test_ordinary_tokens_are_all_but_the_special_ones(wordpiece):
+    ordinary = ordinary_tokens(wordpiece)
+    assert len(ordinary) == wordpiece.get_vocab_size() - len(WORDPIECE_SPECIALS)
+    assert not set(ordinary) & {wordpiece.token_to_id(token) for token in WORDPIECE_SPECIALS}

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from companion.lessons.exercise_check import Exercise, Mistake
-from companion.lessons.random_inputs import seeded_tensors
+from companion.lessons.random_inputs import seeded, seeded_tensors
+from companion.metrics.heads import sink_score
 from companion.nn.attention import MultiHeadAttention, scaled_dot_product_attention
 from companion.nn.masks import causal_mask
 
@@ -235,6 +236,36 @@ ATTENTION_PARAMETERS = Exercise(
 )
 
 
+def _maps(n: int, seed: int) -> Tensor:
+    return seeded(n, n, seed=seed).masked_fill(~causal_mask(n), -math.inf).softmax(-1)
+
+
+SINK = Exercise(
+    name="sink-score",
+    task="From the weights (n, n) of one causal head, return its sink score, a number.",
+    reference=lambda weights: sink_score([weights[None, None]])[0, 0],
+    cases=lambda: [(_maps(n, seed),) for n, seed in ((3, 0), (6, 1), (12, 2))],
+    mistakes=(
+        Mistake(
+            lambda weights: weights[:, 0].mean(),
+            "You count the first query too. It can attend to nothing but itself: its weight of 1 says nothing.",
+        ),
+        Mistake(
+            lambda weights: weights[0, 1:].mean(),
+            "That is the first row: what the first token attends to. Columns are keys, and the sink is a key.",
+        ),
+        Mistake(
+            lambda weights: weights[1:, 0].sum(),
+            "You add the weights up. The score is a mean over the queries, so that texts of any length compare.",
+        ),
+        Mistake(
+            lambda weights: weights[1:].amax(-1).mean(),
+            "That is the largest weight of each row, wherever it lies: how sharp the head is.",
+        ),
+    ),
+)
+
+
 EXERCISES = (
     SCALED_SCORES,
     SOFTMAX_ROWS,
@@ -242,4 +273,5 @@ EXERCISES = (
     MASKED_ATTENTION,
     SPLIT_HEADS,
     ATTENTION_PARAMETERS,
+    SINK,
 )

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from companion.data.batch import IGNORED
 from companion.lessons.exercise_check import Exercise, Mistake
+from companion.lessons.random_inputs import seeded
 
 
 def _masked(mask_below: float = 0.8, random_below: float = 0.9, everywhere: bool = False) -> Callable[..., Tensor]:
@@ -200,10 +201,49 @@ FRACTIONS = Exercise(
 )
 
 
+def _frame_weight(weights: Tensor) -> Tensor:
+    words = weights[1:-1]
+    return (words[:, 0] + words[:, -1]).mean()
+
+
+def _maps(n: int, seed: int) -> Tensor:
+    return seeded(n, n, seed=seed).softmax(-1)
+
+
+FRAME_WEIGHT = Exercise(
+    name="frame-weight",
+    task=(
+        "From the weights (n, n) of one head on a sentence in its frame, [CLS] first and [SEP] last, return the mean "
+        "weight that a word gives to the two together, a number."
+    ),
+    reference=_frame_weight,
+    cases=lambda: [(_maps(n, seed),) for n, seed in ((4, 0), (7, 1), (12, 2))],
+    mistakes=(
+        Mistake(
+            lambda weights: (weights[:, 0] + weights[:, -1]).mean(),
+            "You count the rows of [CLS] and [SEP] too. You are asked what the words do.",
+        ),
+        Mistake(
+            lambda weights: weights[1:-1][:, [0, -1]].mean(),
+            "That is the mean of one of the two. They belong together: add them up for each word first.",
+        ),
+        Mistake(
+            lambda weights: (weights[0, 1:-1] + weights[-1, 1:-1]).mean(),
+            "You take the rows of the frame: what [CLS] and [SEP] read. What is read stands in the columns.",
+        ),
+        Mistake(
+            lambda weights: weights[1:-1, 0].mean(),
+            "That is [CLS] alone; [SEP] belongs to the frame too.",
+        ),
+    ),
+)
+
+
 EXERCISES = (
     FRACTIONS,
     HIDE,
     MLM_LOSS,
     FRAME,
     SIGMOID,
+    FRAME_WEIGHT,
 )

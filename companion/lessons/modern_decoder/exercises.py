@@ -5,6 +5,7 @@ from torch import Tensor
 
 from companion.lessons.exercise_check import Exercise, Mistake
 from companion.lessons.random_inputs import seeded
+from companion.metrics.heads import induction_score
 from companion.nn.masks import causal_mask, window_mask
 from companion.nn.mixture_of_experts import routed
 from companion.nn.norms import RMSNorm
@@ -244,6 +245,44 @@ ROUTE = Exercise(
 )
 
 
+def _maps(n: int, seed: int) -> Tensor:
+    return seeded(n, n, seed=seed).masked_fill(~causal_mask(n), -torch.inf).softmax(-1)
+
+
+def _diagonal_mean(weights: Tensor, back: int) -> Tensor:
+    half = len(weights) // 2
+    return torch.stack([weights[query, query - back] for query in range(half, len(weights))]).mean()
+
+
+INDUCTION = Exercise(
+    name="induction-score",
+    task=(
+        "From the weights (2n, 2n) of one head on a passage of n tokens that comes twice, return its induction score, "
+        "a number: how much a token of the second copy attends to what followed it in the first."
+    ),
+    reference=lambda weights: induction_score([weights[None, None]])[0, 0],
+    cases=lambda: [(_maps(2 * n, seed),) for n, seed in ((2, 0), (3, 1), (7, 2))],
+    mistakes=(
+        Mistake(
+            lambda weights: _diagonal_mean(weights, len(weights) // 2),
+            "That is the weight on the earlier occurrence itself, n tokens back. What followed it is one nearer.",
+        ),
+        Mistake(
+            lambda weights: _diagonal_mean(weights, len(weights) // 2 + 1),
+            "You look at what stood before the earlier occurrence. The next token is predicted from what followed.",
+        ),
+        Mistake(
+            lambda weights: weights.diagonal(1 - len(weights) // 2).mean(),
+            "You count one query too many: the last token of the first copy has no earlier self.",
+        ),
+        Mistake(
+            lambda weights: _diagonal_mean(weights, len(weights) // 2 - 1) * (len(weights) // 2),
+            "You add up. The score is a mean over the tokens of the second copy.",
+        ),
+    ),
+)
+
+
 EXERCISES = (
     TURN,
     RMS,
@@ -251,4 +290,5 @@ EXERCISES = (
     CACHE,
     WINDOW,
     ROUTE,
+    INDUCTION,
 )

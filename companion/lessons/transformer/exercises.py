@@ -246,6 +246,43 @@ PARAMETERS = Exercise(
 )
 
 
+def _ranks(hidden: Tensor, table: Tensor, right: int) -> Tensor:
+    logits = hidden @ table.T
+    return (logits > logits[:, right, None]).sum(-1)
+
+
+RANKS = Exercise(
+    name="logit-lens",
+    task=(
+        "From hidden (layers, d), which the last norm has seen, the output matrix (V, d) and the number of the right "
+        "token, return how many tokens stand above the right one at each layer, whole numbers (layers,)."
+    ),
+    reference=_ranks,
+    cases=lambda: [
+        (seeded(layers, d, seed=layers), seeded(words, d, seed=words), right)
+        for layers, d, words, right in ((2, 4, 5, 0), (4, 8, 20, 7), (3, 3, 9, 8))
+    ],
+    mistakes=(
+        Mistake(
+            lambda hidden, table, right: (hidden @ table.T).argsort(-1)[:, right],
+            "A sorted order says which token stands at a place, not at which place a token stands.",
+        ),
+        Mistake(
+            lambda hidden, table, right: _ranks(hidden, table, right) + 1,
+            "You count the right token itself. The best has rank 0: nothing is above it.",
+        ),
+        Mistake(
+            lambda hidden, table, right: len(table) - 1 - _ranks(hidden, table, right),
+            "You count the tokens below it.",
+        ),
+        Mistake(
+            lambda hidden, table, right: _ranks(hidden[-1:], table, right).expand(len(hidden)),
+            "That is the rank at the last layer, for all. The lens reads each layer.",
+        ),
+    ),
+)
+
+
 EXERCISES = (
     POSITIONS,
     LAYER_NORM,
@@ -253,4 +290,5 @@ EXERCISES = (
     SHIFT,
     VISIBLE,
     PARAMETERS,
+    RANKS,
 )
