@@ -1,4 +1,4 @@
-"""Make the models of the zoo, fetch published ones, list both: ``python -m companion.zoo train prose``, ``… list``.
+"""Make the models of the zoo, and fetch, list and remove published models and texts: ``python -m companion.zoo list``.
 
 Chapters: ``book/algorithms/gpt.ipynb``, ``book/concepts/storyworld.ipynb``.
 """
