@@ -7,6 +7,8 @@ from playwright.sync_api import Page
 
 CODE = re.compile(r"(`{3,}).*?\1|(`+).*?\2", re.DOTALL)
 MATHEMATICS = re.compile(r"\$\$.+?\$\$|\$[^$]+\$", re.DOTALL)
+TAG = re.compile(r"\\tag\{([\d.]+)\}")
+PATIENCE = 180_000  # ms
 RAW = re.compile(r".{0,20}(?::label:|\{(?:eq|numref|cite|term|doc)\b|```|:::|\$|\\[a-z]+\{|\*\*|</?[a-z]+>).{0,20}")
 DRAWN = "([selector, expected]) => document.querySelectorAll(selector).length >= expected"
 # What a reader reads as text: neither code, which may hold anything, nor mathematics.
@@ -60,9 +62,15 @@ class Chapter(NamedTuple):
     texts: list[str]
 
     def wait(self) -> None:
-        """Wait until all mathematics is drawn."""
+        """Wait until all mathematics is drawn, the numbers of equations last."""
         drawn = f"{self.front_end.text} {self.front_end.drawn}"
-        self.page.wait_for_function(DRAWN, arg=[drawn, len(self.written())], timeout=180_000)
+        self.page.wait_for_function(DRAWN, arg=[drawn, len(self.written())], timeout=PATIENCE)
+        numbered = f"expected => ({self.front_end.numbers})().length >= expected"
+        self.page.wait_for_function(numbered, arg=len(self.tags()), timeout=PATIENCE)
+
+    def tags(self) -> list[str]:
+        """The numbers of the equations, as they are written."""
+        return [f"({number})" for number in TAG.findall("".join(self.texts))]
 
     def written(self) -> list[str]:
         """The mathematics of the text."""
