@@ -65,6 +65,11 @@ NAMES = ("gpt2-tokenizer", *KINDS)
 def published_tokenizer(name: str) -> Tokenizer:
     """The tokenizer of GPT-2, GPT-4o or Qwen3, token for token.
 
+    >>> published_tokenizer("bert")
+    Traceback (most recent call last):
+        ...
+    ValueError: no published tokenizer is called 'bert'; there is gpt2-tokenizer, gpt4o-tokenizer, qwen3-tokenizer
+
     Args:
         name: "gpt2-tokenizer", "gpt4o-tokenizer" or "qwen3-tokenizer"; fetched when it is not in the cache.
 
