@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
-EQUATION = re.compile(r"^```\{math\}\n:label: (eq-[\w-]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+EQUATION = re.compile(r"^\$\$\n((?:(?!\$\$).)*?)^\$\$ \((eq-[\w-]+)\)$", re.MULTILINE | re.DOTALL)
 
 
 def sources() -> dict[str, str]:
@@ -15,4 +15,4 @@ def sources() -> dict[str, str]:
     for path in sorted(BOOK.rglob("*.ipynb")):
         cells = nbformat.read(path, as_version=4).cells
         pages += [cell.source for cell in cells if cell.cell_type == "markdown"]
-    return {label: tex.strip() for page in pages for label, tex in EQUATION.findall(page)}
+    return {label: tex.strip() for page in pages for tex, label in EQUATION.findall(page)}

@@ -26,7 +26,7 @@ MAKERS = {  # what makes the things that a package holds: what a page runs of a 
 MAGIC = re.compile(r"^(\s*)[%!].*$", re.MULTILINE)
 CELL = re.compile(r"^```\{code-cell\}[^\n]*\n(?::[^\n]*\n)*(.*?)^```", re.MULTILINE | re.DOTALL)
 EQUATION = re.compile(r"eq-[\w-]+")
-LABEL = re.compile(r"^:label: (eq-[\w-]+)$", re.MULTILINE)
+LABEL = re.compile(r"^\$\$ \((eq-[\w-]+)\)$", re.MULTILINE)  # the end of a numbered equation
 COMMAND = re.compile(rf"python -m ({PACKAGE}(?:\.\w+)*)")
 PAGE = re.compile(r"\bbook/[\w/]+\.(?:ipynb|md)\b")
 

@@ -10,18 +10,17 @@ import nbformat
 import pytest
 import symbol_index as index
 import yaml
+from package_map import LABEL
 from small_sphinx import build, write
 
 from companion.lessons import Equation, Symbol, equation, labels
 
-LABEL = re.compile(r"^:label: (eq-[\w-]+)$", re.MULTILINE)
 PAGE = """\
 # A page
 
-```{math}
-:label: LABEL
+$$
 x < y
-```
+$$ (LABEL)
 
 It ends.
 """
@@ -138,7 +137,7 @@ def test_a_fold_shows_the_forms_that_were_compared_and_no_other(tmp_path: Path):
 @pytest.mark.slow
 def test_symbols_can_be_pointed_at_in_html_and_nothing_else_sees_how(tmp_path: Path):
     pages = {"page": PAGE.replace("LABEL", "eq-attention-softmax").replace("x < y", "a_{ij} < x")}
-    pages["other"] = "# Another\n\n```{math}\n:label: eq-nobody-knows\na_{ij}\n```\n\n$$a_{ij}$$\n"
+    pages["other"] = "# Another\n\n$$\na_{ij}\n$$ (eq-nobody-knows)\n\n$$a_{ij}$$\n"
     small_book(tmp_path, pages)
     html = (tmp_path / "html" / "page.html").read_text()
     assert r"\[\class{llm-symbol llm-symbol-0}{a_{ij}} &lt; x\]" in html

@@ -33,10 +33,9 @@ PART = """\
 
 As {cite:t}`one2020work` says in {eq}`eq-one`, [here](other.md#there), {doc}`other` and {term}`token`:
 
-```{math}
-:label: eq-one
+$$
 a < b
-```
+$$ (eq-one)
 
 After it.
 """

@@ -12,7 +12,7 @@ PAGES = {
     "index": "# A book\n\n```{toctree}\n:glob:\nbook/**\n```\n",
     "book/chapter": "---\nfile_format: mystnb\n---\n\n# A chapter\n\n```{code-cell}\n:tags: [skip-execution]\n"
     "from companion.cache import KVCache\n```\n",
-    "book/formula": "# A formula\n\n```{math}\n:label: eq-attention-softmax\nx\n```\n",
+    "book/formula": "# A formula\n\n$$\nx\n$$ (eq-attention-softmax)\n",
     "book/appendix/api": "# Reference\n\n```{eval-rst}\n.. api-index::\n```\n",
     "book/appendix/cache": "# Cache\n\n```{eval-rst}\n.. api-modules::\n\n   companion.cache\n```\n",
     "book/appendix/gpt": "# GPT\n\n```{eval-rst}\n.. api-modules::\n\n   MODULE\n```\n",

@@ -4,7 +4,6 @@ import ast
 import dataclasses
 import inspect
 import itertools
-import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
@@ -17,11 +16,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from package_map import LABEL
 
 import companion
 from companion.lessons import Equation, equation, labels
 
-LABEL = re.compile(r"^:label: (eq-[\w-]+)$", re.MULTILINE)
 FORMS = [(label, name) for label in labels() for name in equation(label).forms]
 WITH_COMPANION = [label for label in labels() if equation(label).companion]
 PACKAGE = f"{Path(companion.__file__).parent}/"
