@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import shutil
-import sys
 import threading
 import time
 from http.server import ThreadingHTTPServer
@@ -137,7 +136,7 @@ def main() -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _quiet(arguments.book.resolve()))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     results = {
-        "command": " ".join(["python benchmarks/page_models.py", *sys.argv[1:]]),
+        "command": "python benchmarks/page_models.py",
         "versions": {"python": platform.python_version(), "torch": version("torch")},
         "cores": os.cpu_count(),
         "load_average": round(os.getloadavg()[0], 1),

@@ -147,7 +147,8 @@ def test_everything_is_reached_and_moved_by_keyboard(visit, url):
     settle(page)
     assert page.evaluate("document.activeElement.textContent") == TOKENS[1]
     assert page.locator(".ca-token[tabindex='0']").count() == 1
-    page.wait_for_function("document.querySelector('[aria-live]').textContent.includes('(token 1) in layer 2, head 1')")
+    said = "[...document.querySelectorAll('[aria-live]')].map(part => part.textContent).join()"
+    page.wait_for_function(f"{said}.includes('(token 1) in layer 2, head 1')")
 
 
 def test_the_chosen_row_can_be_read_as_a_table(visit, url, attention):

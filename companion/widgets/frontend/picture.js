@@ -176,9 +176,7 @@ export class Picture {
     const examples = model.get("examples");
     ui.choice.hidden = examples.length === 0;
     if (ui.pick.length !== examples.length) {
-      ui.pick.replaceChildren(
-        ...examples.map(({ text }, k) => make("option", { value: k }, text)),
-      );
+      ui.pick.replaceChildren(...examples.map(({ text }, k) => make("option", { value: k }, text)));
     }
     ui.pick.value = String(model.get("example"));
     const chosen = examples[model.get("example")];
@@ -200,8 +198,7 @@ export class Picture {
       ui.note.textContent = `and what runs it, ${more}: once, your browser keeps both.`;
     }
     if (held) (offer ? [ui.load, ui.cancel][Number(loading)] : ui.box).focus();
-    if (loading)
-      ui.said.textContent = `Loading the model: ${25 * Math.floor(4 * loaded)} %`;
+    if (loading) ui.said.textContent = `Loading the model: ${25 * Math.floor(4 * loaded)} %`;
     else if (offer) ui.said.textContent = ui.said.textContent && "The model is not loaded.";
     else if (offered) ui.said.textContent = "The model is loaded.";
   }
