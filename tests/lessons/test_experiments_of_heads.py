@@ -129,13 +129,14 @@ def test_the_inputs_of_rows_leave_out_the_last_token_and_know_the_padding():
     assert real.tolist() == [[True, True], [True, False]]
 
 
-def test_kinds_of_numbers_are_counted_with_their_bits():
+def test_kinds_of_numbers_are_counted_with_their_bits(monkeypatch):
     stored = {
         "a": SimpleNamespace(shape=(2, 32), kind="Q4_1", length=40),
         "b": SimpleNamespace(shape=(32,), kind="Q4_1", length=20),
         "norm": SimpleNamespace(shape=(3,), kind="F32", length=12),
     }
-    assert decoder.number_kinds(SimpleNamespace(stored=stored)) == [("Q4_1", 2, 96, 5.0), ("F32", 1, 3, 32.0)]
+    monkeypatch.setattr(decoder, "GGUF", lambda path: SimpleNamespace(stored=stored))
+    assert decoder.number_kinds("model.gguf") == [("Q4_1", 2, 96, 5.0), ("F32", 1, 3, 32.0)]
 
 
 def test_the_training_run_takes_the_row_s_rate():

@@ -62,6 +62,12 @@ def lean(model: nn.Module, tokenizer: Tokenizer, pair: Pronoun) -> Tensor:
     Positive where the weight on the first noun, less that on the second, is larger after the ending that makes *it* the
     first: ``(a_first - a_second)[first ending] - (a_first - a_second)[second ending]``.
 
+    >>> from companion.data.tokenization import train_wordpiece
+    >>> from companion.models.bert import Bert, BertConfig
+    >>> words = train_wordpiece([PRONOUNS[0].sentence] * 2, 80)
+    >>> lean(Bert(BertConfig(80, 40, n_layers=2, n_heads=3, d_model=12)), words, PRONOUNS[0]).shape
+    torch.Size([2, 3])
+
     Returns:
         (layers, heads).
 
@@ -84,6 +90,12 @@ def lean(model: nn.Module, tokenizer: Tokenizer, pair: Pronoun) -> Tensor:
 
 def beginnings(tokenizer: Tokenizer, texts: int = 10, length: int = 48) -> dict[str, Tensor]:
     """Openings of held-out texts of the book's primer, with four things to stand first: (texts, length) each.
+
+    >>> from companion.data.tokenization import train_byte_bpe
+    >>> tokenizer = train_byte_bpe(["The cat."], 259)
+    >>> _ = tokenizer.add_special_tokens([TURN])
+    >>> [ids.shape for ids in beginnings(tokenizer, texts=2, length=5).values()][0]
+    torch.Size([2, 5])
 
     Args:
         tokenizer: of SmolLM2, or another that has the sign that begins a turn.

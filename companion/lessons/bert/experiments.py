@@ -82,7 +82,13 @@ def batches(size: int, seed: int) -> Iterator[Pretraining]:
 
 
 def pretrain(model: BertForPreTraining, steps: int, examine: OnStep) -> History:
-    """Pre-train on both losses; ``examine`` is called after each step."""
+    """Pre-train on both losses; ``examine`` is called after each step.
+
+    >>> from companion.models.bert import BertConfig
+    >>> model = BertForPreTraining(BertConfig(len(WORDS), 40, n_layers=1, n_heads=1, d_model=8))
+    >>> len(pretrain(model, steps=1, examine=lambda step, history: None).loss)
+    1
+    """
     return fit(
         model,
         batches(32, seed=0),
@@ -119,7 +125,12 @@ def framed(some: Sequence[Document], gaps: Sequence[int]) -> tuple[Tensor, Tenso
 
 
 def ngram_guesses(order: int, texts: Sequence[Sequence[int]], gaps: Sequence[int]) -> Tensor:
-    """Guess at each gap of an n-gram that has counted 4,000 stories and reads what stands before: (texts,)."""
+    """Guess at each gap of an n-gram that has counted 4,000 stories and reads what stands before: (texts,).
+
+    >>> told = WORDS.encode(["Tom", "is", "in", "the"])
+    >>> WORDS.decode(ngram_guesses(2, [told], gaps=[2]).tolist())
+    ['in']
+    """
     rows, real = padded([[0, *first, *second] for first, second in _counted()])
     counted = NGram(NGramConfig(len(WORDS), order))
     counted.count(rows.masked_fill(~real, IGNORED))
@@ -128,7 +139,11 @@ def ngram_guesses(order: int, texts: Sequence[Sequence[int]], gaps: Sequence[int
 
 
 def commonest_word() -> int:
-    """Word that occurs most often in 4,000 stories."""
+    """Word that occurs most often in 4,000 stories.
+
+    >>> 0 < commonest_word() < len(WORDS)
+    True
+    """
     told = torch.tensor([word for parts in _counted() for part in parts for word in part])
     return int(told.bincount(minlength=len(WORDS)).argmax())
 
@@ -139,7 +154,11 @@ def _counted() -> list[Document]:
 
 
 def log_probability(text: Sequence[int]) -> float:
-    """Exact log-probability of a text; minus infinity where no story reads like it."""
+    """Exact log-probability of a text; minus infinity where no story reads like it.
+
+    >>> log_probability(WORDS.encode(["park", "park"]))
+    -inf
+    """
     reader = WORLD.reader()
     try:
         return sum(reader.read(token) for token in WORDS.decode(text))
@@ -148,14 +167,24 @@ def log_probability(text: Sequence[int]) -> float:
 
 
 def likeliest(text: Sequence[int], gap: int) -> tuple[int, int]:
-    """The best possible guesses at a gap: from what stands before it, and from both sides."""
+    """The best possible guesses at a gap: from what stands before it, and from both sides.
+
+    >>> told = WORDS.encode(["Tom", "is", "in", "the", "park", "."])
+    >>> [WORDS.tokens[word] for word in likeliest(told, gap=2)]
+    ['in', 'in']
+    """
     left = WORLD.next_probabilities(WORDS.decode(text[:gap]))
     both = {word: log_probability([*text[:gap], WORDS.number(word), *text[gap + 1 :]]) for word in left}
     return WORDS.number(max(left, key=lambda word: left[word])), WORDS.number(max(both, key=lambda word: both[word]))
 
 
 def judges(training: Pairs, asked: Pairs) -> dict[str, float]:
-    """Accuracy on pairs of naive Bayes, which has counted the training pairs, and of the best possible answer."""
+    """Accuracy on pairs of naive Bayes, which has counted the training pairs, and of the best possible answer.
+
+    >>> pairs = next_sentence_pairs(documents(8, seed=0), cls_id=CLS, sep_id=SEP)
+    >>> list(judges(pairs, pairs))
+    ['naive Bayes', 'best possible']
+    """
     seen, new = _examples(training), _examples(asked)
     bayes = NaiveBayes([one.tokens for one in seen], [one.label for one in seen])
     best = sum(best_label("next sentence", one, WORLD) == one.label for one in new) / len(new)
@@ -171,12 +200,20 @@ def _examples(pairs: Pairs) -> list[Example]:
 
 
 def written_sentences() -> list[str]:
-    """Sentences of held-out texts of the book's primer, of thirty to ninety letters."""
+    """Sentences of held-out texts of the book's primer, of thirty to ninety letters.
+
+    >>> written_sentences()[0].endswith((".", "!", "?"))
+    True
+    """
     _, held_out = prose.split(prose.documents(["primer"]))
     return [one for text in held_out for one in re.findall(r"[A-Z][^.!?]{30,90}[.!?]", " ".join(text.split()))]
 
 
 def by_words(pairs: Sequence[tuple[str, str]]) -> Tensor:
-    """BM25 score of each first sentence, as a query, and each second one: (sentences, sentences)."""
+    """BM25 score of each first sentence, as a query, and each second one: (sentences, sentences).
+
+    >>> by_words([("A cat.", "The cat sat."), ("A dog.", "It barks.")]).argmax(1)[0].item()
+    0
+    """
     first, second = ([re.findall(r"\w+", text.lower()) for text in side] for side in zip(*pairs, strict=True))
     return BagOfWords(second).bm25(first)

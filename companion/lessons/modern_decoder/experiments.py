@@ -3,12 +3,12 @@
 Chapter: ``book/algorithms/modern_decoder.ipynb``.
 """
 
+from math import prod
+from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
-from companion import zoo
 from companion.checkpoints.gguf_file import GGUF
 from companion.data.batch import fill_ignored
 from companion.losses.causal import causal_loss
@@ -64,6 +64,7 @@ def held_out(stories: int) -> Stories:
 def inputs_of(stories: Tensor) -> tuple[Tensor, Tensor]:
     """What a model reads of rows that are padded, all but the last token, and where a real token stands.
 
+    >>> import torch
     >>> inputs_of(torch.tensor([[5, 3, 4], [5, 3, -100]]))[1].tolist()
     [[True, True], [True, True]]
 
@@ -79,6 +80,11 @@ def inputs_of(stories: Tensor) -> tuple[Tensor, Tensor]:
 
 def train(model: nn.Module, row: str, *, balanced: bool = True, steps: int | None = None) -> History:
     """Train on the stories of the benchmark's seed 0, by the learning rate that it found for this row of its table.
+
+    >>> from companion.models.gpt import GPT, GPTConfig
+    >>> model = GPT(GPTConfig(len(WORLD.vocabulary), 144, n_layers=1, n_heads=1, d_model=8))
+    >>> len(train(model, "GPT-2", steps=2).loss)
+    2
 
     Args:
         model: a decoder for the vocabulary of the story world.
@@ -100,22 +106,29 @@ def train(model: nn.Module, row: str, *, balanced: bool = True, steps: int | Non
     )
 
 
-def number_kinds(file: GGUF) -> list[NumberKind]:
-    """How the numbers of a GGUF file are stored, the commonest first."""
+def number_kinds(path: str | Path) -> list[NumberKind]:
+    """How the numbers of a GGUF file are stored, the commonest first.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from gguf import GGUFWriter
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     writer = GGUFWriter(f"{folder}/model.gguf", "llama")
+    ...     writer.add_tensor("norm", np.zeros(32, np.float32))
+    ...     for write in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file):
+    ...         write()
+    ...     writer.close()
+    ...     number_kinds(f"{folder}/model.gguf")
+    [NumberKind(name='F32', tensors=1, numbers=32, bits=32.0)]
+
+    Raises:
+        companion.checkpoints.CheckpointError: when the file is none.
+    """
     kinds: dict[str, list[tuple[int, int]]] = {}
-    for tensor in file.stored.values():
-        kinds.setdefault(tensor.kind, []).append((torch.Size(tensor.shape).numel(), tensor.length))
+    for tensor in GGUF(path).stored.values():
+        kinds.setdefault(tensor.kind, []).append((prod(tensor.shape), tensor.length))
     found = []
     for name, sizes in kinds.items():
         numbers, length = (sum(column) for column in zip(*sizes, strict=True))
         found.append(NumberKind(name, len(sizes), numbers, 8 * length / numbers))
     return sorted(found, key=lambda kind: -kind.numbers)
-
-
-def published_file() -> GGUF:
-    """The file of SmolLM2-135M-Instruct, fetched when it is not in the cache.
-
-    Raises:
-        companion.data.fetched.NotFetchedError: when it cannot be fetched.
-    """
-    return GGUF(zoo.folder("smollm2-135m") / zoo.GGUF_NAME)

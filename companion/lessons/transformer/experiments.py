@@ -73,18 +73,30 @@ PROMPTS = {  # kind -> prompt and the token that answers it
 
 
 def said(events: Iterable[Event], language: str) -> list[str]:
-    """Words of these events in a language, "en" or "zh"."""
+    """Words of these events in a language, "en" or "zh".
+
+    >>> " ".join(said(WORLDS["en"].stories(1, seed=2)[0].statements[:1], "en"))
+    'Susan is in the station .'
+    """
     return [word for event in events for word in say(event, language)]
 
 
 def collate(some: Sequence[Passage]) -> Seq2Seq:
-    """Batch with Chinese to read and English to write."""
+    """Batch with Chinese to read and English to write.
+
+    >>> collate(training_passages()[:3]).inputs.shape[0]
+    3
+    """
     chinese, english = ([VOCABULARY.encode(said(one, language)) for one in some] for language in ("zh", "en"))
     return pairs(chinese, english, start_id=0, end_id=0)
 
 
 def passages(stories: Iterable[Story], seed: int) -> Iterator[Passage]:
-    """One sentence, or two in a row, from each story."""
+    """One sentence, or two in a row, from each story.
+
+    >>> len(list(passages(WORLDS["en"].stories(4), seed=0)))
+    4
+    """
     draw = random.Random(seed)
     for story in stories:
         count = draw.randint(1, 2)
@@ -112,6 +124,11 @@ def train(
 ) -> History:
     """Train a translator on the first batches of the training passages, with AdamW and a linear schedule.
 
+    >>> from companion.models.transformer import Transformer, TransformerConfig
+    >>> model = Transformer(TransformerConfig(len(VOCABULARY), 32, n_layers=1, n_heads=1, d_model=8))
+    >>> len(train(model, steps=2).loss)
+    2
+
     Args:
         model: a model of the two languages.
         steps: of the optimizer.
@@ -134,6 +151,12 @@ def train(
 
 
 def translate(model: nn.Module, batch: Seq2Seq) -> list[list[str]]:
-    """Greedy translations of a batch, in words."""
+    """Greedy translations of a batch, in words.
+
+    >>> from companion.models.transformer import Transformer, TransformerConfig
+    >>> model = Transformer(TransformerConfig(len(VOCABULARY), 32, n_layers=1, n_heads=1, d_model=8)).eval()
+    >>> len(translate(model, collate(training_passages()[:3])))
+    3
+    """
     texts = generate(model, batch.inputs, 20, attention_mask=batch.attention_mask, decoding=GREEDY, stop=0)
     return [VOCABULARY.decode(text[: [*text, 0].index(0)]) for text in texts[:, 1:].tolist()]
