@@ -32,8 +32,7 @@ ROOMS = (  # lowest first: a room imports from itself and from rooms before it
     "lessons",
 )
 MOST_ROOMS = 16
-INSTRUMENTS = {"plots", "zoo", "widgets", "lessons"}  # what nearly every chapter draws, loads, shows and checks with
-ROOMS_PER_CHAPTER = 9  # of those that hold what is taught
+ROOMS_PER_CHAPTER = 9
 # Chapters that compare what several modules do; each has its folder in lessons all the same.
 SHOWN_WITH_SEVERAL = {
     "rise",
@@ -91,7 +90,7 @@ def test_no_module_is_in_a_circle_of_imports():
 @pytest.mark.parametrize("path", notebooks(ROOT), ids=lambda path: path.stem)
 def test_a_chapter_imports_from_few_rooms(path: Path):
     page = package_map.pages(ROOT).get(path.relative_to(ROOT).with_suffix("").as_posix())
-    used = {room(one.module) for one in page.imports} - {"companion", *INSTRUMENTS} if page else set()
+    used = set(map(room, package_map.imported_by(ROOT, page.imports))) - {"companion"} if page else set()
     assert len(used) <= ROOMS_PER_CHAPTER, sorted(used)
 
 

@@ -109,7 +109,7 @@ def beginnings(tokenizer: Tokenizer, texts: int = 10, length: int = 48) -> dict[
     written = prose.openings(tokenizer, held_out, texts, length)
     ordinary = torch.tensor(ordinary_tokens(tokenizer))
     any_token = ordinary[torch.randint(len(ordinary), (texts, 1), generator=torch.Generator().manual_seed(0))]
-    turn = torch.full((texts, 1), tokenizer.token_to_id(TURN))
+    turn = torch.tensor(tokenizer.encode(TURN).ids).expand(texts, 1)
     return {
         "as written": written,
         "first two exchanged": written[:, [1, 0, *range(2, length)]],

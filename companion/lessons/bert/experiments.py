@@ -120,8 +120,8 @@ def framed(some: Sequence[Document], gaps: Sequence[int]) -> tuple[Tensor, Tenso
         ids[gap + 1 if gap < len(first) else gap + 2] = MASK
         rows.append(ids)
         types.append([0] * (len(first) + 2) + [1] * (len(second) + 1))
-    ids, real = padded(rows)
-    return ids, padded(types)[0], real
+    inputs, real = padded(rows)
+    return inputs, padded(types)[0], real
 
 
 def ngram_guesses(order: int, texts: Sequence[Sequence[int]], gaps: Sequence[int]) -> Tensor:

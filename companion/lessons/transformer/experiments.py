@@ -12,6 +12,7 @@ from torch import nn
 from companion.data.vocabulary import Vocabulary
 from companion.generation import GREEDY, generate
 from companion.losses.spans import Seq2Seq, pairs, sequence_loss
+from companion.models.transformer import Transformer
 from companion.storyworld import Event, Story, World
 from companion.storyworld.language import say
 from companion.training.loop import OnStep, fit
@@ -150,10 +151,10 @@ def train(
     )
 
 
-def translate(model: nn.Module, batch: Seq2Seq) -> list[list[str]]:
+def translate(model: Transformer, batch: Seq2Seq) -> list[list[str]]:
     """Greedy translations of a batch, in words.
 
-    >>> from companion.models.transformer import Transformer, TransformerConfig
+    >>> from companion.models.transformer import TransformerConfig
     >>> model = Transformer(TransformerConfig(len(VOCABULARY), 32, n_layers=1, n_heads=1, d_model=8)).eval()
     >>> len(translate(model, collate(training_passages()[:3])))
     3
