@@ -1,7 +1,7 @@
 """Names of territories, languages, currencies and scripts in English and in another language, from Unicode's CLDR.
 
-They come with the package ``babel``, so nothing is fetched. Chapter: ``book/algorithms/t5.ipynb``. Source: the Unicode
-Common Locale Data Repository (Unicode License).
+They come with the package ``babel``, so nothing is fetched. Chapter: ``book/concepts/tokenization.ipynb``. Source: the
+Unicode Common Locale Data Repository (Unicode License).
 """
 
 from collections.abc import Iterable

@@ -3,7 +3,7 @@
 WordSim-353 asks how *related* two words are, so that *coffee, cup* score high, and opposites do; SimLex-999 and RG-65
 ask how *similar* they are. They only measure: nothing learns from them, so there are no splits. Of WordSim-353 and
 SimLex-999 the pairs of nouns are here. :mod:`companion.data.fetched` fetches them. Chapter:
-``book/algorithms/denoising.ipynb``. Sources: Finkelstein et al. 2002 (WordSim-353); Hill et al. 2015 (SimLex-999);
+``book/algorithms/bert.ipynb``. Sources: Finkelstein et al. 2002 (WordSim-353); Hill et al. 2015 (SimLex-999);
 Rubenstein & Goodenough 1965 (RG-65).
 """
 

@@ -111,17 +111,15 @@ CHAPTERS = [path.relative_to(Path(__file__).parents[2]).as_posix() for path in c
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_each_chapter_has_four_questions_or_more_between_its_text_and_its_exercises(root: Path, chapter: str):
-    asked = questions(root / chapter)
-    assert len(asked) >= 4
+def test_each_chapter_has_four_questions_or_more_before_its_exercises(root: Path, chapter: str):
     cells = [cell.source for cell in nbformat.read(root / chapter, as_version=4).cells]
     heading, exercises = (
         next(n for n, source in enumerate(cells) if re.search(rf"^## {title}$", source, re.MULTILINE))
         for title in ("Check yourself", "Try it yourself")
     )
-    where = [n for n, source in enumerate(cells) if "{self-check}" in source]
-    assert heading <= where[0]
-    assert where[-1] < exercises
+    asked = [n for n, source in enumerate(cells[:exercises]) for _ in range(source.count("{self-check}"))]
+    assert len(asked) >= 4
+    assert heading <= asked[-1]  # others may stand where the doubt arises
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

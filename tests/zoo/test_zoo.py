@@ -229,7 +229,7 @@ def test_the_command_line_ends_with_a_sentence_and_an_error_code(registry, monke
     assert capsys.readouterr().err == "nothing that can be fetched is called 'gpt5'; there is tiny\n"
 
 
-def test_a_published_model_is_loaded_from_the_cache_and_is_no_model_of_the_page(registry, monkeypatch):
+def test_a_published_model_is_loaded_from_the_cache_and_known_by_its_name(registry, monkeypatch):
     shipped = zoo.folder("storyworld-bert")
     monkeypatch.setattr(fetched, "folder", lambda name: shipped)
     monkeypatch.setattr(zoo, "FETCHED", {"tiny": lambda path: (Bert.from_pretrained(path), load_tokenizer(path))})
@@ -237,7 +237,7 @@ def test_a_published_model_is_loaded_from_the_cache_and_is_no_model_of_the_page(
     assert not model.training
     assert tokenizer.get_vocab_size() == model.config.vocab_size
     assert "tiny" not in zoo.names()
-    assert zoo.name_of(model) is None
+    assert zoo.name_of(model) == "tiny"
 
 
 def test_a_model_that_is_no_chat_model_writes_no_chat():

@@ -8,6 +8,7 @@ from tokenizers import Encoding, Tokenizer
 from torch import Tensor, nn
 
 from companion import zoo
+from companion.data.hub import Texts
 from companion.data.labelled import Labelled, labelled
 from companion.models.baselines.naive_bayes import NaiveBayes
 from companion.models.gpt import GPT
@@ -104,3 +105,16 @@ def attention(model: nn.Module, text: Encoding) -> list[Tensor]:
     with capture(model.cpu().eval()) as record:
         model(torch.tensor([text.ids]))
     return record.attention
+
+
+def bayes_on_characters(train: Texts, test: Texts, size: int) -> float:
+    """Accuracy of naive Bayes whose words are all runs of ``size`` characters, for texts without spaces.
+
+    >>> bayes_on_characters(Texts(["很好", "不好"], ["+", "-"], ("+", "-")), Texts(["很"], ["+"], ("+", "-")), 1)
+    1.0
+    """
+    runs = (
+        [[text[i : i + size] for i in range(len(text) - size + 1)] for text in part.texts] for part in (train, test)
+    )
+    counted, asked = runs
+    return NaiveBayes(counted, train.labels).accuracy(asked, test.labels)
