@@ -129,7 +129,9 @@ print(f"value={companion.VALUE} moment={time.time_ns()}")
 
 @pytest.fixture
 def small_book(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A book of one page with the real configuration and extensions, over a package of one line, in an odd folder.
+    """A book of one page with the real configuration and extensions, over a package whose own file has one line.
+
+    It stands in an odd folder.
 
     Without `live_widgets` and the checked equations, which need the real package.
     """
@@ -146,7 +148,8 @@ def small_book(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     for name in ("requirements.txt", "book/references.bib"):
         shutil.copy(root / name, book / name)
     (book / "node_modules").symlink_to(root / "node_modules")
-    (book / "companion").mkdir()
+    ignored = shutil.ignore_patterns("__pycache__", "*.txt", "*.safetensors")
+    shutil.copytree(root / "companion", book / "companion", ignore=ignored)
     (book / "companion" / "__init__.py").write_text("VALUE = 1\n")
     (book / "book" / "index.md").write_text(PAGE)
     for folder in (".pytest_cache", "notes"):  # what lies about is no page

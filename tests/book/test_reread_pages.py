@@ -47,6 +47,7 @@ def made(book: Path) -> None:
     settings = {
         "extensions": ["myst_nb", "api_reference", "executed_chapters"],
         "nb_execution_mode": "off",
+        "myst_enable_extensions": ["dollarmath"],
         "exclude_patterns": ["_build", "companion", "tests"],
         "html_theme": "sphinx_book_theme",
         "html_theme_options": {"repository_url": "https://github.com/somebody/book", "repository_branch": "main"},

@@ -52,20 +52,6 @@ def type_text(page, text: str) -> None:
     )
 
 
-def test_every_page_is_quiet_and_asks_no_other_host(visit, address, book):
-    pages = sorted(path.relative_to(book).as_posix() for path in book.rglob("*.html") if "_static" not in path.parts)
-    assert "book/index.html" in pages
-    noise = {}
-    for name in pages:
-        page, log = visit(f"{address}/{name}")
-        page.wait_for_load_state("networkidle")
-        foreign = log.hosts() - {address.removeprefix("http://")}
-        if foreign or log.errors:
-            noise[name] = (foreign, log.errors)
-        page.close()
-    assert noise == {}
-
-
 @pytest.mark.parametrize("width", [1280, 360])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_the_first_screen_holds_an_accessible_view_and_loads_no_model(visit, axe, address, width, dark):
