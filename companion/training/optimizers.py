@@ -1,7 +1,8 @@
 """Optimizers: SGD, momentum, Adam, AdamW and Muon, and which of them changes which parameter.
 
 Chapter: ``book/concepts/optimization.ipynb``. The classes here are written to be read, one tensor at a time, and make
-the same steps as those of ``torch.optim``. Training uses torch's own, which step through all tensors at once.
+the same steps as those of ``torch.optim``. Training uses torch's own, which step through all tensors at once; Muon,
+which torch steps matrix by matrix, does so here for all matrices of one shape.
 """
 
 import math
@@ -152,12 +153,12 @@ def orthogonalised(matrix: Tensor, steps: int = 5, dtype: torch.dtype = torch.bf
     Source: Jordan et al. 2024 (a Newton-Schulz iteration).
 
     Args:
-        matrix: (rows, columns).
+        matrix: (rows, columns), or several of one shape, (matrices, rows, columns).
         steps: number of iterations.
         dtype: type to compute in; half precision is enough for a result that is rough by design.
 
     Returns:
-        (rows, columns), in the matrix's own type.
+        of the same shape and type, each matrix for itself.
 
     Raises:
         ValueError: when it is no matrix.
@@ -165,16 +166,42 @@ def orthogonalised(matrix: Tensor, steps: int = 5, dtype: torch.dtype = torch.bf
     >>> torch.linalg.svdvals(orthogonalised(torch.diag(torch.tensor([4.0, 1.0])))).gt(0.6).tolist()
     [True, True]
     """
-    if matrix.dim() != 2:
-        raise ValueError(f"matrix must be (rows, columns); got shape {tuple(matrix.shape)}")
+    if matrix.dim() not in (2, 3):
+        raise ValueError(f"matrix must be (rows, columns) or (matrices, rows, columns); got {tuple(matrix.shape)}")
     a, b, c = 3.4445, -4.7750, 2.0315
-    lying = matrix.size(0) <= matrix.size(1)  # the smaller product of the two
-    x = (matrix if lying else matrix.T).to(dtype)
-    x = x / x.norm().clamp(min=1e-7)  # no singular value above 1
+    rows, columns = matrix.shape[-2:]
+    lying = rows <= columns  # the smaller product of the two
+    x = matrix.to(dtype).reshape(-1, rows, columns)
+    x = x if lying else x.mT
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)  # no singular value above 1
     for _ in range(steps):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return (x if lying else x.T).to(matrix.dtype)
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x if lying else x.mT).reshape(matrix.shape).to(matrix.dtype)
+
+
+class MuonByShape(optim.Muon):
+    """Torch's Muon, with one product for all matrices of a shape: the same steps, and fewer, larger operations."""
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]  # no closure: the gradient is there already
+        """Update every matrix that has a gradient."""
+        for group in self.param_groups:
+            moved = [weight for weight in group["params"] if weight.grad is not None]
+            for shape in {weight.shape: None for weight in moved}:  # in their order
+                self._step_alike([weight for weight in moved if weight.shape == shape], group)
+
+    def _step_alike(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+        gradients = [weight.grad for weight in weights if weight.grad is not None]  # all have one
+        for weight, gradient in zip(weights, gradients, strict=True):
+            if "momentum_buffer" not in self.state[weight]:
+                self.state[weight]["momentum_buffer"] = torch.zeros_like(gradient)
+        means = [self.state[weight]["momentum_buffer"] for weight in weights]
+        torch._foreach_lerp_(means, gradients, 1 - group["momentum"])
+        ahead = torch._foreach_lerp(gradients, means, group["momentum"])
+        steps = orthogonalised(torch.stack(ahead)).unbind()
+        torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(weights, steps, alpha=-group["lr"] * 0.2 * math.sqrt(max(weights[0].shape)))
 
 
 def check_name(name: str) -> None:
@@ -225,7 +252,7 @@ def make_optimizers(
     optimizers = [_of_torch(name, groups, learning_rate)] if groups else []
     if hidden:
         optimizers.append(
-            optim.Muon(_groups(hidden, weight_decay, multipliers), lr=learning_rate, adjust_lr_fn="match_rms_adamw")
+            MuonByShape(_groups(hidden, weight_decay, multipliers), lr=learning_rate, adjust_lr_fn="match_rms_adamw")
         )
     for optimizer in optimizers:
         for group in optimizer.param_groups:

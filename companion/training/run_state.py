@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, nn, optim
 from torch.optim import Optimizer
 
 from companion.training import run_file
 
 Shape = tuple[int, ...]
-STATE = {"SGD": {"momentum_buffer"}, "Muon": {"momentum_buffer"}}  # what an optimizer keeps of a parameter
-ADAM_STATE = {"step", "exp_avg", "exp_avg_sq"}
+MOMENTUM, ADAM = {"momentum_buffer"}, {"step", "exp_avg", "exp_avg_sq"}  # what an optimizer keeps of a parameter
 
 
 @dataclass
@@ -286,7 +285,7 @@ def plain_name(name: str) -> str:
 
 def _state_keys(optimizer: Optimizer) -> set[str]:
     """Names of what one of torch's optimizers keeps of a parameter."""
-    return STATE.get(type(optimizer).__name__, ADAM_STATE)
+    return MOMENTUM if isinstance(optimizer, optim.SGD | optim.Muon) else ADAM
 
 
 def _history(done: Mapping[str, Any]) -> tuple[History, int]:
