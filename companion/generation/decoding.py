@@ -51,14 +51,35 @@ class EncoderDecoder(LanguageModel, Protocol):
         """Empty cache of each layer of the decoder."""
 
 
+@runtime_checkable
+class HasDecodeStep(Protocol):
+    """Decoder-only model that continues a single text faster than its forward pass does."""
+
+    def decode_step(self, cache: Any, /) -> "DecodeStep | None":
+        """What continues the one text of the cache, or None where the model cannot do better now."""
+
+
+class DecodeStep(Protocol):
+    """Step that reads one token more, as :class:`companion.models.gpt_decode_step.GPTDecodeStep`."""
+
+    length: int
+
+    def __call__(self, token: int, /) -> Tensor:
+        """Logits (1, 1, vocab) of what follows the token."""
+
+
 class DecodingState:
     """Decoding state of a decoder-only model: the texts so far, which begin with the prompts.
+
+    A single text is continued by the model's own decode step, where it has one and nothing watches it.
 
     Attributes:
         ids: (rows, length so far), extended by :meth:`append`.
     """
 
     cache: Sequence[KVCache] | Sequence[DecoderCache] | None
+    _step: DecodeStep | None = None
+    _may_step = False
 
     def __init__(
         self, model: Decoder, ids: Tensor, attention_mask: Tensor | None = None, use_cache: bool = True
@@ -79,6 +100,7 @@ class DecodingState:
         self._decoder = model
         self._check(attention_mask)
         self.cache = model.new_cache() if use_cache else None
+        self._may_step = use_cache and attention_mask is None and len(ids) == 1
 
     def logits(self) -> Tensor:
         """Logits (rows, vocab) of each text's next token, never in half precision.
@@ -103,12 +125,21 @@ class DecodingState:
         self.mask = None if self.mask is None else self.mask[rows]
         for layer in self.cache or ():
             layer.reorder(rows)
+        self._may_step = False  # a step reads one text, and the same one
+        if self._step:  # the cache has not seen what the step has read
+            self._step = self.cache = None
 
     @property
     def _past(self) -> int:
+        if self._step:
+            return self._step.length
         return self.cache[0].length if self.cache else 0
 
     def _run(self, fresh: Tensor) -> Tensor:
+        if self._may_step and self._past and isinstance(self._decoder, HasDecodeStep):
+            self._step, self._may_step = self._decoder.decode_step(self.cache), False  # the prompt is read
+        if self._step:
+            return self._step(int(fresh))
         if self.mask is not None:  # what was appended since the last run is real
             self.mask = torch.nn.functional.pad(self.mask, (0, self.ids.size(1) - self.mask.size(1)), value=True)
         return self._decoder(fresh, attention_mask=self.mask, cache=self.cache)

@@ -185,18 +185,24 @@ def _sample(
     stops = stop_tokens(stop, device)
     finished = torch.zeros(len(texts.ids), dtype=torch.bool, device=device)
     for _ in range(max_new_tokens):
-        logits = texts.logits()  # (batch, vocab)
-        probabilities = next_token_probabilities(logits, temperature=how.temperature, top_k=how.top_k, top_p=how.top_p)
-        token = torch.multinomial(probabilities, 1, generator=generator)[:, 0]  # (batch,)
+        token = _chosen(texts.logits(), how, generator)
         if len(stops):
             token = torch.where(finished, stops[0], token)
             finished |= torch.isin(token, stops)
         texts.append(token)
         if on_token:
             on_token(token)
-        if finished.all():
+        if len(stops) and finished.all():
             break
     return texts.ids
+
+
+def _chosen(logits: Tensor, how: Sampling, generator: torch.Generator | None) -> Tensor:
+    """One token (batch,) for each row of logits (batch, vocab)."""
+    if how.temperature == 0:
+        return logits.argmax(-1)
+    probabilities = next_token_probabilities(logits, temperature=how.temperature, top_k=how.top_k, top_p=how.top_p)
+    return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
 
 
 def _begin(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from companion.checkpoints import gpt2
 from companion.checkpoints.pretrained import Pretrained
+from companion.models.gpt_decode_step import GPTDecodeStep, is_plain
 from companion.nn.attention import MultiHeadAttention
 from companion.nn.checks import check_dropout, check_heads, check_ids, check_mask, check_sizes
 from companion.nn.feed_forward import ACTIVATIONS, FeedForward
@@ -151,3 +152,7 @@ class GPT(Pretrained):
     def new_cache(self) -> list[KVCache]:
         """Return an empty cache for each layer, to be passed to :meth:`forward` again and again."""
         return [KVCache(self.config.context_length) for _ in self.blocks]
+
+    def decode_step(self, cache: Sequence[KVCache]) -> GPTDecodeStep | None:
+        """Return what continues the one text of ``cache`` faster, or None where only :meth:`forward` can."""
+        return GPTDecodeStep(self, cache) if is_plain(self, {GPT, Block}) else None

@@ -1,0 +1,155 @@
+"""GPT's decode step in NumPy: the next token's logits of one text, at a fraction of the module's cost.
+
+A step of a small GPT is a few hundred operations on short vectors. In torch most of its time goes into finding a kernel
+and checking its arguments; NumPy does less of that.
+
+Chapter: ``book/algorithms/gpt.ipynb``, "Never compute a position twice".
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from companion.nn.attention import MultiHeadAttention
+from companion.nn.feed_forward import FeedForward
+from companion.nn.kv_cache import KVCache
+
+Vector = NDArray[np.float32]
+Affine = tuple[Vector, Vector]  # weight and bias
+
+
+def _relu(x: Vector) -> Vector:
+    return np.maximum(x, np.float32(0))
+
+
+def _gelu_tanh(x: Vector) -> Vector:
+    bent: Vector = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x)))
+    return 0.5 * x * (1 + bent)
+
+
+ACTIVATIONS = {"relu": _relu, "gelu_new": _gelu_tanh, "gelu_pytorch_tanh": _gelu_tanh}
+PARTS = {nn.ModuleList, nn.Dropout, nn.Embedding, nn.Linear, nn.LayerNorm, MultiHeadAttention, FeedForward}
+
+
+def is_plain(model: nn.Module, own: set[type[nn.Module]]) -> bool:
+    """Whether the step computes what the model's own forward pass computes.
+
+    It does in single precision on a CPU, unless a part is replaced, as by an adapter, or watched, as by
+    :func:`companion.nn.capture.capture`.
+
+    Args:
+        model: a GPT; what it computes in training is not asked.
+        own: the classes of the model and its blocks.
+    """
+    parts = list(model.modules())
+    watched = any(part._forward_hooks or part._forward_pre_hooks or getattr(part, "observers", None) for part in parts)
+    return (
+        not watched
+        and getattr(model.config, "activation", None) in ACTIVATIONS
+        and all(type(part) in PARTS | own and "forward" not in vars(part) for part in parts)
+        and all(p.device.type == "cpu" and p.dtype == torch.float32 for p in model.parameters())
+    )
+
+
+class GPTDecodeStep:
+    """The logits that follow each further token of one text, whose beginning the model itself has read.
+
+    >>> from companion.models.gpt import GPT, GPTConfig
+    >>> model = GPT(GPTConfig(vocab_size=9, context_length=8, n_layers=2, n_heads=2, d_model=8)).eval()
+    >>> text, cache = torch.tensor([[3, 1, 4, 1]]), model.new_cache()
+    >>> with torch.no_grad():
+    ...     _ = model(text[:, :3], cache=cache)
+    ...     torch.allclose(GPTDecodeStep(model, cache)(1), model(text)[:, -1:], atol=1e-6)
+    True
+
+    Attributes:
+        length: number of tokens read.
+    """
+
+    def __init__(self, model: Any, cache: Sequence[KVCache]) -> None:
+        """Continue after the tokens whose keys and values the cache holds, of one row.
+
+        Args:
+            model: a GPT for which :func:`is_plain` is true.
+            cache: of each layer, with at least one position.
+        """
+        self.length = cache[0].length
+        self._heads, self._eps = model.config.n_heads, model.config.norm_eps
+        self._activation: Callable[[Vector], Vector] = ACTIVATIONS[model.config.activation]
+        self._tokens = _array(model.token_embedding.weight)
+        self._positions = _array(model.position_embedding.weight)
+        self._final_norm, self._unembedding = _affine(model.final_norm), _array(model.unembedding.weight)
+        positions = model.config.context_length
+        self._layers = [_Layer(block, kept, positions) for block, kept in zip(model.blocks, cache, strict=True)]
+
+    def __call__(self, token: int) -> Tensor:
+        """Return the logits (1, 1, vocab) of what follows the token.
+
+        Raises:
+            IndexError: when the token is not in the vocabulary, or the context is full.
+        """
+        x = self._tokens[token] + self._positions[self.length]
+        for layer in self._layers:
+            x = x + self._attend(layer, self._norm(x, layer.attention_norm))
+            inner = self._activation(_project(layer.expand, self._norm(x, layer.feed_forward_norm)))
+            x = x + _project(layer.contract, inner)
+        self.length += 1
+        logits: Vector = self._unembedding @ self._norm(x, self._final_norm)
+        return torch.from_numpy(logits)[None, None]
+
+    def _attend(self, layer: "_Layer", x: Vector) -> Vector:
+        query, key, value = _project(layer.projections, x).reshape(3, self._heads, -1)  # each (heads, d_head)
+        layer.keys[:, self.length], layer.values[:, self.length] = key, value
+        end = self.length + 1
+        scores = (layer.keys[:, :end] @ query[:, :, None])[:, :, 0]  # (heads, positions)
+        weights = np.exp(scores - np.maximum.reduce(scores, axis=1, keepdims=True))
+        weights /= np.add.reduce(weights, axis=1, keepdims=True)
+        return _project(layer.output, (weights[:, None] @ layer.values[:, :end]).reshape(-1))
+
+    def _norm(self, x: Vector, how: Affine) -> Vector:
+        size = len(x)
+        centred = x - np.add.reduce(x) / size
+        weight, bias = how
+        normed: Vector = centred * (1 / math.sqrt(centred @ centred / size + self._eps)) * weight + bias
+        return normed
+
+
+class _Layer:
+    """Weights of one block, and the keys and values of the positions so far, each (heads, positions, d_head)."""
+
+    def __init__(self, block: Any, cache: KVCache, positions: int) -> None:
+        attention, feed_forward = block.attention, block.feed_forward
+        self.attention_norm, self.feed_forward_norm = _affine(block.attention_norm), _affine(block.feed_forward_norm)
+        self.projections = _side_by_side(attention)
+        self.output, self.expand = _affine(attention.output), _affine(feed_forward.expand)
+        self.contract = _affine(feed_forward.contract)
+        key, value = (_array(kept[0]) for kept in cache.filled())  # (heads, length, d_head)
+        heads, length, size = key.shape
+        self.keys, self.values = (np.empty((heads, positions, size), np.float32) for _ in range(2))
+        self.keys[:, :length], self.values[:, :length] = key, value
+
+
+def _side_by_side(attention: Any) -> Affine:
+    """The three projections as one, the queries already divided by the root of their length."""
+    scale = math.sqrt(attention.query.weight.size(0) / attention.n_heads)
+    (query, key, value), biases = zip(*map(_affine, (attention.query, attention.key, attention.value)), strict=True)
+    return np.concatenate([query / scale, key, value]), np.concatenate([biases[0] / scale, *biases[1:]])
+
+
+def _array(tensor: Tensor) -> Vector:
+    values: Vector = tensor.detach().numpy()
+    return values
+
+
+def _affine(layer: Any) -> Affine:
+    return _array(layer.weight), _array(layer.bias)
+
+
+def _project(how: Affine, x: Vector) -> Vector:
+    weight, bias = how
+    return weight @ x + bias
