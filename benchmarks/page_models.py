@@ -24,7 +24,7 @@ from companion import zoo
 from companion.nn.capture import capture
 from companion.widgets.live import Tracer, without_padding
 
-LENGTHS = (16, 64, 128)
+LENGTHS = (16, 32, 64, 128)
 RUNS = 7
 WORDS = "we saw the film twice and the ending that nobody had expected made the whole room laugh again "
 TEXTS = (
@@ -131,7 +131,7 @@ def main() -> None:
     """Measure each model, print it, and write it down."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--book", type=Path, default=ROOT / "_build" / "html", help="the built book")
-    parser.add_argument("--models", nargs="+", default=["prose", "minilm-l6"], help="names in the zoo")
+    parser.add_argument("--models", nargs="+", default=["prose", "minilm-l6", "smollm2-135m"], help="names in the zoo")
     arguments = parser.parse_args()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _quiet(arguments.book.resolve()))
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -2,8 +2,9 @@
 
 Every page gets a small script (the static host and the front end) and a style sheet. The model runtime, the tokenizer
 and the models of ``companion.zoo`` lie beside them and are fetched at the first keystroke, or on a click where they are
-large. A published model is among them when the cache has it; without it, pages show its pictures as they are. Front end:
-``companion/widgets/frontend``; its host and the model in the page: ``companion/widgets/browser``.
+large; a slow one answers when a button asks it. A published model is among them when the cache has it; without it,
+pages show its pictures as they are. Front end: ``companion/widgets/frontend``; its host and the model in the page:
+``companion/widgets/browser``.
 """
 
 import hashlib
@@ -23,7 +24,8 @@ from sphinx.util import logging
 from closure import closure, fingerprint
 
 ROOT = Path(__file__).parents[2]
-PUBLISHED = {"minilm-l6": "MiniLM"}  # fetched models that a page runs, and what its button calls them
+PUBLISHED = {"minilm-l6": "MiniLM", "smollm2-135m": "SmolLM2"}  # fetched models that a page runs, and their names there
+ASKED = {"smollm2-135m": 128}  # those that are too slow for each key, so a button asks them; the most tokens of a text
 SHARD = 45_000_000  # bytes; some hosts of static pages take no file of 50 MB or more
 PICTURE = re.compile(r'(<script type="application/json" data-picture="\d+")>(.+?)</script>', re.S)
 RUNTIME = "ort/ort-wasm-simd-threaded.wasm"
@@ -131,10 +133,10 @@ def install_models(target: Path, cache: Path) -> dict[str, dict[str, Any]]:
             logger.info("exporting %s for the page", name)
             export_model(name, made, MASK, SHARD)
         shutil.copytree(made, target / name)
-        write_labels(name, target / name)
+        write_labels(target / name)
         files = json.loads((made / "limits.json").read_text(encoding="utf-8"))["files"]
         size = sum((made / file).stat().st_size for file in files)
-        found[name] = {"title": PUBLISHED.get(name, name), "bytes": size, "files": files}
+        found[name] = {"title": PUBLISHED.get(name, name), "bytes": size, "files": files, "asked": name in ASKED}
     return found
 
 
@@ -156,7 +158,7 @@ def model_key(root: Path, name: str, others: Sequence[str], mask: str) -> str:
     foreign = set(others) - {name}  # each model is a folder of its own
     found = [path for path in closure(root, [code]) if path.parent.name not in foreign]
     weights = [member.sha256 for member in CATALOGUE[name].members] if name in CATALOGUE else []
-    return fingerprint(root, [code, mask, str(SHARD), *weights], found)
+    return fingerprint(root, [code, mask, str(SHARD), str(ASKED.get(name)), *weights], found)
 
 
 def export_model(name: str, folder: Path, mask: str, shard: int) -> None:
@@ -165,14 +167,19 @@ def export_model(name: str, folder: Path, mask: str, shard: int) -> None:
     A file of weights is named after its content, so that a browser may keep it for good.
     """
     from companion import zoo
+    from companion.checkpoints.gguf_file import GGUF
     from companion.models.bert import Bert
     from companion.widgets.browser.onnx import export_onnx
+    from companion.widgets.browser.onnx_gguf import export_gguf
     from companion.widgets.live import without_padding
 
     model, tokenizer = zoo.load(name)
     tokenizer = without_padding(tokenizer)
-    whole = folder / "model.onnx"
-    export_onnx(model, whole, tokenizer.token_to_id("[SEP]"), bits=8 if name in zoo.FETCHED else 16)
+    whole, quantized = folder / "model.onnx", zoo.folder(name) / zoo.GGUF_NAME
+    if quantized.is_file():
+        export_gguf(model, GGUF(quantized), whole)
+    else:
+        export_onnx(model, whole, tokenizer.token_to_id("[SEP]"), bits=8 if name in zoo.FETCHED else 16)
     content = whole.read_bytes()
     whole.unlink()
     parts = [content[start : start + shard] for start in range(0, len(content), shard)]
@@ -180,18 +187,18 @@ def export_model(name: str, folder: Path, mask: str, shard: int) -> None:
     for file, part in zip(files, parts, strict=True):
         (folder / file).write_bytes(part)
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
-    limits = {"context_length": model.config.context_length, "files": files}
+    longest = model.config.context_length
+    limits = {"context_length": min(longest, ASKED.get(name, longest)), "files": files}
     if (mask_id := tokenizer.token_to_id(mask)) is not None and not isinstance(model, Bert):  # which fills in nothing
         limits |= {"mask": mask, "mask_id": mask_id}
     (folder / "limits.json").write_text(json.dumps(limits), encoding="utf-8")  # last: it marks a whole folder
 
 
-def write_labels(name: str, folder: Path) -> None:
-    """Write ``labels.json``: the name of each token, so that the page need not know how tokens are named."""
-    from companion import zoo
+def write_labels(folder: Path) -> None:
+    """Write ``labels.json``, the name of each token of the folder's tokenizer: the page need not know how to name it."""
     from companion.data.tokenization import load_tokenizer, token_labels
 
-    tokenizer = load_tokenizer(zoo.folder(name))
+    tokenizer = load_tokenizer(folder)
     labels = token_labels(tokenizer, range(tokenizer.get_vocab_size()))
     text = json.dumps(labels, ensure_ascii=False, separators=(",", ":"))
     (folder / "labels.json").write_text(text, encoding="utf-8")

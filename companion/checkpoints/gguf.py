@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor, nn
 
 from companion.checkpoints import CheckpointError, modern_decoder
@@ -37,7 +37,8 @@ SIZES = {
 }
 REFUSED = ("llama.expert_count", "llama.rope.scaling.type", "llama.attention.sliding_window")
 CONTROL, USER_DEFINED = 3, 4  # kinds of tokens
-DIGITS = pre_tokenizers.Digits(individual_digits=True)
+# as Digits(individual_digits=True), of which the tokenizer of a page knows no digits but 0 to 9
+DIGITS = pre_tokenizers.Split(Regex(r"\p{N}"), "isolated")
 BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False)
 PRE_TOKENIZERS = {"gpt-2": BYTES, "smollm": pre_tokenizers.Sequence([DIGITS, BYTES])}
 

@@ -42,6 +42,26 @@ class Stored:
     length: int
 
 
+@dataclass(frozen=True)
+class Quantized:
+    """A matrix in blocks of 32 codes: ``weight = scale code + offset`` in 4 bits, ``scale (code - 128)`` in 8 bits.
+
+    Attributes:
+        codes: uint8 (rows, blocks, 32).
+        scales: float16 (rows, blocks).
+        offsets: float16 (rows, blocks) of 4-bit codes; 8-bit codes have none.
+    """
+
+    codes: np.ndarray
+    scales: np.ndarray
+    offsets: np.ndarray | None
+
+    @property
+    def bits(self) -> int:
+        """The number of bits of a code."""
+        return 8 if self.offsets is None else 4
+
+
 class GGUF:
     """A GGUF file whose header was read and checked.
 
@@ -70,10 +90,29 @@ class GGUF:
         """A tensor, widened to 32-bit numbers."""
         from gguf import GGMLQuantizationType, dequantize
 
+        values = dequantize(self._rows(name), GGMLQuantizationType[self.stored[name].kind])
+        return torch.from_numpy(values.reshape(self.stored[name].shape))
+
+    def quantized(self, name: str) -> Quantized:
+        """A matrix as it lies in the file: its codes, and the numbers of each block.
+
+        Raises:
+            companion.checkpoints.CheckpointError: when it is not stored as "Q4_1" or "Q8_0".
+        """
+        kind, rows = self.stored[name].kind, self._rows(name)
+        if kind not in ("Q4_1", "Q8_0"):
+            raise CheckpointError(f"{self.path}: {name!r} is stored as {kind}; allowed here are Q4_1 and Q8_0")
+        blocks = rows.reshape(len(rows), -1, _block(kind)[1])
+        if kind == "Q8_0":
+            return Quantized(blocks[..., 2:] ^ 128, _halves(blocks[..., :2])[..., 0], None)  # signed -> from 128
+        numbers, pairs = _halves(blocks[..., :4]), blocks[..., 4:]
+        codes = np.concatenate([pairs & 15, pairs >> 4], axis=-1)  # a byte holds codes that are 16 apart
+        return Quantized(codes, numbers[..., 0], numbers[..., 1])
+
+    def _rows(self, name: str) -> np.ndarray:
         stored = self.stored[name]
-        rows = self._bytes[stored.start : stored.start + stored.length].reshape(prod(stored.shape[:-1]), -1)
-        values = dequantize(np.array(rows), GGMLQuantizationType[stored.kind])
-        return torch.from_numpy(values.reshape(stored.shape))
+        raw = self._bytes[stored.start : stored.start + stored.length]
+        return np.array(raw.reshape(prod(stored.shape[:-1]), -1))
 
     @property
     def chat_template(self) -> str:
@@ -213,6 +252,11 @@ def _kinds() -> dict[int, str]:
     from gguf import GGMLQuantizationType  # takes a third of a second, and most readers have no such file
 
     return {one.value: one.name for one in GGMLQuantizationType}
+
+
+def _halves(raw: np.ndarray) -> np.ndarray:
+    """16-bit floats of the last axis' bytes."""
+    return np.ascontiguousarray(raw).view("<f2")
 
 
 def _block(kind: str) -> tuple[int, int]:

@@ -120,8 +120,8 @@ class AttentionView(anywidget.AnyWidget):
         """Show what ``model`` does with ``text``, and run it again whenever the text changes.
 
         The model stays on its own device. In the book, a view of a model from :mod:`companion.zoo` is answered by
-        the page itself, which loads a small one at the first key and a large one on a click. A text that the model
-        cannot read sets ``error`` and leaves the picture as it was.
+        the page itself, which loads a small one at the first key and a large one on a click, and asks a slow one when a
+        button is pressed. A text that the model cannot read sets ``error`` and leaves the picture as it was.
 
         Args:
             model: a model of this package; see :func:`companion.nn.capture.capture`.

@@ -53,6 +53,27 @@ def test_a_model_in_few_bits_is_what_its_numbers_say(path):
     assert 0 < np.abs(stored - weight).max() < np.abs(weight).max() / 7
 
 
+@pytest.mark.parametrize(("kind", "bits"), [("Q4_1", 4), ("Q8_0", 8)])
+def test_the_codes_of_a_matrix_and_the_numbers_of_its_blocks_make_its_weights(path, kind, bits):
+    name = "blk.1.ffn_down.weight"
+    file = GGUF(write_gguf(path, tiny(), {name: Kind[kind]}))
+    blocks = file.quantized(name)
+    assert blocks.codes.shape == (32, 2, 32)
+    assert blocks.codes.max() < 2**blocks.bits == 2**bits
+    scales = blocks.scales.astype(np.float32)[..., None]
+    if blocks.offsets is None:
+        weights = scales * (blocks.codes.astype(np.float32) - 128)
+    else:
+        weights = scales * blocks.codes + blocks.offsets.astype(np.float32)[..., None]
+    assert np.array_equal(weights.reshape(32, 64), file.tensor(name).numpy())
+
+
+def test_the_codes_of_another_kind_are_refused(path):
+    file = GGUF(write_gguf(path, tiny()))
+    with pytest.raises(CheckpointError, match=r"'token_embd.weight' is stored as F32; allowed here are Q4_1 and Q8_0"):
+        file.quantized("token_embd.weight")
+
+
 @pytest.mark.parametrize("kind", READABLE)
 def test_every_kind_that_is_allowed_is_widened_to_its_shape(path, kind):
     numbers, size = GGML_QUANT_SIZES[Kind[kind]]

@@ -12,7 +12,10 @@ from node import run_node
 from tokenizers import Tokenizer
 
 from companion import zoo
+from companion.checkpoints.gguf import gguf_tokenizer
+from companion.checkpoints.gguf_file import GGUF
 from companion.data import prose
+from companion.data.fetched import NotFetchedError
 from companion.data.tokenization import load_tokenizer, token_labels
 from companion.storyworld import World
 from companion.widgets import AttentionView
@@ -60,18 +63,36 @@ def test_asking_leaves_the_model_in_its_mode(tracer: Tracer):
 # The page's answers
 
 
+HARD = [
+    "Don't you'll WE'VE it's   three  spaces\tand a tab \n\n two lines \r\n",
+    "In 2024, 3.14159 and 1,000,000: ٣٤٥ ½ ² Ⅷ x2y10z",
+    "naïve façade, cafe\u0301, ﬁne ﬂight, Ångström, straße ИЖ ΣΊΣΥΦΟΣ",
+    "我喜欢吃苹果。日本語のテキスト 한국어 العربية עברית हिन्दी ไทย",
+    "👩‍👩‍👧‍👦 🏳️‍🌈 😀😀 \u200bzero\u200dwidth\ufeff \u00a0no break\u2028line\u0085next",
+    "<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n",
+    "<|im_start|><|endoftext|> <|im_end|>x<|im_end <repo_name>a<file_sep>b",
+    "def f(x):\n    return {'a': [1, 2], \"b\": x ** 2}  # ~`!@#$%^&*()_+-=[]{}|;:',.<>/?",
+    " ",
+    "\n",
+    "a" * 300,
+    "\U0001f600" * 40 + "\x00\x7f\u0378",
+]
+
+
 def texts_for(name: str) -> list[str]:
-    """What the model of that name was made to read."""
-    if name == "prose":
-        return [line for text in prose.documents(["primer"]) for line in text.splitlines()]
+    """What the model of that name was made to read; for the published one, also what is hard to cut."""
+    if name in ("prose", "smollm2-135m"):
+        lines = [line for text in prose.documents(["primer"]) for line in text.splitlines()]
+        return lines if name == "prose" else [*lines, *HARD]
     stories = World(language="zh" if name.endswith("zh") else "en").stories(40)
     return [f"{story.text} [SEP] {MASK} ." if "bert" in name else story.text for story in stories]
 
 
 def questions_for(name: str, tokenizer: Tokenizer) -> list[dict]:
-    """Every token of the vocabulary among the likeliest: after many others or, for a BERT, behind a mask."""
+    """Tokens among the likeliest, each of a small vocabulary: after many others or, for a BERT, behind a mask."""
     size = tokenizer.get_vocab_size()
-    fives = [[(start + k) % size for k in range(CANDIDATES)] for start in range(0, size, CANDIDATES)]
+    step = CANDIDATES if size < 10_000 else size // 100
+    fives = [[(start + k) % size for k in range(CANDIDATES)] for start in range(0, size, step)]
     lasts = [None] if "bert" in name else range(0, size, max(1, size // 50))
     pairs = itertools.product(fives, lasts) if size < 1000 else zip(fives, itertools.cycle(lasts), strict=False)
     return [
@@ -80,11 +101,21 @@ def questions_for(name: str, tokenizer: Tokenizer) -> list[dict]:
     ]
 
 
-@pytest.mark.parametrize("name", zoo.names())
+def tokenizer_of(name: str) -> Tokenizer:
+    if name in zoo.names():
+        return load_tokenizer(zoo.folder(name))
+    try:
+        return gguf_tokenizer(GGUF(zoo.folder(name) / zoo.GGUF_NAME))
+    except NotFetchedError as error:
+        pytest.skip(f"left out, because it cannot be had: {error}")
+
+
+@pytest.mark.parametrize("name", [*zoo.names(), "smollm2-135m"])
 def test_the_page_names_encodes_and_answers_as_python_does(name, root, tmp_path):
-    tokenizer = load_tokenizer(zoo.folder(name))
+    tokenizer = tokenizer_of(name)
     size = tokenizer.get_vocab_size()
-    write_labels(name, tmp_path)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    write_labels(tmp_path)
     labels = json.loads((tmp_path / "labels.json").read_text(encoding="utf-8"))
     assert labels == token_labels(tokenizer, range(size))
     texts, questions = texts_for(name), questions_for(name, tokenizer)
@@ -100,7 +131,8 @@ def test_the_page_names_encodes_and_answers_as_python_does(name, root, tmp_path)
             logits[number] = score
         kernel = candidates(tokenizer, logits, question.get("last"))
         assert [(one["token"], one["text"]) for one in page] == [(one["token"], one["text"]) for one in kernel]
-        assert [one["probability"] for one in page] == pytest.approx([one["probability"] for one in kernel], rel=1e-5)
+        # the kernel adds up a whole vocabulary in 32 bits
+        assert [one["probability"] for one in page] == pytest.approx([one["probability"] for one in kernel], rel=1e-4)
 
 
 def test_a_tokenizer_that_pads_and_cuts_shows_the_text_and_no_padding():

@@ -5,7 +5,7 @@ import { areKept } from "./kept.js";
 /** @import { State } from "../frontend/types" */
 /** @import { Answer, Progress, Reply } from "./live_worker.js" */
 /** @typedef {(how: Progress) => void} Loading */
-/** @typedef {{ title: string, bytes: number, files: string[] }} Entry what a model is called, and what there is to load */
+/** @typedef {{ title: string, bytes: number, files: string[], asked: boolean }} Entry a model's name, what there is to load, and whether a button asks it */
 /** @typedef {{ runtime: number, models: Record<string, Entry> }} Catalogue of the models beside this script */
 
 const FROM_DISK =

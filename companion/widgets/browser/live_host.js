@@ -1,6 +1,8 @@
-// The host of a live view in the book: its model is the page's own, loaded at the first key or, if large, on a click.
+// The host of a live view in the book: its model is the page's own, loaded at the first key or, if large, on a click. It
+// answers each key or, if it is slow, when it is asked.
 
 import { Cancelled } from "./live.js";
+import { PRECOMPUTED } from "./static_host.js";
 
 /** @import { LiveModels, Loading } from "./live.js" */
 /** @import { Saved, StaticModel } from "./static_host.js" */
@@ -18,7 +20,7 @@ const inMB = (bytes) => Math.round(bytes / 1e6);
  * @param {string} name
  */
 export async function answer(model, models, name) {
-  const text = model.get("text");
+  const [text, example] = [model.get("text"), model.get("example")];
   const { title } = models.catalogue.models[name];
   const before = { device: model.get("device"), latency_ms: model.get("latency_ms") };
   /** @type {Loading} */
@@ -26,26 +28,33 @@ export async function answer(model, models, name) {
     const device = `loading ${title}: ${inMB(got)} of ${inMB(all)} MB`;
     model.update({ device, latency_ms: 0, loaded: Math.min(1, got / all) });
   };
-  const rest = { answered: text, loading: false, loaded: undefined };
+  const waits = model.get("asking") !== undefined;
+  if (waits) model.update({ asking: true, error: "" });
+  const rest = { answered: text, loading: false, loaded: undefined, asking: waits ? false : undefined };
   try {
     const result = await models.answer(name, text, model.get("webgpu") === true, loading);
-    model.update({ ...result, ...rest, error: "", shown: text, offer: undefined });
+    const shown = model.get("shown");
+    const overtaken = shown === model.get("text") && shown !== text; // by a text that has a picture already
+    const source = model.get("example") === example ? before : { device: PRECOMPUTED, latency_ms: 0 };
+    const answered = overtaken ? { ...rest, ...source, answered: shown } : { ...result, ...rest, shown: text };
+    model.update({ ...answered, error: "", offer: undefined });
   } catch (problem) {
     const error = problem instanceof Cancelled ? "" : /** @type {Error} */ (problem).message;
     model.update({ ...before, ...rest, error, offer: models.ready.has(name) ? undefined : model.get("offer") });
   }
-  if (model.get("text") !== text) await follow(model, models, name); // typed while the model was loaded
+  if (model.get("answered") !== model.get("text")) await follow(model, models, name); // typed meanwhile
 }
 
 /**
- * Answer a new text, or leave it unanswered while its model waits for a click.
+ * Answer a new text, or leave it unanswered while its model waits for a click, or to be asked.
  *
  * @param {StaticModel} model
  * @param {LiveModels} models
  * @param {string} name
  */
 export async function follow(model, models, name) {
-  if (model.get("offer") && !models.ready.has(name)) model.update({ answered: model.get("text") });
+  const offer = models.ready.has(name) ? undefined : model.get("offer");
+  if (offer || model.get("asking") === false) model.update({ answered: model.get("text"), offer });
   else await answer(model, models, name);
 }
 
@@ -62,10 +71,11 @@ export async function connect(model, models, name) {
   if (!entry) return () => {}; // the book was built without it
   const waits = entry.bytes > LARGE && !(await models.isKept(name));
   const offer = waits ? { title: entry.title, bytes: entry.bytes, runtime: models.catalogue.runtime } : undefined;
-  model.update({ is_live: true, webgpu: "gpu" in navigator ? false : undefined, offer });
+  const asking = entry.asked ? false : undefined;
+  model.update({ is_live: true, webgpu: "gpu" in navigator ? false : undefined, offer, asking });
   return (changed) => {
     if (changed.has("loading") && !model.get("loading")) models.cancel(name);
-    else if (changed.has("loading")) answer(model, models, name);
+    else if (changed.has("loading") || changed.has("asking")) answer(model, models, name);
     else if (changed.has("text") || changed.has("webgpu")) follow(model, models, name);
   };
 }

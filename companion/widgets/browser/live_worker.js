@@ -15,7 +15,7 @@ import { bytesOf, keepOnly } from "./kept.js";
  * @property {number[]} ids
  * @property {string[]} tokens
  * @property {Float32Array<ArrayBuffer>} logits of the last position
- * @property {Float32Array<ArrayBuffer>} allLogits
+ * @property {Float32Array<ArrayBuffer>} allLogits of all positions that the model scores
  * @property {Float32Array<ArrayBuffer>} attention
  * @property {Shape} shape
  * @property {Candidate[]} next_tokens
@@ -145,14 +145,17 @@ async function run({ name, text, webgpu }, tell) {
   const { ids } = model.tokenizer.encode(text);
   if (ids.length === 0) throw new Error("the text is empty: the model needs at least one token");
   if (ids.length > model.context_length) {
-    throw new Error(`the text has ${ids.length} tokens; the model reads at most ${model.context_length}`);
+    throw new Error(`the text has ${ids.length} tokens; in this page the model reads at most ${model.context_length}`);
   }
   const input = new model.ort.Tensor("int64", BigInt64Array.from(ids, BigInt), [1, ids.length]);
   const { logits, attention } = await model.session.run({ ids: input });
   // out of the runtime's own memory, so that it can be handed over; an encoder has none
   const allLogits = new Float32Array(/** @type {Float32Array | undefined} */ (logits?.data) ?? []);
-  const size = allLogits.length / ids.length;
-  const at = (/** @type {number} */ place) => allLogits.slice(place * size, (place + 1) * size);
+  const [, rows, size] = logits?.dims.map(Number) ?? [0, 0, 0]; // of a large model, the last row alone
+  const at = (/** @type {number} */ place) => {
+    const row = place - ids.length + rows;
+    return allLogits.slice(row * size, (row + 1) * size);
+  };
   const last = at(ids.length - 1);
   const masked = model.mask_id === undefined ? -1 : ids.lastIndexOf(model.mask_id);
   const next = model.mask || !logits ? [] : candidates(model.vocabulary, last, ids[ids.length - 1]);

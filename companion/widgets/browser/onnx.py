@@ -10,7 +10,7 @@ Chapter: ``book/concepts/attention.ipynb``.
 import logging
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import get_args
@@ -20,6 +20,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
 from torch import Tensor, nn
 
 from companion.models.bert import Bert, BertForPreTraining, segments_of
@@ -35,15 +36,23 @@ BLOCK, TABLE_BLOCK = 8, 32  # 8-bit weights that have a scale in common; a table
 TABLE = 2**22  # values; a matrix of this size is such a table
 
 
-class _Packed(nn.Module):
+class Packed(nn.Module):
     """A model whose second output is the attention of all layers in one tensor."""
 
-    def __init__(self, model: Exported, sep_id: int | None) -> None:
+    def __init__(self, model: Exported, sep_id: int | None = None, *, last: bool = False) -> None:
+        """Wrap a model.
+
+        Args:
+            model: whose attention is packed.
+            sep_id: see :func:`export_onnx`.
+            last: whether the first output is of the last position alone.
+        """
         super().__init__()
-        self.model, self.sep_id = model, sep_id
+        self.model, self.sep_id, self.last = model, sep_id, last
         self.outputs = ("hidden" if isinstance(model, Bert) else "logits", "attention")
 
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """(1, length) -> logits or hidden states, attention."""
         with capture(self.model) as record:
             if isinstance(self.model, Bert | BertForPreTraining):
                 answer = self.model(ids, None if self.sep_id is None else segments_of(ids, self.sep_id))
@@ -51,6 +60,8 @@ class _Packed(nn.Module):
                 answer = self.model(ids)
         if isinstance(answer, tuple):
             answer, _ = answer  # the other one judges the pair of sentences
+        if self.last:
+            answer = answer[:, -1:]
         return answer, torch.stack([weights[0] for weights in record.attention])  # (layers, heads, n, n)
 
 
@@ -83,21 +94,26 @@ def export_onnx(model: Exported, path: str | Path, sep_id: int | None = None, *,
             raise ValueError(f"{name} has a value beyond 65504, the largest 16-bit float")
         if bits == 16:
             parameter.data = parameter.data.half().float()
-    packed = _Packed(rounded, sep_id).eval()
+    packed = Packed(rounded, sep_id).eval()
     proto = _trace(packed)
     if bits == 8:
-        _verify(proto, packed)  # before the weights are rounded: afterwards it answers a little differently
+        verify(proto, packed)  # before the weights are rounded: afterwards it answers a little differently
     proto = _store_weights(proto, STORED[bits])
     onnx.checker.check_model(proto, full_check=True)
     if bits == 16:
-        _verify(proto, packed)
+        verify(proto, packed)
+    save(proto, path)
+
+
+def save(proto: onnx.ModelProto, path: Path) -> None:
+    """Write a file that appears when it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(proto.SerializeToString(deterministic=True))
     os.replace(partial, path)
 
 
-def _trace(packed: _Packed) -> onnx.ModelProto:
+def _trace(packed: Packed) -> onnx.ModelProto:
     longest = packed.model.config.context_length
     example = torch.zeros(1, min(3, longest), dtype=torch.int64)
     length = torch.export.Dim("length", min=2, max=longest)  # torch 2.9 takes no 1; the file does
@@ -187,8 +203,18 @@ def _key(values: np.ndarray) -> bytes:
     return repr(values.shape).encode() + values.tobytes()
 
 
-def _verify(proto: onnx.ModelProto, packed: _Packed) -> None:
-    evaluator = ReferenceEvaluator(proto)
+def verify(proto: onnx.ModelProto, packed: Packed, operators: Sequence[type[OpRun]] = ()) -> None:
+    """Compare what a file answers with torch, at the lengths 1 and 7.
+
+    Args:
+        proto: the file.
+        packed: the model that it is of.
+        operators: those of its operators that are not ONNX's own.
+
+    Raises:
+        RuntimeError: when they differ by more than ``TOLERANCE``.
+    """
+    evaluator = ReferenceEvaluator(proto, new_ops=list(operators))
     config = packed.model.config
     for length in {1, min(7, config.context_length)}:
         ids = torch.arange(length).reshape(1, -1) % config.vocab_size

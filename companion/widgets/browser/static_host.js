@@ -12,6 +12,9 @@ import { render } from "../frontend/attention_view.js";
  * @property {(file: string) => Promise<Record<string, any>>} picture
  */
 
+/** Where the pictures come from that the page was built with. */
+export const PRECOMPUTED = "precomputed";
+
 const UNPACK = "This browser cannot unpack the picture (no DecompressionStream); the table shows it in words.";
 /** @type {Record<string, typeof render>} */
 const WIDGETS = { attention_view: render };
@@ -120,7 +123,7 @@ export async function choose(model, source, book) {
     const packed = file && book ? await book.picture(file) : JSON.parse(source?.textContent ?? "");
     const attention = await unpack(packed.attention);
     if (model.get("example") !== chosen) return; // another one was chosen meanwhile
-    model.update({ device: "precomputed", latency_ms: 0, ...packed, attention });
+    model.update({ device: PRECOMPUTED, latency_ms: 0, ...packed, attention });
   } catch (problem) {
     model.update({ error: `The picture could not be loaded (${/** @type {Error} */ (problem).message}).` });
   }

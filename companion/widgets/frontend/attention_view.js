@@ -52,7 +52,7 @@ class View extends Picture {
     follow(["attention", "tokens", "shape", "encoding", "levels"], "picture");
     follow(["layer", "head", "view"], "controls", "choice");
     follow(["error", "device", "latency_ms", "next_tokens", "mask", "is_live", "text", "answered"], "live");
-    follow(["webgpu", "caption", "shown", "offer", "loading", "loaded"], "live");
+    follow(["webgpu", "caption", "shown", "offer", "loading", "loaded", "asking"], "live");
     follow(["examples", "example"], "live");
   }
 
@@ -66,12 +66,18 @@ class View extends Picture {
     ui.pick.onchange = () => this.choose({ example: Number(ui.pick.value) });
     ui.load.onclick = () => this.choose({ loading: true });
     ui.cancel.onclick = () => this.choose({ loading: false });
+    ui.send.onclick = () => this.send();
     ui.scale.onchange = () => this.refresh("choice");
     ui.details.ontoggle = () => this.refresh("point");
     ui.box.oninput = (event) => {
       if (!(event instanceof InputEvent && event.isComposing)) this.type();
     };
     ui.box.addEventListener("compositionend", () => this.type());
+    ui.box.onkeydown = (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing || !this.sends) return;
+      event.preventDefault();
+      this.send();
+    };
     ui.canvas.onkeydown = (event) => this.movePoint(event);
     ui.strip.onkeydown = (event) => this.moveToken(event);
     ui.atlas.onkeydown = (event) => this.moveHead(event);
@@ -100,6 +106,7 @@ class View extends Picture {
       if (at < 0) return; // the mask went while its answer was on its way
       ui.box.value = text.slice(0, at) + button.dataset.text + text.slice(at + mask.length);
       this.type();
+      this.send();
     };
   }
 
@@ -233,6 +240,20 @@ class View extends Picture {
     if (wanted === undefined || model.get("answered") !== model.get("text")) return;
     this.wanted = undefined;
     if (wanted !== model.get("text")) this.choose({ text: wanted });
+  }
+
+  /** Whether a button asks the model, and it is there. */
+  get sends() {
+    return this.model.get("asking") !== undefined && !this.model.get("offer");
+  }
+
+  /** Put the text in the box to a model that answers when it is asked. */
+  send() {
+    if (!this.sends || this.model.get("asking")) return;
+    clearTimeout(this.pause);
+    this.wanted = this.ui.box.value;
+    this.ask();
+    this.choose({ asking: true });
   }
 
   drawLive() {

@@ -49,6 +49,7 @@ function makeParts() {
     progress: make("progress", { max: 1, "aria-label": "Loading the model" }),
     cancel: make("button", { type: "button", className: "ca-button" }, "Cancel"),
     note: make("p", { className: "ca-note" }),
+    send: make("button", { type: "button", className: "ca-button" }),
     said: make("p", { className: "ca-hidden", "aria-live": "polite" }),
     stale: make("p", { className: "ca-stale", hidden: true }),
     gpu: make("input", { type: "checkbox" }),
@@ -102,9 +103,11 @@ export function build() {
   const ui = makeParts();
   const gpuLabel = make("label", { className: "ca-check", hidden: true }, ui.gpu, " run on WebGPU");
   const line = make("div", { className: "ca-line" }, ui.status, gpuLabel);
-  const question = labelFor(ui.box, "Type: the model reads along");
+  const question = labelFor(ui.box, "");
   const offer = make("div", { className: "ca-offer", hidden: true }, ui.load, ui.progress, ui.cancel, ui.note);
-  const ask = make("div", { className: "ca-ask" }, question, ui.box, offer, line);
+  const hint = make("p", { className: "ca-note" }, "or press Enter: the model needs a moment to read");
+  const sending = make("div", { className: "ca-send", hidden: true }, ui.send, hint);
+  const ask = make("div", { className: "ca-ask" }, question, ui.box, offer, sending, line);
   const choice = make(
     "div",
     { className: "ca-choice", hidden: true },
@@ -136,7 +139,7 @@ export function build() {
     details,
     ui.caption,
   );
-  return { ...ui, gpuLabel, choice, ask, offer, stage, predict, details, root };
+  return { ...ui, gpuLabel, choice, question, ask, offer, sending, stage, predict, details, root };
 }
 
 /**

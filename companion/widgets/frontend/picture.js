@@ -10,6 +10,7 @@ const NAMED = 5; // keys named in words
 const NARROW = 560; // as in the style sheet
 const SOON = 400; // ms before a picture is called old
 const QUOTED = 60; // characters of its text
+const READING = "The model reads your text.";
 
 /** @param {Model} model */
 function weightsOf(model) {
@@ -153,7 +154,8 @@ export class Picture {
     const facts = [model.get("model_name"), model.get("device"), latency > 0 && `${Math.round(latency)} ms`];
     ui.ask.hidden = !model.get("is_live");
     ui.status.textContent = facts.filter(Boolean).join(" · ");
-    ui.status.classList.toggle("ca-busy", model.get("answered") !== model.get("text"));
+    const busy = model.get("asking") || model.get("answered") !== model.get("text");
+    ui.status.classList.toggle("ca-busy", busy);
     this.drawChoice();
     ui.error.textContent = model.get("error");
     ui.box.setAttribute("aria-invalid", String(Boolean(model.get("error"))));
@@ -168,6 +170,7 @@ export class Picture {
     ui.next.replaceChildren(...rows);
     if (focused >= 0) rows[Math.min(focused, rows.length - 1)]?.querySelector("button")?.focus();
     this.drawOffer();
+    this.drawSending();
   }
 
   /** The texts to choose from; what there is to see is said of the text as it was chosen, and of no other. */
@@ -201,6 +204,17 @@ export class Picture {
     if (loading) ui.said.textContent = `Loading the model: ${25 * Math.floor(4 * loaded)} %`;
     else if (offer) ui.said.textContent = ui.said.textContent && "The model is not loaded.";
     else if (offered) ui.said.textContent = "The model is loaded.";
+  }
+
+  /** A model that a button asks: whether it waits, or reads. */
+  drawSending() {
+    const { ui, model } = this;
+    const [asking, offer] = [model.get("asking"), model.get("offer")];
+    ui.question.textContent = asking === undefined ? "Type: the model reads along" : "Type, then ask the model";
+    ui.sending.hidden = asking === undefined || Boolean(offer);
+    ui.send.textContent = asking ? "Reading …" : "Ask";
+    if (asking && !offer) ui.said.textContent = READING;
+    else if (ui.said.textContent === READING) ui.said.textContent = model.get("error") ? "" : "The model has answered.";
   }
 
   /** A picture that is not of the text in the box is dimmed, and says so, if its answer does not come soon. */

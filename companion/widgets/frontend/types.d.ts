@@ -54,6 +54,7 @@ export interface State {
   offer?: Offer; // only a page has it, while a large model is not loaded
   loading?: boolean; // set by the reader: true asks for it, false calls it off
   loaded?: number; // of it, 0 to 1
+  asking?: boolean; // only a page has it, where a button asks the model: true from then until it has answered
 }
 
 /** What a host hands to a front end: anywidget's model, as far as the front end uses it. */

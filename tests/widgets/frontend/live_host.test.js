@@ -120,3 +120,63 @@ test("a click loads, a second one calls it off, and keys wait for the first", as
   }
   assert.deepEqual(asked, ["answer ab", "cancel prose"]);
 });
+
+test("a model that a button asks leaves a new text unanswered until then", async () => {
+  const asked = [];
+  const page = {
+    ...models(async (_, text) => asked.push(text) && { device: "this page" }),
+    isKept: async () => true,
+  };
+  page.catalogue.models.prose = { title: "Prose", bytes: 97e6, asked: true };
+  const { model } = watched({ text: "a", answered: "a", shown: "a" });
+  const saved = await connect(model, page, "prose");
+  assert.equal(model.get("asking"), false);
+  model.set("text", "ab");
+  saved(new Set(["text"]));
+  assert.deepEqual([asked, model.get("answered"), model.get("shown")], [[], "ab", "a"]);
+  model.set("asking", true);
+  saved(new Set(["asking"]));
+  assert.equal(model.get("asking"), true);
+  await new Promise(setImmediate);
+  assert.deepEqual([asked, model.get("shown"), model.get("asking")], [["ab"], "ab", false]);
+});
+
+test("what is typed while such a model reads waits for the next question", async () => {
+  const { model } = watched({ text: "a", answered: "a", asking: false });
+  const asked = [];
+  const respond = async (_, text) => {
+    asked.push(text);
+    model.set("text", "ab");
+    return {};
+  };
+  await answer(model, models(respond, ["prose"]), "prose");
+  assert.deepEqual([asked, model.get("shown"), model.get("answered")], [["a"], "a", "ab"]);
+});
+
+test("a model that another view has loaded is offered no more, and still asked by its button", async () => {
+  const { model } = watched({ text: "new", answered: "old", offer: OFFER, asking: false });
+  const respond = async () => assert.fail("nobody asked");
+  await follow(model, models(respond, ["prose"]), "prose");
+  assert.deepEqual([model.get("answered"), model.get("offer"), model.get("asking")], ["new", undefined, false]);
+});
+
+test("an answer that comes after another text was chosen leaves that text's picture", async () => {
+  const { model } = watched({ text: "mine", shown: "first", example: 0, device: "this page", asking: false });
+  const respond = async () => {
+    model.update({ example: 1, text: "second", answered: "second", shown: "second", device: "precomputed" });
+    return { device: "this page", tokens: ["mine"] };
+  };
+  await answer(model, models(respond, ["prose"]), "prose");
+  assert.deepEqual([model.get("shown"), model.get("answered"), model.get("tokens")], ["second", "second", undefined]);
+  assert.deepEqual([model.get("device"), model.get("asking")], ["precomputed", false]);
+});
+
+test("a question that fails lets the reader ask again", async () => {
+  const { model } = watched({ text: "long", answered: "long", shown: "a", asking: true });
+  const respond = async () => Promise.reject(new Error("the text has 200 tokens"));
+  await answer(model, models(respond, ["prose"]), "prose");
+  assert.deepEqual(
+    [model.get("error"), model.get("asking"), model.get("shown")],
+    ["the text has 200 tokens", false, "a"],
+  );
+});

@@ -88,3 +88,32 @@ test("nothing is drawn while there is no room", () => {
   picture.refresh("picture");
   assert.ok(picture.stale.has("picture")); // for the frame in which there is some
 });
+
+/** Draw what is known about the model into a picture whose state has these values. */
+function sending(values) {
+  const picture = pictureOf(modelOf(2));
+  picture.ui.offer.contains = () => false;
+  Object.assign(picture.model.state, values);
+  picture.drawOffer();
+  picture.drawSending();
+  return picture;
+}
+
+test("a model that reads along has no button to ask it, and one that a click loads has it when it is there", () => {
+  const offer = { title: "Prose", bytes: 97e6, runtime: 14e6 };
+  const hidden = (values) => sending(values).ui.sending.hidden;
+  assert.deepEqual([hidden({}), hidden({ asking: false, offer }), hidden({ asking: false })], [true, true, false]);
+  assert.equal(sending({}).ui.question.textContent, "Type: the model reads along");
+  assert.equal(sending({ asking: false }).ui.question.textContent, "Type, then ask the model");
+});
+
+test("the button, and a line for those who do not see it, say that the model reads, and that it has answered", () => {
+  const picture = sending({ asking: true });
+  assert.deepEqual(
+    [picture.ui.send.textContent, picture.ui.said.textContent],
+    ["Reading …", "The model reads your text."],
+  );
+  picture.model.state.asking = false;
+  picture.drawSending();
+  assert.deepEqual([picture.ui.send.textContent, picture.ui.said.textContent], ["Ask", "The model has answered."]);
+});
