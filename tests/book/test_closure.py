@@ -226,6 +226,14 @@ def test_a_fetched_model_is_exported_anew_when_its_bytes_or_its_catalogue_change
     assert key() != before
 
 
+def test_a_model_that_a_button_asks_is_exported_anew_when_the_longest_text_of_a_page_changes(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+):
+    before = live_widgets.model_key(copy, "smollm2-135m", ["prose"], "x")
+    monkeypatch.setitem(live_widgets.ASKED, "smollm2-135m", live_widgets.ASKED["smollm2-135m"] + 1)
+    assert live_widgets.model_key(copy, "smollm2-135m", ["prose"], "x") != before
+
+
 def test_the_pages_run_only_those_fetched_models_that_the_cache_has(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("LLM_LIVE_CACHE", str(tmp_path))
     assert live_widgets.published() == []
