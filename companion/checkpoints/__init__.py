@@ -8,6 +8,7 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -19,6 +20,7 @@ from companion.checkpoints.errors import CheckpointError
 from companion.checkpoints.field_types import check_depth, check_flags, check_types
 from companion.checkpoints.layout import Layout
 from companion.checkpoints.weight_files import FLOATS, INDEX, SAVE, WEIGHTS, Entry, read_header, read_json, read_tensors
+from companion.nn.wrappers import plain_name, unwrapped
 
 __all__ = [
     "INDEX",
@@ -46,7 +48,10 @@ def locate(folder_or_hub_id: str | Path) -> Path:
 
     Raises:
         CheckpointError: when it is neither a folder nor a model id that the hub (or its local cache) has.
+        TypeError: when it is no string and no Path.
     """
+    if not isinstance(folder_or_hub_id, str | Path):
+        raise TypeError(f"folder_or_hub_id must be a string or a Path; got {folder_or_hub_id!r:.60}")
     name = str(folder_or_hub_id)
     try:
         path = Path(folder_or_hub_id).expanduser()
@@ -228,11 +233,12 @@ def save(
 
     Raises:
         CheckpointError: when the model has parameters that the family has no name for, such as adapters.
+        OSError: when the folder cannot be written; what stood there stays.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     layout = family.layout(model.config)
-    parameters = {name: p.detach().to("cpu", dtype or p.dtype) for name, p in model.named_parameters()}
+    named_parameters = unwrapped(model).named_parameters()
+    parameters = {plain_name(name): p.detach().to("cpu", dtype or p.dtype) for name, p in named_parameters}
     named = {name for rule in layout.rules for name in rule.ours}
     nameless = [name for name in parameters if name not in named and not re.search(layout.ignored, name)]
     if nameless:
@@ -258,16 +264,21 @@ def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write the files of a save aside, then put each in its place, and remove the weights of an earlier one."""
     parts = {name: folder / (name + ".part") for name in files}
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             parts[name].write_bytes(content)
         for name, part in parts.items():
             part.replace(folder / name)
+        earlier = (*folder.glob("model-*-of-*.safetensors"), *folder.glob("model-*-of-*.safetensors.part"))
+        for old in (folder / WEIGHTS, folder / INDEX, *earlier):
+            if old.name not in files:
+                old.unlink(missing_ok=True)
+    except OSError as error:
+        raise OSError(f"the checkpoint could not be saved to {folder}: {error}") from error
     finally:
         for part in parts.values():
-            part.unlink(missing_ok=True)
-    for old in [folder / WEIGHTS, folder / INDEX, *folder.glob("model-*-of-*.safetensors")]:
-        if old.name not in files:
-            old.unlink(missing_ok=True)
+            with suppress(OSError):  # it was moved to its place, or never made
+                part.unlink()
 
 
 def _serialised(tensors: Mapping[str, Tensor], about: dict[str, str]) -> bytes:

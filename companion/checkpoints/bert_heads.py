@@ -127,7 +127,7 @@ def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
     Raises:
         ValueError: when they are not.
     """
-    if isinstance(labels, str) or len(labels) < 2:
+    if isinstance(labels, str) or len(labels) < 2 or not all(isinstance(label, str) for label in labels):
         raise ValueError(f"labels must be at least 2 names; got {labels!r}")
     if len(set(labels)) < len(labels):
         twice = next(label for i, label in enumerate(labels) if label in labels[:i])

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from companion.nn.checks import check_integer
+
 POOL = 16  # batches drawn at once and sorted by length: little padding, and still mixed
 
 
@@ -65,6 +67,5 @@ def length_buckets(lengths: Sequence[int], batch_size: int, seed: int = 0) -> It
 
 
 def check_batch_size(batch_size: int) -> None:
-    """Raise ValueError when a batch would hold no row."""
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1; got {batch_size}")
+    """Raise ValueError when a batch would hold no row, or part of one."""
+    check_integer("batch_size", batch_size)

@@ -12,6 +12,8 @@ from companion.data import prose
 from companion.data.hub_tables import load_rows, read_column
 
 HUB = "hub:"
+TOOLS = ("__pycache__", "__MACOSX", "node_modules", "site-packages")  # folders that tools keep for themselves
+TOOLS_ENDINGS = ("~", ".egg-info", ".dist-info")  # an editor's old copies, and what pip writes
 
 
 def read_documents(source: str | Path, **options: Any) -> list[str]:
@@ -43,8 +45,8 @@ def read_documents(source: str | Path, **options: Any) -> list[str]:
 def text_files(path: str | Path, pattern: str = "**/*.txt", separator: str | None = None) -> list[str]:
     """The documents of a UTF-8 text file, or of all those of a folder in the order of their names.
 
-    Documents of white space alone are left out, and so are hidden files and folders, whose name begins with a dot; line
-    ends become ``\\n``.
+    Documents of white space alone are left out, and so are hidden files and folders, whose name begins with a dot, and
+    what tools keep for themselves: environments of Python, packages, an editor's old copies. Line ends become ``\\n``.
 
     Args:
         path: a file, or a folder.
@@ -98,7 +100,10 @@ def hub_dataset(
 def _visible(folder: Path, pattern: str) -> Iterator[Path]:
     """Files of a folder that fit the pattern, without what tools keep for themselves, as ``.ipynb_checkpoints``."""
     for file in folder.glob(pattern):
-        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts):
+        inside = file.relative_to(folder)
+        kept = any(part.startswith(".") or part in TOOLS or part.endswith(TOOLS_ENDINGS) for part in inside.parts)
+        environment = any((folder / above / "pyvenv.cfg").is_file() for above in inside.parents[:-1])
+        if file.is_file() and not kept and not environment:
             yield file
 
 

@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 
 from tokenizers import Encoding, Tokenizer
 
+from companion.data.checks import check_list
 from companion.data.hub_tables import load_rows, read_column
 from companion.data.labelled import Labelled, Tagged, first_pieces, labelled, tagged
 from companion.data.tokenization import encode_as_text
+from companion.nn.checks import check_integer
 
 STAND_IN = "?"  # in place of a word of which a tokenizer leaves nothing, such as a control character
 
@@ -147,8 +149,10 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str] | Sequence[Sequence[str]],
         ValueError: when there is no text, a text holds half of a character, or ``context_length`` has no room beside
             the special tokens.
     """
+    check_integer("context_length", context_length)
     if context_length <= tokenizer.num_special_tokens_to_add(False):
         raise ValueError(f"context_length must leave room for a piece of text; got {context_length}")
+    check_list("texts", texts)
     if not texts:
         raise ValueError("there must be a text to encode; got none")
     tokenizer.no_padding()

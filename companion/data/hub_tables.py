@@ -4,6 +4,7 @@ Chapters: ``book/concepts/language_model.ipynb``, ``book/algorithms/finetuning.i
 """
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
+MOST_FILES = 20_000  # of a dataset in a folder; a folder with more is a whole disk, perhaps
 INSTALL = "pip install 'datasets>=4'"
 KINDS = {"text": "string", "lists of words": "lists of string"}  # -> the library's names
 
@@ -46,8 +48,8 @@ def load_rows(
     Raises:
         ModuleNotFoundError: when the ``datasets`` library is missing or too old.
         FileNotFoundError: when there is no such dataset, or the hub cannot be reached.
-        ValueError: on an empty name, an unknown configuration or split, one without rows, or a dataset that is a
-            script.
+        ValueError: on an empty name, a folder of too many files or with a bracket in its path, an unknown configuration
+            or split, one without rows, or a dataset that is a script.
     """
     if not str(name_or_folder).strip():
         raise ValueError("a dataset must have a name, owner/name, or be a folder; got an empty one")
@@ -114,7 +116,12 @@ def _own_cache(folder: Path, library: ModuleType) -> str:
     Where a ``README.md`` names configurations, the library's own cache is the same for all folders of one name,
     whatever their files hold, and so it would return the rows of another.
     """
-    files = sorted(path for path in folder.resolve().rglob("*") if path.is_file())
+    if "[" in str(folder):
+        raise ValueError(f"{str(folder)!r} has a [ in its path, which the library takes for a pattern; move it")
+    found = list(itertools.islice((path for path in folder.resolve().rglob("*") if path.is_file()), MOST_FILES + 1))
+    if len(found) > MOST_FILES:
+        raise ValueError(f"{str(folder)!r} holds more than {MOST_FILES} files; give the folder of one dataset")
+    files = sorted(found)
     state = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     return str(Path(library.config.HF_DATASETS_CACHE) / hashlib.sha256(repr(state).encode()).hexdigest()[:16])
 

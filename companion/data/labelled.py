@@ -13,6 +13,7 @@ from torch import Tensor
 
 from companion.data.batch import IGNORED, padded
 from companion.data.batching import length_buckets
+from companion.data.checks import check_list, check_names
 
 
 class Labelled(NamedTuple):
@@ -83,9 +84,12 @@ def labelled(encodings: Sequence[Encoding], labels: Sequence[str], names: Sequen
         names: names of all labels, in the order of their indices.
 
     Raises:
-        ValueError: when there is no text, or one without a word, another number of labels than of texts, or an unknown
-            label.
+        ValueError: when there is no text, or one without a word, another number of labels than of texts, an unknown
+            label, a string in the place of a list, or a name that comes twice.
     """
+    check_list("labels", labels)
+    check_list("names", names)
+    check_names("names", names)
     texts = _texts(encodings, len(labels), "labels")
     return Labelled(*texts, torch.tensor([_number(label, names) for label in labels]))
 
@@ -108,6 +112,9 @@ def tagged(encodings: Sequence[Encoding], tags: Sequence[Sequence[str]], names: 
     Raises:
         ValueError: as :func:`labelled`, or when a text has another number of tags than of words.
     """
+    check_list("tags", tags, *tags)
+    check_list("names", names)
+    check_names("names", names)
     inputs, types, mask = _texts(encodings, len(tags), "lists of tags")
     labels = torch.full_like(inputs, IGNORED)
     for row, (encoding, own) in enumerate(zip(encodings, tags, strict=True)):

@@ -17,7 +17,9 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from companion.data.batching import check_batch_size
+from companion.data.checks import check_characters, check_list
 from companion.data.tokenization import END_OF_TEXT, encode_as_text
+from companion.nn.checks import check_integer
 
 SOURCES = ("primer", "topics", "docstrings")
 SHORTEST_DOCSTRING = 80  # characters; shorter ones are labels, not prose
@@ -37,6 +39,7 @@ def documents(sources: Sequence[str] = SOURCES) -> list[str]:
         ValueError: on an unknown source.
     """
     readers = {"primer": _primer, "topics": _topics, "docstrings": _docstrings}
+    check_list("sources", sources)
     for source in sources:
         if source not in readers:
             raise ValueError(f"unknown source {source!r}; choose from {', '.join(readers)}")
@@ -57,8 +60,9 @@ def split(texts: Sequence[str], held_out: float = 0.05) -> tuple[list[str], list
         training and validation documents; the same document always falls on the same side.
 
     Raises:
-        ValueError: when the fraction is outside (0, 1).
+        ValueError: when the fraction is outside (0, 1), ``texts`` is a string, or one holds half of a character.
     """
+    check_list("texts", texts)
     if not 0 < held_out < 1:
         raise ValueError(f"held_out must be between 0 and 1, both excluded; got {held_out}")
     training: list[str] = []
@@ -73,7 +77,11 @@ def hashed(text: str) -> float:
 
     >>> round(hashed("a"), 3)
     0.791
+
+    Raises:
+        ValueError: when it holds half of a character.
     """
+    check_characters(text)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") / 2**32
 
 
@@ -82,8 +90,14 @@ def fingerprint(texts: Sequence[str]) -> str:
 
     >>> fingerprint(["ab", "c"])
     '6c032e631d39'
+
+    Raises:
+        ValueError: when ``texts`` is a string, or one holds half of a character.
     """
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12]
+    check_list("texts", texts)
+    joined = "\0".join(texts)
+    check_characters(joined)
+    return hashlib.sha256(joined.encode()).hexdigest()[:12]
 
 
 def token_stream(tokenizer: Tokenizer, texts: Sequence[str]) -> Tensor:
@@ -138,9 +152,12 @@ def random_windows(stream: Tensor, batch_size: int, length: int, seed: int = 0) 
         (batch_size, length + 1).
 
     Raises:
-        ValueError: when the stream is shorter than one window, or the batch size is below 1.
+        ValueError: when the stream is shorter than one window or no stream, or the batch size or the length is below 1.
     """
     check_batch_size(batch_size)
+    check_integer("length", length)
+    if stream.dim() != 1:
+        raise ValueError(f"stream must be (tokens,); got shape {tuple(stream.shape)}")
     positions = stream.numel() - length
     if positions < 1:
         raise ValueError(f"a window needs {length + 1} tokens; the stream has {stream.numel()}")

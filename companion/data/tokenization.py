@@ -15,6 +15,9 @@ from typing import Any
 
 from tokenizers import Encoding, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from companion.data.checks import check_characters, check_list, whole
+from companion.nn.checks import check_integer
+
 END_OF_TEXT = "<|endoftext|>"
 WORDPIECE_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 UNIGRAM_SPECIALS = ("<pad>", "</s>", "<unk>")
@@ -22,6 +25,9 @@ LARGEST = 2_000_000  # tokens that training may ask for; vocabularies in use hav
 SPACE = "▁"  # how a unigram vocabulary writes a space
 NEVER = -1e4  # score of a special token, so that a text that spells its name is cut into other pieces
 WRITTEN = "\ufdd0"  # and this very sign where a text holds it; Unicode gives the code to no character
+SIGNS = {" ": "␣", "\n": "⏎", "\t": "⇥", WRITTEN: f"⟨{ord(SPACE):04X}⟩"}
+EMOJI_STYLE = "\ufe0f"  # drawn with the sign before it
+BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0" + "".join(map(chr, range(0xFE00, 0xFE0F)))  # without ink
 INVISIBLE = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs")  # Unicode's kinds of characters without a picture
 
 
@@ -40,7 +46,8 @@ def train_byte_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
         vocab_size: tokens in all, bytes and ``<|endoftext|>`` included.
 
     Raises:
-        ValueError: when there is no room for the bytes, or more than ``LARGEST`` tokens are asked for.
+        ValueError: when there is no room for the bytes, more than ``LARGEST`` tokens are asked for, ``texts`` is a
+            string, or a text holds half of a character.
     """
     _check_room(vocab_size)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -52,7 +59,7 @@ def train_byte_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size, special_tokens=[END_OF_TEXT], initial_alphabet=alphabet, show_progress=False
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator(whole(texts), trainer)
     return tokenizer
 
 
@@ -72,13 +79,13 @@ def train_wordpiece(texts: Iterable[str], vocab_size: int, lowercase: bool = Tru
         lowercase: fold case and strip accents, as BERT's "uncased" checkpoints do.
 
     Raises:
-        ValueError: when there is no room beside the special tokens, or none for the characters, or more than
-            ``LARGEST`` tokens are asked for.
+        ValueError: when there is no room beside the special tokens, or none for the characters; else as
+            :func:`train_byte_bpe`.
     """
     _check_room(vocab_size)
     if vocab_size <= len(WORDPIECE_SPECIALS):
         raise ValueError(f"a WordPiece vocabulary needs more than {len(WORDPIECE_SPECIALS)} tokens; got {vocab_size}")
-    texts = list(texts)
+    texts = list(whole(texts))
     characters = _wordpiece_vocabulary(texts, 0, (), lowercase)  # no room for merges: the characters alone
     inside = sorted(piece for piece in characters if piece.startswith("##"))  # else numbered at random, and so are ties
     vocabulary = _wordpiece_vocabulary(texts, vocab_size, (*WORDPIECE_SPECIALS, *inside), lowercase)
@@ -97,6 +104,7 @@ def train_wordpiece(texts: Iterable[str], vocab_size: int, lowercase: bool = Tru
 
 def _check_room(vocab_size: int) -> None:
     """Refuse a size for which the library would ask for more memory than there is, and end the process."""
+    check_integer("vocab_size", vocab_size, least=0)
     if vocab_size > LARGEST:
         raise ValueError(f"a vocabulary may have at most {LARGEST} tokens; got {vocab_size}")
 
@@ -132,10 +140,10 @@ def train_unigram(texts: Iterable[str], vocab_size: int) -> Tokenizer:
         vocab_size: tokens at most, the three special ones and every character of the texts included.
 
     Raises:
-        ValueError: when there is no room for the characters, or more than ``LARGEST`` tokens are asked for.
+        ValueError: when there is no room for the characters; else as :func:`train_byte_bpe`.
     """
     _check_room(vocab_size)
-    texts = list(texts)
+    texts = list(whole(texts))
     least = len({" ", *"".join(texts)}) + len(UNIGRAM_SPECIALS)
     if vocab_size < least:
         raise ValueError(f"the special tokens and characters alone need {least} tokens; got {vocab_size}")
@@ -189,6 +197,12 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
         raise ValueError(f"{path} is not a tokenizer of the `tokenizers` library: {error}") from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
+    try:
+        tokenizer.encode("a"), tokenizer.encode("a", "b")
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a file that contradicts itself lets the library panic, which is no Exception
+        raise ValueError(f"{path} is not a sound tokenizer: it encodes nothing; {error}") from error
     return tokenizer
 
 
@@ -209,30 +223,22 @@ def encode_as_text(
         options: of the library's ``encode_batch``.
 
     Raises:
-        ValueError: on half of a character, as texts from a PDF may hold.
+        ValueError: on half of a character, as texts from a PDF may hold, one text that is given for several, or a
+            tokenizer without a token for what it does not know.
     """
+    check_list("texts", texts)
     for text in texts:
         check_characters(text if isinstance(text, str) else "".join(text))
     before = tokenizer.encode_special_tokens
     tokenizer.encode_special_tokens = True
     try:
         return tokenizer.encode_batch(list(texts), **options)
+    except TypeError:  # it names what is no text
+        raise
+    except Exception as error:  # the library raises bare Exception
+        raise ValueError(f"this tokenizer cannot encode the texts: {error}") from error
     finally:
         tokenizer.encode_special_tokens = before
-
-
-def check_characters(text: str) -> None:
-    """Check that a text is one of whole characters, so that it can be written in UTF-8.
-
-    Raises:
-        ValueError: on an unpaired surrogate, half of a character.
-    """
-    place = next((place for place, c in enumerate(text) if "\ud800" <= c <= "\udfff"), None)
-    if place is not None:
-        raise ValueError(
-            f"the text has an unpaired surrogate, half of a character, U+{ord(text[place]):04X} at {place}; "
-            f"text.encode('utf-8', 'replace').decode() puts a ? in its place"
-        )
 
 
 def ordinary_tokens(tokenizer: Tokenizer) -> list[int]:
@@ -248,8 +254,9 @@ def ordinary_tokens(tokenizer: Tokenizer) -> list[int]:
 def token_labels(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
     """A visible label for each token id, as figures show them.
 
-    A space is shown as ␣, a line break as ⏎, a tab as ⇥; other characters that cannot be seen, and bytes that are only
-    a part of a character, as ⟨hex⟩. All else stays as it is.
+    A space is shown as ␣, a line break as ⏎, a tab as ⇥; other characters that cannot be seen, these three signs
+    themselves, and bytes that are only a part of a character, as ⟨hex⟩. An accent without a letter stands on ◌. All
+    else stays as it is.
 
     >>> tokenizer = train_byte_bpe([""], vocab_size=257)
     >>> token_labels(tokenizer, tokenizer.encode("a é").ids)
@@ -280,11 +287,19 @@ def _show(raw: bytes) -> str:
 def visible(text: str) -> str:
     """The text with a sign in the place of each character that cannot be seen.
 
-    >>> visible("a b\u200b")
-    'a␣b⟨200B⟩'
+    >>> visible("a b\u200b"), visible("\u0301")
+    ('a␣b⟨200B⟩', '◌\u0301')
     """
-    signs = {" ": "␣", "\n": "⏎", "\t": "⇥", WRITTEN: f"⟨{ord(SPACE):04X}⟩"}
-    return "".join(signs.get(c) or (f"⟨{ord(c):02X}⟩" if unicodedata.category(c) in INVISIBLE else c) for c in text)
+    start = text[:1]
+    if start == EMOJI_STYLE:
+        return f"⟨{ord(start):04X}⟩{visible(text[1:])}"
+    accent = "◌" if start and start not in BLANK and unicodedata.category(start).startswith("M") else ""
+    return accent + "".join(map(_sign, text))
+
+
+def _sign(c: str) -> str:
+    hidden = c in BLANK or c in SIGNS.values() or unicodedata.category(c) in INVISIBLE
+    return SIGNS.get(c) or (f"⟨{ord(c):02X}⟩" if hidden else c)
 
 
 def _byte_alphabet() -> dict[str, int]:

@@ -5,15 +5,20 @@ Models", section 4.1.
 """
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from companion.nn.checks import check_integer
+from companion.nn.wrappers import plain_name, unwrapped
+from companion.training import run_file
 
 
 class LoRALinear(nn.Linear):
@@ -26,14 +31,14 @@ class LoRALinear(nn.Linear):
         """Share weight and bias with ``linear``, under the same names, and add A and B.
 
         Raises:
-            ValueError: when the rank is not 1 to the smaller side of W, or alpha is not positive.
+            ValueError: when the rank is not 1 to the smaller side of W, or alpha is not positive and finite.
         """
         super().__init__(linear.in_features, linear.out_features, linear.bias is not None, device="meta")
         widest = min(linear.in_features, linear.out_features)
         if not 1 <= rank <= widest:
             raise ValueError(f"rank must be 1 to {widest}, the smaller side of the matrix; got {rank}")
-        if not alpha > 0:
-            raise ValueError(f"alpha must be positive; got {alpha}")
+        if not 0 < alpha < math.inf:  # NaN too
+            raise ValueError(f"alpha must be positive and finite; got {alpha}")
         self.weight, self.bias = linear.weight, linear.bias
         self.lora_a = nn.Parameter(torch.empty_like(linear.weight[:rank]).normal_(std=linear.in_features**-0.5))
         self.lora_b = nn.Parameter(torch.zeros_like(linear.weight[:, :rank]))
@@ -78,10 +83,12 @@ def add_lora(
         names of the adapted layers.
 
     Raises:
-        ValueError: when a pattern matches nothing, the model has adapters already, a matrix is used elsewhere too, or
-            rank or alpha is out of range.
+        ValueError: when a pattern is no regular expression or matches nothing, the model has adapters already, a
+            matrix is used elsewhere too, or rank or alpha is out of range.
     """
     linears = [name for name, module in model.named_modules() if name and isinstance(module, nn.Linear)]
+    for given in (pattern, also or ""):
+        _check_pattern(given)
     names = [name for name in linears if re.search(pattern, name)]
     if not names:
         raise ValueError(f"pattern {pattern!r} matches none of the {len(linears)} linear layers: {', '.join(linears)}")
@@ -177,13 +184,14 @@ def save_adapters(model: nn.Module, path: str | Path) -> None:
 
     Raises:
         ValueError: when the model has no adapters.
+        OSError: when the file cannot be written; what stood there stays.
     """
-    found = adapters(model)
+    plain = unwrapped(model)
+    found = adapters(plain)
     first = next(iter(found.values()))
-    tensors = {name: p.detach().cpu() for name, p in model.named_parameters() if p.requires_grad}
-    about = {"layers": list(found), "rank": first.rank, "alpha": first.alpha}
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, metadata={"lora": json.dumps(about)})
+    tensors = {plain_name(name): p.detach().cpu() for name, p in plain.named_parameters() if p.requires_grad}
+    about = {"layers": list(map(plain_name, found)), "rank": first.rank, "alpha": first.alpha}
+    run_file.write(Path(path), tensors, {"lora": json.dumps(about)})
 
 
 def load_adapters(model: nn.Module, path: str | Path) -> None:
@@ -200,18 +208,14 @@ def load_adapters(model: nn.Module, path: str | Path) -> None:
     Raises:
         ValueError: when the file is damaged or holds no adapters, they do not fit the model, or it has some already.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            about = json.loads(file.metadata()["lora"])
-    except (OSError, SafetensorError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is missing, damaged, or no file of adapters: {error}") from error
-    linears = {name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
-    foreign = [name for name in about["layers"] if name not in linears]
+    tensors, about = _read(Path(path))
+    model = unwrapped(model)
+    own = {plain_name(name): name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    foreign = [name for name in about["layers"] if name not in own]
     if foreign:
         raise ValueError(f"{path} has an adapter for {foreign[0]!r}, and the model has no such linear layer")
-    _attach(model, about["layers"], about["rank"], about["alpha"])
-    parameters = dict(model.named_parameters())
+    _attach(model, [own[name] for name in about["layers"]], about["rank"], about["alpha"])
+    parameters = {plain_name(name): parameter for name, parameter in model.named_parameters()}
     shapes = {name: tuple(parameters[name].shape) if name in parameters else None for name in tensors}
     shapes |= {name: tuple(p.shape) for name, p in parameters.items() if p.requires_grad}
     for name, shape in shapes.items():
@@ -222,6 +226,39 @@ def load_adapters(model: nn.Module, path: str | Path) -> None:
     with torch.no_grad():
         for name, tensor in tensors.items():
             parameters[name].requires_grad_(True).copy_(tensor)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors of a file of adapters, and what it says of them: "layers", "rank" and "alpha".
+
+    Raises:
+        ValueError: when it is missing, damaged, or says something else.
+    """
+    try:
+        if not path.is_file():  # a pipe would be waited for
+            raise OSError("it is no file")
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            about = dict(json.loads(file.metadata()["lora"]))
+        layers = about["layers"]
+        check_integer("rank", about["rank"])
+        if not isinstance(layers, list) or not layers or not all(isinstance(name, str) for name in layers):
+            raise ValueError(f"layers must be a list of names; got {layers!r:.60}")
+        if len(set(layers)) < len(layers) or type(about["alpha"]) not in (int, float):
+            raise ValueError(f"a layer comes twice, or alpha is no number; got {about['alpha']!r:.60}")
+        for name, tensor in tensors.items():
+            if not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
+                raise ValueError(f"{name!r} must hold finite numbers; it is of {tensor.dtype}")
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is missing, damaged, or no file of adapters: {error}") from error
+    return tensors, about
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except (re.error, TypeError) as error:
+        raise ValueError(f"a pattern must be a regular expression; got {pattern!r:.60}: {error}") from error
 
 
 def _attach(model: nn.Module, names: Sequence[str], rank: int, alpha: float) -> None:

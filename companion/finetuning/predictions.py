@@ -10,6 +10,7 @@ import torch
 from tokenizers import Encoding
 from torch import Tensor
 
+from companion.data.checks import check_list
 from companion.data.labelled import Rows, context_words, first_pieces
 from companion.losses.classification import head_logits
 
@@ -41,7 +42,16 @@ def predict(model: Any, rows: Rows, batch_size: int = 64) -> Tensor:
 
 
 def predicted_labels(logits: Tensor, labels: Sequence[str]) -> list[str]:
-    """Name of the most probable label of each text; logits (texts, labels)."""
+    """Name of the most probable label of each text; logits (texts, labels).
+
+    >>> predicted_labels(torch.tensor([[0.1, 0.9]]), ["no", "yes"])
+    ['yes']
+
+    Raises:
+        ValueError: when there is not one name per column, or ``labels`` is a string.
+        FloatingPointError: when a row's largest logit is not finite.
+    """
+    _check(logits, labels)
     return [labels[number] for number in logits.argmax(-1).tolist()]
 
 
@@ -60,7 +70,11 @@ def predicted_tags(logits: Tensor, encodings: Sequence[Encoding], labels: Sequen
         logits: (texts, length, labels).
         encodings: encodings of the texts.
         labels: names of the tags.
+
+    Raises:
+        ValueError, FloatingPointError: as :func:`predicted_labels`.
     """
+    _check(logits, labels)
     rows = zip(logits.argmax(-1).tolist(), encodings, strict=True)
     return [[labels[numbers[position]] for position in first_pieces(encoding)] for numbers, encoding in rows]
 
@@ -83,7 +97,10 @@ def predicted_spans(logits: Tensor, encodings: Sequence[Encoding]) -> list[tuple
 
     Raises:
         ValueError: when a context has no word.
+        FloatingPointError: when the largest logit of a start or end is not finite.
     """
+    for row, largest in enumerate(logits.amax(1)):
+        _check_finite(largest, row)
     spans = []
     for row, (scores, encoding) in enumerate(zip(logits, encodings, strict=True)):
         words = context_words(encoding)
@@ -96,3 +113,16 @@ def predicted_spans(logits: Tensor, encodings: Sequence[Encoding]) -> list[tuple
         first, last = divmod(int(both.argmax()), len(positions))
         spans.append((words[positions[first]], words[positions[last]] + 1))
     return spans
+
+
+def _check(logits: Tensor, labels: Sequence[str]) -> None:
+    check_list("labels", labels)
+    if logits.size(-1) != len(labels):
+        raise ValueError(f"there must be one label for each of the {logits.size(-1)} logits; got {len(labels)}")
+    for row, largest in enumerate(logits.amax(-1)):
+        _check_finite(largest, row)
+
+
+def _check_finite(largest: Tensor, row: int) -> None:
+    if not bool(largest.isfinite().all()):
+        raise FloatingPointError(f"logits must be finite; those of text {row} are not")

@@ -22,6 +22,7 @@ from companion.finetuning.heads import TokenClassifier
 from companion.finetuning.predictions import predict
 from companion.finetuning.tasks import Head, HeldOutResult, Split, Task, evaluate, read_splits
 from companion.models.bert import Bert
+from companion.nn.checks import check_sizes
 from companion.training import Checkpoint, Evaluation, Optimization, Runtime, fit
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
@@ -49,9 +50,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Raise ValueError on a run without any step."""
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
+        check_sizes(self, ("epochs", "batch_size"))
 
 
 def finetune(
@@ -152,10 +151,19 @@ def _record_settings(out: Path, settings: dict[str, Any]) -> None:
     """Write a run's settings to ``out``; raise ValueError when an interrupted run there has others."""
     path = out / "settings.json"
     if path.is_file() and (out / RUN).is_file():
-        there = json.loads(path.read_text(encoding="utf8"))
+        there = _read_settings(path)
         other = [name for name in settings if there.get(name) != settings[name]]
         if other:
             differing = ", ".join(f"{name} {there.get(name)!r}, not {settings[name]!r}" for name in other)
             raise ValueError(f"{out} holds a run with {differing}; choose another folder, or delete that one")
     out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf8")
+    part = out / "settings.json.part"  # a process that is killed here leaves the old file or the new one
+    part.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf8")
+    part.replace(path)
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: {error}; choose another folder, or delete that one") from error

@@ -4,13 +4,15 @@ Chapter: ``book/algorithms/gpt.ipynb``, "Beam search". Sources: Lowerre 1976; fo
 section 3.2. The score is that of ``transformers``, and so is what counts as finished.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from companion.generation.decoding import DecodingState, stop_tokens
+from companion.generation.decoding import DecodingState, Stop, stop_tokens
+from companion.nn.checks import check_integer, check_number
+
+MOST_BEAMS = 10_000  # per row; each is a text of its own in the batch
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,8 @@ class BeamSearch:
     """Decoding by beam search, for a probable text instead of a drawn one.
 
     Attributes:
-        beams: number of unfinished texts kept per row, at least 1; 1 with a length penalty of 0 is greedy decoding.
+        beams: number of unfinished texts kept per row, 1 to ``MOST_BEAMS``; 1 with a length penalty of 0 is greedy
+            decoding.
         length_penalty: exponent of the length in the score, -20 to 20: 0 compares the probabilities of whole texts, 1
             the means of their tokens; more favours long texts.
 
@@ -31,15 +34,15 @@ class BeamSearch:
 
     def __post_init__(self) -> None:
         """Raise ValueError on a number outside its range."""
-        if self.beams < 1:
-            raise ValueError(f"beams must be at least 1; got {self.beams}")
+        check_integer("beams", self.beams, most=MOST_BEAMS)
+        check_number("length_penalty", self.length_penalty)
         if not -20 <= self.length_penalty <= 20:  # NaN too; far beyond, a length has a power that no float holds
             raise ValueError(f"length_penalty must be -20 to 20; got {self.length_penalty}")
 
 
 @torch.no_grad()
 def beam_search(
-    texts: DecodingState, max_new_tokens: int, search: BeamSearch, stop: int | Sequence[int] | None = None
+    texts: DecodingState, max_new_tokens: int, search: BeamSearch, stop: Stop = None
 ) -> tuple[Tensor, Tensor]:
     """Best continuation of each row that is found while the likeliest unfinished ones, the beams, are extended.
 
@@ -55,9 +58,10 @@ def beam_search(
     Returns:
         ids (rows, length + new), new <= max_new_tokens, and their scores (rows,).
     """
-    stops = stop_tokens(stop, texts.ids.device)
     beams, length_penalty = search.beams, search.length_penalty
-    log_probs = texts.logits().log_softmax(-1).repeat_interleave(beams, 0)  # (rows * beams, vocab)
+    logits = texts.logits()
+    stops = stop_tokens(stop, logits.size(-1), texts.ids.device)
+    log_probs = logits.log_softmax(-1).repeat_interleave(beams, 0)  # (rows * beams, vocab)
     first = torch.arange(0, len(log_probs), beams, device=log_probs.device)[:, None]  # number of each row's first beam
     texts.reorder((first // beams).expand(-1, beams).flatten())
     live = log_probs.new_full((len(first), beams), -torch.inf)  # log-probability of each unfinished text

@@ -3,15 +3,17 @@
 Chapter: ``book/algorithms/gpt.ipynb``, "Never compute a position twice".
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from companion.data.batch import upcast
-from companion.nn.checks import check_mask
+from companion.nn.checks import check_integer, check_mask
 from companion.nn.kv_cache import DecoderCache, KVCache
+
+Stop = int | Iterable[int] | Tensor | None  # token ids at which a text ends
 
 
 class LanguageModel(Protocol):
@@ -109,10 +111,7 @@ class DecodingState:
             FloatingPointError: when a row has no next token because its logits are not numbers, or infinite.
         """
         scores = self._run(self.ids[:, self._past :])[:, -1]
-        largest = scores.amax(-1)  # NaN if one of them is
-        if not bool(largest.isfinite().all()):
-            row = int((~largest.isfinite()).nonzero()[0])
-            raise FloatingPointError(f"logits must be finite; the largest of row {row} is {largest[row].item()}")
+        check_logits(scores)
         return upcast(scores)
 
     def append(self, token: Tensor) -> None:
@@ -188,19 +187,36 @@ class EncoderDecoderState(DecodingState):
         return self._model.decode(fresh, self.memory, self.mask, cache=self.cache)
 
 
-def stop_tokens(stop: int | Sequence[int] | None, device: torch.device) -> Tensor:
+def stop_tokens(stop: Stop, vocab_size: int, device: torch.device) -> Tensor:
     """Token ids (count,) at which a text ends, of which there may be none.
 
     Raises:
-        ValueError: on an empty sequence.
+        ValueError: when there are several of which none is there, or one is no id of the vocabulary.
 
-    >>> stop_tokens([2, 7], torch.device("cpu"))
+    >>> stop_tokens([2, 7], 9, torch.device("cpu"))
     tensor([2, 7])
     """
-    if isinstance(stop, Sequence) and not stop:
+    if stop is None:
+        return torch.tensor([], dtype=torch.long, device=device)
+    plain = stop.tolist() if isinstance(stop, Tensor) else stop
+    ids = list(plain) if isinstance(plain, Iterable) and not isinstance(plain, str) else [plain]
+    if not ids:
         raise ValueError("stop must be a token id, or at least one of them; got none")
-    ids = () if stop is None else (stop,) if isinstance(stop, int) else stop
+    for number in ids:
+        check_integer("stop", number, least=0, most=vocab_size - 1)
     return torch.tensor(ids, dtype=torch.long, device=device)
+
+
+def check_logits(logits: Tensor) -> None:
+    """Check that each row of logits (rows, vocab) has a likeliest token.
+
+    Raises:
+        FloatingPointError: naming the row whose logits are not numbers, or infinite.
+    """
+    largest = logits.amax(-1)  # NaN if one of them is
+    if not bool(largest.isfinite().all()):
+        row = int((~largest.isfinite()).nonzero()[0])
+        raise FloatingPointError(f"logits must be finite; the largest of row {row} is {largest[row].item()}")
 
 
 def check_readable(mask: Tensor | None, ids: Tensor) -> None:

@@ -3,6 +3,7 @@
 Chapter: ``book/algorithms/gpt.ipynb``. Sources: Fan et al. 2018 (top-k); Holtzman et al. 2020 (top-p, "nucleus").
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,9 +17,11 @@ from companion.generation.decoding import (
     DecodingState,
     EncoderDecoder,
     EncoderDecoderState,
+    Stop,
+    check_logits,
     stop_tokens,
 )
-from companion.nn.checks import check_ids
+from companion.nn.checks import check_ids, check_integer, check_number
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,17 @@ class Sampling:
 
     def __post_init__(self) -> None:
         """Raise ValueError on a number outside its range."""
-        if not self.temperature >= 0:  # NaN too
-            raise ValueError(f"temperature must be 0 (greedy) or more; got {self.temperature}")
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k must be at least 1; got {self.top_k}")
+        check_number("temperature", self.temperature)
+        if not 0 <= self.temperature < math.inf:  # NaN too
+            raise ValueError(f"temperature must be 0 (greedy) or more, and finite; got {self.temperature}")
+        if self.top_k is not None:
+            check_integer("top_k", self.top_k)
+        if self.top_p is not None:
+            check_number("top_p", self.top_p)
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be in (0, 1]; got {self.top_p}")
+        if self.seed is not None:
+            check_integer("seed", self.seed, least=0, most=2**63 - 1)
 
 
 GREEDY = Sampling(temperature=0)  # the likeliest token at each step
@@ -72,6 +80,7 @@ def next_token_probabilities(
 
     Raises:
         ValueError: when a setting is outside its range.
+        FloatingPointError: when the largest logit of a row is not finite.
 
     >>> logits = torch.tensor([4.0, 1.0, 5.0]).log()
     >>> next_token_probabilities(logits).round(decimals=2)
@@ -80,9 +89,15 @@ def next_token_probabilities(
     tensor([0., 0., 1.])
     """
     Sampling(temperature, top_k, top_p)  # refuses what is outside its range
+    check_logits(logits.reshape(-1, logits.size(-1)))
+    return _probabilities(logits, temperature, top_k, top_p)
+
+
+def _probabilities(logits: Tensor, temperature: float, top_k: int | None, top_p: float | None) -> Tensor:
     if temperature == 0:
         return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
-    logits = (logits - logits.amax(-1, keepdim=True)) / temperature  # so that no temperature is too low for a division
+    below = logits - logits.amax(-1, keepdim=True)  # so that no temperature is too low for a division
+    logits = below / float(temperature)
     if top_k is not None:
         best = logits.topk(min(top_k, logits.size(-1)))
         logits = torch.full_like(logits, -torch.inf).scatter(-1, best.indices, best.values)
@@ -125,7 +140,7 @@ def generate(
     *,
     attention_mask: Tensor | None = None,
     decoding: Sampling | BeamSearch = Sampling(),
-    stop: int | Sequence[int] | None = None,
+    stop: Stop = None,
     use_cache: bool = True,
     on_token: Callable[[Tensor], object] | None = None,
 ) -> Tensor:
@@ -141,7 +156,8 @@ def generate(
             (see :func:`left_padded`), sources on either side.
         decoding: how tokens are chosen: :class:`Sampling`, ``GREEDY``, or
             :class:`companion.generation.beam_search.BeamSearch`.
-        stop: token id, or several, at which a row ends; the row is filled up with the first of them.
+        stop: token id, or several (a list, set or tensor), at which a row ends; the row is filled up with the first of
+            them.
         use_cache: compute each position once; False computes all of them for each new token, to the same result.
         on_token: called with each new column (batch,) as soon as it is drawn.
 
@@ -151,8 +167,9 @@ def generate(
 
     Raises:
         ValueError: when the result would not fit into the context, a prompt is padded on the right or is nothing but
-            padding, the mask has another shape, ``stop`` is empty, or ``on_token`` is given to a beam search.
-        TypeError: on a mask that is not boolean.
+            padding, the mask has another shape, ``stop`` is empty or outside the vocabulary, or ``on_token`` is given
+            to a beam search.
+        TypeError: on a mask that is not boolean, ids that are no tensor of integers, or a ``decoding`` of another kind.
         FloatingPointError: when the model's logits are not finite.
 
     >>> from companion.models.gpt import GPT, GPTConfig
@@ -165,7 +182,10 @@ def generate(
     try:
         texts = _begin(model, ids, attention_mask, max_new_tokens, use_cache)
         if isinstance(decoding, Sampling):
-            return _sample(texts, max_new_tokens, decoding, stop, on_token)
+            stops = stop_tokens(stop, model.config.vocab_size, texts.ids.device)
+            return _sample(texts, max_new_tokens, decoding, stops, on_token)
+        if not isinstance(decoding, BeamSearch):
+            raise TypeError(f"decoding must be a Sampling or a BeamSearch; got {decoding!r:.80}")
         if on_token is not None:
             raise ValueError(f"beam search has no token to show before its end: leave on_token out; got {on_token}")
         return beam_search(texts, max_new_tokens, decoding, stop)[0]
@@ -177,12 +197,11 @@ def _sample(
     texts: DecodingState,
     max_new_tokens: int,
     how: Sampling,
-    stop: int | Sequence[int] | None,
+    stops: Tensor,
     on_token: Callable[[Tensor], object] | None,
 ) -> Tensor:
     device = texts.ids.device
     generator = None if how.seed is None else torch.Generator(device).manual_seed(how.seed)
-    stops = stop_tokens(stop, device)
     finished = torch.zeros(len(texts.ids), dtype=torch.bool, device=device)
     for _ in range(max_new_tokens):
         token = _chosen(texts.logits(), how, generator)
@@ -201,7 +220,7 @@ def _chosen(logits: Tensor, how: Sampling, generator: torch.Generator | None) ->
     """One token (batch,) for each row of logits (batch, vocab)."""
     if how.temperature == 0:
         return logits.argmax(-1)
-    probabilities = next_token_probabilities(logits, temperature=how.temperature, top_k=how.top_k, top_p=how.top_p)
+    probabilities = _probabilities(logits, how.temperature, how.top_k, how.top_p)
     return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
 
 
@@ -209,8 +228,7 @@ def _begin(
     model: Decoder | EncoderDecoder, ids: Tensor, mask: Tensor | None, max_new_tokens: int, use_cache: bool
 ) -> DecodingState:
     """Decoding state before the first new token, after a check that the last one fits into the context."""
-    if max_new_tokens < 1:
-        raise ValueError(f"max_new_tokens must be at least 1; got {max_new_tokens}")
+    check_integer("max_new_tokens", max_new_tokens)
     check_ids(ids, model.config.vocab_size)
     before, what = (1, "start token") if isinstance(model, EncoderDecoder) else (ids.size(1), "prompt tokens")
     if before + max_new_tokens > model.config.context_length:

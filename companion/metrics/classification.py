@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from companion.data.batch import IGNORED
+from companion.data.checks import check_names
+from companion.nn.checks import check_integer
 
 
 @dataclass(frozen=True)
@@ -138,9 +140,7 @@ def report(predicted: Tensor, labels: Tensor, names: Sequence[str]) -> Report:
     Raises:
         ValueError: see :func:`confusion`; also when two labels have one name.
     """
-    twice = [name for name in dict.fromkeys(names) if list(names).count(name) > 1]
-    if twice:
-        raise ValueError(f"labels must have different names; got {', '.join(map(repr, twice))} more than once")
+    check_names("names", names)
     counts = confusion(predicted, labels, len(names))
     right, given, true = counts.diagonal().tolist(), counts.sum(0).tolist(), counts.sum(1).tolist()
     return Report.of({name: (right[i], given[i], true[i]) for i, name in enumerate(names)})
@@ -179,11 +179,10 @@ def calibration(probabilities: Tensor, labels: Tensor, bins: int = 10) -> Calibr
         bins: B, number of bins.
 
     Raises:
-        ValueError: when the shapes do not fit, every label is ``IGNORED``, rows are no distributions, or bins is below
-            1.
+        ValueError: when the shapes do not fit, every label is ``IGNORED``, rows are no distributions, a label is out of
+            range, or bins is below 1.
     """
-    if bins < 1:
-        raise ValueError(f"bins must be at least 1; got {bins}")
+    check_integer("bins", bins)
     if probabilities.shape[:-1] != labels.shape:
         raise ValueError(
             f"probabilities must be (*labels, n); got {tuple(probabilities.shape)} for {tuple(labels.shape)}"
@@ -193,6 +192,9 @@ def calibration(probabilities: Tensor, labels: Tensor, bins: int = 10) -> Calibr
         raise ValueError("there is no label to compare with")
     if bool((probabilities < 0).any()) or not torch.allclose(probabilities.sum(-1), torch.ones(1).double(), atol=1e-4):
         raise ValueError("each row of probabilities must be at least 0 and sum to 1; give softmax(logits)")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= probabilities.size(-1):
+        raise ValueError(f"labels must be 0 to {probabilities.size(-1) - 1}; got {low if low < 0 else high}")
     confidence, predicted = probabilities.max(-1)
     bin_of = (confidence * bins).ceil().long().clamp(1, bins) - 1  # (n,)
     counts = torch.bincount(bin_of, minlength=bins)

@@ -36,8 +36,9 @@ def entities(tags: Sequence[str]) -> list[Entity]:
     [Entity(kind='PER', begin=0, end=2), Entity(kind='LOC', begin=3, end=4)]
 
     Raises:
-        ValueError: on a tag that is neither "O" nor "B-X" nor "I-X".
+        ValueError: on a tag that is neither "O" nor "B-X" nor "I-X", or a string in the place of a list.
     """
+    check_tokens(tags)
     found: list[Entity] = []
     kind, begin = "", 0  # of the open entity; "" = none
     for position, tag in enumerate([*tags, "O"]):

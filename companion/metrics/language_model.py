@@ -57,6 +57,7 @@ def cross_entropy(model: nn.Module, stream: Tensor, batch_size: int = 8, length:
     Raises:
         ValueError: when there is no token to predict, the length is neither given nor the model's own, or the batch
             size is below 1.
+        FloatingPointError: when the model's logits are not numbers.
     """
     check_batch_size(batch_size)
     if stream.dim() != 1 or stream.numel() < 2:
@@ -74,6 +75,8 @@ def cross_entropy(model: nn.Module, stream: Tensor, batch_size: int = 8, length:
     if rest.numel() > 1:
         total += causal_loss(model, rest[None].to(device)).item() * (rest.numel() - 1)
         scored += rest.numel() - 1
+    if math.isnan(total):
+        raise FloatingPointError(f"the cross-entropy is nan: so are logits of this {type(model).__name__}")
     return total / scored
 
 
@@ -199,12 +202,12 @@ def padded_like(rows: Tensor, values: Sequence[Sequence[float]]) -> Tensor:
 def perplexity(nats_per_token: float) -> float:
     """Perplexity, ``exp`` of the cross-entropy: the number of equally likely tokens that would be as hard to predict.
 
-    Infinite where that number is beyond a float's range.
+    Infinite where that number is beyond a float's range, and NaN for NaN.
 
     >>> round(perplexity(math.log(8)), 3)
     8.0
     """
-    return math.exp(nats_per_token) if nats_per_token < math.log(sys.float_info.max) else math.inf
+    return math.inf if nats_per_token >= math.log(sys.float_info.max) else math.exp(nats_per_token)
 
 
 def bits_per_character(nats_per_token: float, tokens: int, characters: int) -> float:

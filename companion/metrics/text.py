@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
+from companion.nn.checks import check_integer
+
 Text = Sequence[Hashable]
 
 
@@ -92,8 +94,7 @@ def rouge_n(candidate: Text, reference: Text, n: int = 1) -> float:
     Raises:
         ValueError: when ``n`` is below 1, or a text is a string.
     """
-    if n < 1:
-        raise ValueError(f"n must be at least 1; got {n}")
+    check_integer("n", n)
     check_tokens(candidate, reference)
     ours, theirs = ngrams(candidate, n), ngrams(reference, n)
     return _f1((ours & theirs).total(), ours.total(), theirs.total())
@@ -150,7 +151,7 @@ def check_tokens(*texts: Text) -> None:
         ValueError: on a string, which it names.
     """
     for text in texts:
-        if isinstance(text, str):
+        if isinstance(text, str | bytes):
             raise ValueError(f"a text must be a list of tokens, not a string: split {text[:40]!r} first")
 
 

@@ -24,7 +24,15 @@ from torch import Tensor, nn
 from companion.checkpoints import bert as names
 from companion.checkpoints.pretrained import Pretrained
 from companion.models.transformer import EncoderBlock, Stack
-from companion.nn.checks import check_dropout, check_heads, check_ids, check_mask, check_segments, check_sizes
+from companion.nn.checks import (
+    check_dropout,
+    check_eps,
+    check_heads,
+    check_ids,
+    check_mask,
+    check_segments,
+    check_sizes,
+)
 from companion.nn.feed_forward import ACTIVATIONS
 from companion.nn.initialization import normal_initialization
 from companion.nn.masks import key_mask
@@ -93,6 +101,7 @@ class BertConfig:
         """Raise ValueError on a size out of range, or a part that the family does not have."""
         check_sizes(self, ("vocab_size", "context_length", "n_layers", "n_heads", "d_model", "blocks_per_group"))
         check_dropout(self.dropout)
+        check_eps(self.norm_eps)
         check_heads(self.d_model, self.n_heads)
         for name in ("d_ff", "d_embedding"):
             if getattr(self, name) is not None and getattr(self, name) < 1:

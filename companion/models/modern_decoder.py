@@ -15,7 +15,7 @@ from companion.checkpoints import modern_decoder
 from companion.checkpoints.gguf import load_gguf
 from companion.checkpoints.gguf_file import GGUF
 from companion.checkpoints.pretrained import Pretrained
-from companion.nn.checks import check_dropout, check_heads, check_ids, check_mask, check_sizes
+from companion.nn.checks import check_dropout, check_eps, check_heads, check_ids, check_mask, check_sizes
 from companion.nn.feed_forward import SwiGLU
 from companion.nn.grouped_query_attention import GroupedQueryAttention
 from companion.nn.kv_cache import KVCache
@@ -126,6 +126,7 @@ class ModernConfig:
         """Raise ValueError on sizes that do not fit, or parts that the family lacks."""
         check_sizes(self, ("vocab_size", "context_length", "n_layers", "n_heads", "d_model"))
         check_dropout(self.dropout)
+        check_eps(self.norm_eps)
         check_sizes(self, ("n_kv_heads", "d_head", "d_ff"))
         if self.n_heads % self.n_kv_heads:
             raise ValueError(f"n_heads must be a multiple of n_kv_heads; got {self.n_heads} and {self.n_kv_heads}")

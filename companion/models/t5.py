@@ -14,7 +14,7 @@ from companion.checkpoints import t5
 from companion.checkpoints.pretrained import Pretrained
 from companion.models.transformer import EncoderDecoder, Stack
 from companion.nn.attention import MultiHeadAttention
-from companion.nn.checks import check_dropout, check_heads, check_sizes
+from companion.nn.checks import check_dropout, check_eps, check_heads, check_sizes
 from companion.nn.kv_cache import DecoderCache
 from companion.nn.norms import RMSNorm
 from companion.nn.relative_bias import RelativeBias, check_buckets
@@ -66,6 +66,7 @@ class T5Config:
         optional = [name for name in ("n_decoder_layers", "d_head", "d_ff") if getattr(self, name) is not None]
         check_sizes(self, ("vocab_size", "n_layers", "n_heads", "d_model", "context_length", *optional))
         check_dropout(self.dropout)
+        check_eps(self.norm_eps)
         if self.d_head is None:
             check_heads(self.d_model, self.n_heads)
         check_buckets(self.n_buckets, self.max_distance)

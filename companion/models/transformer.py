@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from companion.nn.attention import MultiHeadAttention
-from companion.nn.checks import check_dropout, check_heads, check_ids, check_mask, check_sizes
+from companion.nn.checks import check_dropout, check_eps, check_heads, check_ids, check_mask, check_sizes
 from companion.nn.feed_forward import ACTIVATIONS, FeedForward
 from companion.nn.kv_cache import DecoderCache
 from companion.nn.masks import key_mask
@@ -52,6 +52,7 @@ class TransformerConfig:
         """Raise ValueError on a size below 1, heads that do not divide d_model, or an unknown activation."""
         check_sizes(self, ("vocab_size", "context_length", "n_layers", "n_heads", "d_model"))
         check_dropout(self.dropout)
+        check_eps(self.norm_eps)
         check_heads(self.d_model, self.n_heads)
         if self.d_ff is not None and self.d_ff < 1:
             raise ValueError(f"d_ff must be at least 1, or None for 4 d_model; got {self.d_ff}")

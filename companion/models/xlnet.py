@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from companion.checkpoints import xlnet
 from companion.checkpoints.pretrained import Pretrained
-from companion.nn.checks import check_dropout, check_heads, check_ids, check_mask, check_sizes
+from companion.nn.checks import check_dropout, check_eps, check_heads, check_ids, check_mask, check_sizes
 from companion.nn.feed_forward import ACTIVATIONS, FeedForward
 from companion.nn.two_stream_attention import Relations, TwoStreamAttention, relate
 
@@ -46,6 +46,7 @@ class XLNetConfig:
         """Raise ValueError on a size below 1, an odd width, heads that do not divide it, or an unknown activation."""
         check_sizes(self, ("vocab_size", "n_layers", "n_heads", "d_model"))
         check_dropout(self.dropout)
+        check_eps(self.norm_eps)
         check_heads(self.d_model, self.n_heads)
         if self.d_model % 2:
             raise ValueError(f"d_model must be even, for sines and cosines; got {self.d_model}")

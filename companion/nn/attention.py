@@ -52,8 +52,8 @@ def scaled_dot_product_attention(
     """
     check_attention(query, key, value, mask)
     scale = 1 / math.sqrt(query.size(-1)) if scale is None else scale
-    if query.dtype == torch.float16:  # its largest number is 65,504: queries are made shorter before, not after
-        scores = (query * scale) @ key.transpose(-2, -1)
+    if query.dtype == torch.float16:  # its largest number is 65,504: the kernels, too, keep scores in single precision
+        scores = query.float() @ key.float().transpose(-2, -1) * scale
     else:
         scores = query @ key.transpose(-2, -1) * scale  # (…, n, m)
     if bias is not None:
@@ -63,6 +63,7 @@ def scaled_dot_product_attention(
     else:
         weights = scores.masked_fill(~mask, -math.inf).softmax(dim=-1)
         weights = weights.masked_fill(~mask, 0.0)  # the softmax of a row of -inf is NaN
+    weights = weights.to(value.dtype)
     return weights @ value, weights
 
 

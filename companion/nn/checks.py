@@ -4,21 +4,54 @@ Chapter: ``book/concepts/transformer.ipynb``.
 """
 
 from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor
 
 
+def check_integer(name: str, value: object, least: int = 1, most: int | None = None) -> None:
+    """Check that a number that counts something is an integer of at least ``least`` and, if given, at most ``most``.
+
+    Raises:
+        ValueError: naming it and its value.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise ValueError(f"{name} must be an integer; got {value!r:.80}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}; got {value}")
+    if most is not None and value > most:
+        raise ValueError(f"{name} must be at most {most}; got {value}")
+
+
+def check_number(name: str, value: object) -> None:
+    """Check that a setting is a number, of Python or NumPy.
+
+    Raises:
+        ValueError: naming it and its value.
+    """
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise ValueError(f"{name} must be a number; got {value!r:.80}")
+
+
 def check_sizes(config: object, names: Iterable[str]) -> None:
-    """Check that the fields of a configuration with these names are at least 1.
+    """Check that the fields of a configuration with these names are integers of at least 1.
 
     Raises:
         ValueError: naming the field and its value.
     """
     for name in names:
-        size = getattr(config, name)
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1; got {size}")
+        check_integer(name, getattr(config, name))
+
+
+def check_eps(eps: float) -> None:
+    """Check that the number that a norm adds to a variance, ``norm_eps``, is at least 0 and below 1.
+
+    Raises:
+        ValueError: when it is not.
+    """
+    if not 0 <= eps < 1:  # NaN too
+        raise ValueError(f"norm_eps must be at least 0 and below 1; got {eps}")
 
 
 def check_dropout(dropout: float) -> None:
@@ -52,9 +85,11 @@ def check_ids(ids: Tensor, vocab_size: int, longest: int | None = None, past: in
         name: name of the argument, for the message.
 
     Raises:
-        TypeError: on ids that are no integers.
+        TypeError: on ids that are no tensor of integers.
         ValueError: on another rank, an empty batch or text, a text that is too long, or an id outside the vocabulary.
     """
+    if not isinstance(ids, Tensor):
+        raise TypeError(f"{name} must be a tensor of integers; got {type(ids).__name__}")
     if ids.dtype not in (torch.int64, torch.int32):
         raise TypeError(f"{name} must be integers, torch.int64 or torch.int32; got {ids.dtype}")
     if ids.dim() != 2 or ids.size(1) == 0 or ids.size(0) == 0:
@@ -77,8 +112,9 @@ def check_mask(mask: Tensor | None, batch: int, length: int, name: str = "attent
     """
     if mask is None:
         return
-    if mask.dtype != torch.bool:
-        raise TypeError(f"{name} must be boolean, True = a real token; got {mask.dtype}")
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        given = getattr(mask, "dtype", type(mask).__name__)
+        raise TypeError(f"{name} must be boolean, True = a real token; got {given}")
     if mask.shape != (batch, length):
         raise ValueError(f"{name} must be (batch, length) = {(batch, length)}; got {tuple(mask.shape)}")
 

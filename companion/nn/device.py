@@ -18,7 +18,7 @@ def pick_device(name: str = "auto") -> torch.device:
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         name = next(kind for kind, there in available.items() if there)
-    if not available.get(name.split(":")[0]):
+    if not isinstance(name, str) or not available.get(name.split(":")[0]):
         here = ", ".join(kind for kind, there in available.items() if there)
         raise ValueError(f"device {name!r} is not available; choose auto, {here}")
     return torch.device(name)

@@ -10,12 +10,14 @@ from functools import cached_property
 
 from tokenizers import Tokenizer
 
+from companion.nn.checks import check_integer
 from companion.storyworld.language import LANGUAGES, make_tokenizer, say, vocabulary, write
 from companion.storyworld.lexicon import GENRES, SIZES
 from companion.storyworld.process import Process
 from companion.storyworld.reader import Reader
 from companion.storyworld.state import QUESTIONS, Event, State
 
+MOST_STORIES = 10_000_000  # at once: each is some kilobytes
 VERSION = 1  # of the stories: another number means other stories for the same seed
 
 
@@ -112,10 +114,9 @@ class World:
             seed: seed of the stories.
 
         Raises:
-            ValueError: when ``n`` is negative.
+            ValueError: when ``n`` is negative, or more than ``MOST_STORIES``.
         """
-        if n < 0:
-            raise ValueError(f"the number of stories must be at least 0; got {n}")
+        check_integer("the number of stories", n, least=0, most=MOST_STORIES)
         draw = random.Random(f"{VERSION}/{self.size_name}/{seed}")
         return [self._tell(draw) for _ in range(n)]
 

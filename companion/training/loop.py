@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,11 +19,15 @@ from torch.optim import Optimizer
 from tqdm import tqdm
 
 from companion.losses.causal import causal_loss, causal_targets
+from companion.nn.checks import check_integer
 from companion.nn.device import pick_device
+from companion.nn.wrappers import plain_name
+from companion.training.non_finite import origin
 from companion.training.optimizers import make_optimizers
-from companion.training.run_state import History, TrainingState, plain_name
+from companion.training.run_settings import fingerprint, settings_of
+from companion.training.run_state import History, TrainingState
 from companion.training.schedules import multipliers, multipliers_by_parameter
-from companion.training.settings import Checkpoint, Evaluation, Optimization, Runtime, check_count
+from companion.training.settings import Checkpoint, Evaluation, Optimization, Runtime
 
 OnStep = Callable[[int, History], object]  # (number of the step, counted from 1; the history so far)
 
@@ -48,7 +53,8 @@ def fit(
     Args:
         model: any model that ``loss`` understands.
         batches: tensors, or tuples or dicts of tensors; started anew when they run out. A resumed run is exact only if
-            they are the same each time: their order must not depend on torch's global random state.
+            they are the same each time, which the first of them is checked for: their order must not depend on torch's
+            global random state.
         steps: of the optimizer, at least 1.
         loss: (model, batch) -> scalar.
         learning_rate: at its peak, above 0.
@@ -63,11 +69,12 @@ def fit(
         the run's history.
 
     Raises:
-        ValueError: on a setting outside its range, batches that run out at once, or a checkpoint that is of
-            a run with another model or other settings, or damaged.
-        OSError: when the checkpoint cannot be written; it is tried before the first step.
-        FloatingPointError: when the loss or its gradient is not finite; the model keeps the weights of the step before.
-            When an evaluation is not a number and the lowest is looked for.
+        ValueError: on a setting outside its range, batches that run out at once, a loss that is no scalar with a
+            gradient, or a checkpoint that is of a run with another model, other batches or other settings, or damaged.
+        OSError: when the checkpoint cannot be written; it is tried before the first step, and after it.
+        FloatingPointError: when the loss or its gradient is not finite, with the step and the first tensor that is not;
+            the model keeps the weights of the step before. When an evaluation is not a number and the lowest is looked
+            for.
 
     >>> from companion.models.gpt import GPT, GPTConfig
     >>> model = GPT(GPTConfig(vocab_size=9, context_length=8, n_layers=1, n_heads=2, d_model=8))
@@ -83,12 +90,13 @@ def fit(
         model,
         _optimizers(model, steps, learning_rate, optimization),
         patience=evaluation.patience if evaluation else None,
-        settings=_settings(loss, learning_rate, optimization, runtime),
+        settings=settings_of(model, loss, learning_rate, optimization, runtime),
     )
+    stream = _begun(run, batches, checkpoint)
     first = _resume(run, checkpoint, steps, shown=progress is True)
     size, half = optimization.gradient_accumulation_steps, _is_half(runtime.precision, device)
     targets = optimization.targets or (causal_targets if loss is causal_loss else _alike)
-    stream = itertools.islice(_endless(batches), run.batches, None)
+    stream = itertools.islice(stream, run.batches, None)
     started = time.process_time() - run.history.cpu_seconds
     if evaluation and first == 0 and not run.history.evaluations:  # a run that was stopped at once has it already
         run.evaluate(evaluation.function)
@@ -100,16 +108,16 @@ def fit(
                 break
             with run.rate(rates[step - 1]):
                 for batch in itertools.islice(stream, size):
-                    with torch.autocast(device.type, torch.bfloat16, enabled=half):
-                        objective = loss(model.train(), _to(batch, device))
-                    run.add(objective, 1.0 if size == 1 else targets(batch))
+                    objective = partial(_objective, loss, model.train(), _to(batch, device), half)
+                    run.add(objective(), 1.0 if size == 1 else targets(batch), partial(origin, model, objective))
                 run.step(optimization.max_grad_norm)
             run.history.cpu_seconds = time.process_time() - started
             if evaluation and (step % evaluation.every == 0 or step == steps):
                 run.evaluate(evaluation.function)
             on_step(step, run.history)
-            if checkpoint and (step % checkpoint.every == 0 or step == steps or run.is_stale):
-                run.save(Path(checkpoint.path))  # last, so that random numbers drawn above are not drawn again
+            if checkpoint and (step % checkpoint.every == 0 or step in (1, steps) or run.is_stale):
+                # last, so that random numbers drawn above are not drawn again; after step 1 there are momenta to save
+                run.save(Path(checkpoint.path))
     run.restore_best()
     model.eval()
     return run.history
@@ -117,7 +125,7 @@ def fit(
 
 def _multipliers(steps: int, learning_rate: float, how: Optimization) -> list[float]:
     """The schedule's multiplier of the learning rate at each step, after a check that such a run can learn."""
-    check_count("steps", steps)
+    check_integer("steps", steps)
     if not 0 < learning_rate < math.inf:  # NaN too
         raise ValueError(f"learning_rate must be finite and above 0; got {learning_rate}")
     if learning_rate * how.weight_decay >= 1:  # w <- (1 - learning_rate weight_decay) w would turn the weights round
@@ -134,28 +142,6 @@ def _optimizers(model: nn.Module, steps: int, learning_rate: float, how: Optimiz
     if of_parameter is not None:
         own = multipliers_by_parameter(lambda name, step: of_parameter(plain_name(name), step), names, steps)
     return make_optimizers(model, how.optimizer, learning_rate, how.weight_decay, own)
-
-
-def _settings(
-    loss: Callable[..., Tensor], learning_rate: float, how: Optimization, runtime: Runtime
-) -> dict[str, str | float | bool | None]:
-    """What a run that is resumed must have in common with the one before.
-
-    The number of steps is not among it, because a finished run may be continued; nor how many batches make a step, as
-    the next batch is read in any case; of functions only that there is one, or its name.
-    """
-    return {
-        "loss": getattr(loss, "__qualname__", type(loss).__qualname__),
-        "learning_rate": learning_rate,
-        "optimizer": how.optimizer,
-        "weight_decay": how.weight_decay,
-        "schedule": how.schedule,
-        "warmup": how.warmup,
-        "lr_multiplier": how.lr_multiplier is not None,
-        "max_grad_norm": how.max_grad_norm,
-        "precision": runtime.precision,
-        "seed": runtime.seed,
-    }
 
 
 def _alike(_: Any) -> float:
@@ -197,6 +183,27 @@ def _is_half(precision: str, device: torch.device) -> bool:
     return precision == "bfloat16" or (precision == "auto" and gains)
 
 
+def _objective(loss: Callable[[nn.Module, Any], Tensor], model: nn.Module, batch: Any, half: bool) -> Tensor:
+    kind = next(model.parameters()).device.type
+    with torch.autocast(kind, torch.bfloat16, enabled=half):
+        return loss(model, batch)
+
+
+def _begun(run: TrainingState, batches: Iterable[Any], checkpoint: Checkpoint | None) -> Iterator[Any]:
+    """Batches without end, the first of which the run notes: by it other batches are told when the run is resumed."""
+    stream = _endless(batches)
+    if checkpoint and Path(checkpoint.path).exists():
+        first = next(stream)
+        run.first_batch = fingerprint(first)
+        return itertools.chain([first], stream)
+    return (_noted(run, batch) for batch in stream)
+
+
+def _noted(run: TrainingState, batch: Any) -> Any:
+    run.first_batch = run.first_batch or fingerprint(batch)
+    return batch
+
+
 def _endless(batches: Iterable[Any]) -> Iterator[Any]:
     while True:
         batch = None
@@ -218,9 +225,15 @@ class _NamedTuple(Protocol):
 def _to(batch: Any, device: torch.device) -> Any:
     """The same batch, its tensors on the device."""
     if isinstance(batch, dict):
-        return {name: tensor.to(device) for name, tensor in batch.items()}
+        return {name: _moved(tensor, device) for name, tensor in batch.items()}
     if isinstance(batch, _NamedTuple):
-        return batch._make(tensor.to(device) for tensor in batch)
+        return batch._make(_moved(tensor, device) for tensor in batch)
     if isinstance(batch, tuple | list):
-        return type(batch)(tensor.to(device) for tensor in batch)
-    return batch.to(device)
+        return type(batch)(_moved(tensor, device) for tensor in batch)
+    return _moved(batch, device)
+
+
+def _moved(tensor: Any, device: torch.device) -> Tensor:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"a batch must be a tensor, or a tuple, list or dict of tensors; got {tensor!r:.80}")
+    return tensor.to(device)

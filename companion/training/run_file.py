@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -18,27 +19,56 @@ ABANDONED = 3600.0  # seconds after which a file that a killed run left half-wri
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write tensors and texts to ``path``; a run that is killed meanwhile leaves the old file or the new one.
+    """Write tensors and texts to ``path``; a process that is killed meanwhile leaves the old file or the new one.
 
     Each process writes aside under a name of its own, so that two runs at one file do not write into one another.
 
     Raises:
         OSError: when the file cannot be written, with its name; what stood there stays.
+        ValueError: when a tensor cannot be saved, with its name.
     """
+    whole = _savable(tensors)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f"{glob.escape(path.name)}.*.part"):
-            if time.time() - left.stat().st_mtime > ABANDONED:
-                left.unlink(missing_ok=True)
-        # a transposed weight has no block of memory of its own, as safetensors wants
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part, metadata=metadata)
+        _remove_abandoned(path)
+        save_file(whole, part, metadata=metadata)
+        if not part.exists():  # a clock that jumped let another run take it for an abandoned one
+            save_file(whole, part, metadata=metadata)
         part.replace(path)
     except (SafetensorError, OSError) as error:
-        raise OSError(f"the run could not be saved to {path}: {error}") from error
+        raise OSError(f"{path} could not be saved: {error}") from error
     finally:
         with suppress(OSError):  # it was moved to its place, or never made
             part.unlink()
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what runs that were killed left half-written of this file."""
+    for left in path.parent.glob(f"{glob.escape(path.name)}.*.part"):
+        with suppress(OSError):  # another run may remove it, too
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                left.unlink()
+
+
+def _savable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors, each in a block of memory of its own, as safetensors wants.
+
+    Raises:
+        ValueError: on a tensor that has no such form, or could not be read back into its place.
+    """
+    blocks: set[int] = set()
+    found = {}
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized or tensor.dtype == torch.complex128:
+            raise ValueError(f"{name} cannot be saved: {tensor.dtype}, {tensor.layout}, on {tensor.device}")
+        if any(stride == 0 and size > 1 for stride, size in zip(tensor.stride(), tensor.shape, strict=True)):
+            raise ValueError(f"{name} cannot be saved: it is expanded, and its numbers share memory; clone it before")
+        own = tensor.contiguous()
+        block = own.untyped_storage().data_ptr()
+        found[name] = own.clone() if block in blocks or own.untyped_storage().nbytes() > own.nbytes else own
+        blocks.add(block)
+    return found
 
 
 def read_header(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:

@@ -3,6 +3,7 @@
 Chapter: ``book/algorithms/gpt.ipynb``.
 """
 
+import hashlib
 import itertools
 import json
 import math
@@ -16,7 +17,10 @@ import torch
 from torch import Tensor, nn, optim
 from torch.optim import Optimizer
 
+from companion.nn.wrappers import plain_name, unwrapped
 from companion.training import run_file
+from companion.training.non_finite import gradient_origin
+from companion.training.run_settings import differences
 
 Shape = tuple[int, ...]
 MOMENTUM, ADAM = {"momentum_buffer"}, {"step", "exp_avg", "exp_avg_sq"}  # what an optimizer keeps of a parameter
@@ -65,6 +69,7 @@ class TrainingState:
         patience: evaluations without a new lowest value after which :attr:`is_stale`; with it, the weights of the
             lowest evaluation are kept for :meth:`restore_best`.
         settings: of the run, by name; a checkpoint with others is refused.
+        first_batch: fingerprint of the first batch, when it is known; a checkpoint with another is refused.
         history: of the run so far.
         batches: number of batches read so far.
     """
@@ -73,6 +78,7 @@ class TrainingState:
     optimizers: list[Optimizer]
     patience: int | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    first_batch: str | None = None
     history: History = field(default_factory=History)
     batches: int = 0
     _loss: float = 0.0  # of the batches since the last step, each times its weight
@@ -100,21 +106,29 @@ class TrainingState:
             for parameter in frozen:
                 parameter.requires_grad_(True)
 
-    def add(self, value: Tensor, weight: float = 1.0) -> None:
+    def add(self, value: Tensor, weight: float = 1.0, explain: Callable[[], str] = str) -> None:
         """Accumulate the gradient of ``value``, the step's loss or one batch's part of it.
 
         The step's loss is the mean of its batches' losses, each with its weight: that of a mean over targets is their
         number.
 
+        Args:
+            value: a scalar with a gradient.
+            weight: of this value among those of the step.
+            explain: what a loss that is not finite comes from, in words.
+
         Raises:
             FloatingPointError: when the loss is not finite; the weights stay as they are.
-            ValueError: when the weight is not finite and above 0.
+            ValueError: when it is no scalar with a gradient, or the weight is not finite and above 0.
         """
+        if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
+            raise ValueError(f"the loss must be one number that depends on the trained weights; got {value!r:.80}")
         if not 0 < weight < math.inf:  # NaN too
             raise ValueError(f"a batch's number of targets must be finite and above 0; got {weight}")
         if not torch.isfinite(value):
+            step = len(self.history.loss) + 1
             raise FloatingPointError(
-                f"the loss is {value.item()} at step {len(self.history.loss) + 1}; try a smaller learning rate"
+                f"the loss is {value.item()} at step {step}; {explain()}; try a smaller learning rate"
             )
         torch.autograd.backward(value * weight)
         self.batches += 1
@@ -130,9 +144,14 @@ class TrainingState:
         for parameter in self.model.parameters() if self._weight != 1 else ():
             if parameter.grad is not None:
                 parameter.grad /= self._weight
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), max_grad_norm)
+        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
         if not torch.isfinite(norm):
-            raise FloatingPointError(f"the gradient's norm is {norm.item()} at step {len(self.history.loss) + 1}")
+            step = len(self.history.loss) + 1
+            raise FloatingPointError(
+                f"the gradient's norm is {norm.item()} at step {step}; {gradient_origin(self.model)}"
+            )
+        nn.utils.clip_grads_with_norm_(self.model.parameters(), max_grad_norm, norm)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
@@ -187,7 +206,12 @@ class TrainingState:
             names = self._names(optimizer)
             for index, state in optimizer.state_dict()["state"].items():
                 tensors |= {f"optimizer.{names[index]}.{key}": tensor for key, tensor in state.items()}
-        done = {"history": asdict(self.history), "batches": self.batches}
+        done = {
+            "history": asdict(self.history),
+            "batches": self.batches,
+            "first_batch": self.first_batch,
+            "multipliers": self._multipliers(len(self.history.loss)),
+        }
         run_file.write(path, tensors, {"done": json.dumps(done), "settings": json.dumps(self.settings)})
 
     def load(self, path: Path) -> None:
@@ -199,11 +223,16 @@ class TrainingState:
         """
         shapes, texts = run_file.read_header(path)
         try:
-            history, batches = _history(json.loads(texts["done"]))
+            done = json.loads(texts["done"])
+            history, batches = _history(done)
             settings = dict(json.loads(texts["settings"]))
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise ValueError(f"{path} is damaged, or no checkpoint of a training run: {error!r}") from error
-        self._check(path, shapes, settings)
+        found = {name: shape for name, shape in shapes.items() if name.startswith("model.")}
+        if found != {f"model.{name}": tuple(tensor.shape) for name, tensor in self._weights()}:
+            raise ValueError(f"{path} is of a run with another model; delete it, or give another checkpoint")
+        self._check_settings(path, done, settings, len(history.loss))
+        self._check(path, shapes)
         tensors = run_file.read_tensors(path)
         self.history, self.batches = history, batches
         kept = {name.removeprefix("best."): t for name, t in tensors.items() if name.startswith("best.")}
@@ -222,18 +251,19 @@ class TrainingState:
         if torch.cuda.is_available() and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"])
 
-    def _check(self, path: Path, shapes: Mapping[str, Shape], settings: Mapping[str, Any]) -> None:
-        """Compare all names and shapes of a checkpoint with this run's before a tensor of it is read."""
-        found = {name: shape for name, shape in shapes.items() if name.startswith("model.")}
-        if found != {f"model.{name}": tuple(tensor.shape) for name, tensor in self._weights()}:
-            raise ValueError(f"{path} is of a run with another model; delete it, or give another checkpoint")
-        other = [
-            f"{name} {settings.get(name)!r} (here {self.settings.get(name)!r})"
-            for name in sorted(settings.keys() | self.settings.keys())
-            if settings.get(name) != self.settings.get(name)
-        ]
+    def _check_settings(self, path: Path, done: Mapping[str, Any], settings: Mapping[str, Any], steps: int) -> None:
+        """Compare what a checkpoint says of its run with this run."""
+        other = differences(settings, self.settings)
+        multipliers = done.get("multipliers"), self._multipliers(steps)
+        if None not in multipliers and multipliers[0] != multipliers[1]:
+            other.append("other values of lr_multiplier")
+        if done.get("first_batch") not in (None, self.first_batch):
+            other.append("other batches: the first is not the same")
         if other:
             raise ValueError(f"{path} is of a run with {', '.join(other)}; delete it, or give another checkpoint")
+
+    def _check(self, path: Path, shapes: Mapping[str, Shape]) -> None:
+        """Compare all names and shapes of a checkpoint with this run's before a tensor of it is read."""
         if self.patience is not None and not any(name.startswith("best.") for name in shapes):
             raise ValueError(f"{path} is of a run that kept no best weights; patience must be given from the start")
         wrong = [name for name, shape in shapes.items() if shape not in self._allowed(name)]
@@ -264,23 +294,23 @@ class TrainingState:
             wanted += [f"best.{name}" for name, _ in self._weights()]
         return [name for name in wanted if name not in shapes]
 
+    def _multipliers(self, steps: int) -> str | None:
+        """Fingerprint of each parameter's own multipliers of the learning rate in the first steps, where it has any."""
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        own = [group.get("multipliers", ())[:steps] for group in groups for _ in group["params"]]
+        names = [name for optimizer in self.optimizers for name in self._names(optimizer)]
+        table = sorted(zip(names, own, strict=True))
+        return hashlib.sha256(repr(table).encode()).hexdigest()[:16] if any(own) else None
+
     def _names(self, optimizer: Optimizer) -> list[str]:
         """Names of an optimizer's parameters, in its own order."""
-        names = {id(parameter): plain_name(name) for name, parameter in self.model.named_parameters()}
+        names = {id(parameter): plain_name(name) for name, parameter in unwrapped(self.model).named_parameters()}
         return [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
 
     def _weights(self) -> Iterator[tuple[str, Tensor]]:
-        named = itertools.chain(self.model.named_parameters(), self.model.named_buffers())
+        model = unwrapped(self.model)
+        named = itertools.chain(model.named_parameters(), model.named_buffers())
         return ((plain_name(name), tensor) for name, tensor in named)
-
-
-def plain_name(name: str) -> str:
-    """Name of a parameter without the wrapper that ``torch.compile`` puts around a module.
-
-    >>> plain_name("_orig_mod.final_norm.weight")
-    'final_norm.weight'
-    """
-    return name.replace("_orig_mod.", "")
 
 
 def _state_keys(optimizer: Optimizer) -> set[str]:

@@ -4,7 +4,9 @@ Chapter: ``book/concepts/optimization.ipynb``. :func:`companion.training.fit` ta
 its range as soon as it is made, before anything is computed.
 """
 
+import errno
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +14,11 @@ from typing import Any
 
 from torch import nn
 
+from companion.nn.checks import check_integer
 from companion.training.optimizers import check_name
 from companion.training.schedules import LearningRateMultiplier, multipliers
 
+LARGEST_SEED = 2**63 - 1
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -57,7 +61,9 @@ class Optimization:
             raise ValueError(f"weight_decay must be finite and at least 0; got {self.weight_decay}")
         if not self.max_grad_norm > 0:
             raise ValueError(f"max_grad_norm must be above 0, math.inf for no clipping; got {self.max_grad_norm}")
-        check_count("gradient_accumulation_steps", self.gradient_accumulation_steps)
+        check_integer("gradient_accumulation_steps", self.gradient_accumulation_steps)
+        if self.warmup is not None:
+            check_integer("warmup", self.warmup, least=0)
 
 
 @dataclass(frozen=True)
@@ -78,9 +84,9 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         """Raise ValueError on a count below 1."""
-        check_count("every", self.every)
+        check_integer("every", self.every)
         if self.patience is not None:
-            check_count("patience", self.patience)
+            check_integer("patience", self.patience)
 
 
 @dataclass(frozen=True)
@@ -96,8 +102,16 @@ class Checkpoint:
     every: int = 500
 
     def __post_init__(self) -> None:
-        """Raise ValueError on a count below 1."""
-        check_count("every", self.every)
+        """Raise ValueError on a count below 1, or a path that no file can have."""
+        check_integer("every", self.every)
+        try:
+            name = os.fspath(self.path)
+            if not name:
+                raise ValueError("it is empty")
+            os.lstat(name)
+        except (TypeError, ValueError, OSError) as error:
+            if not isinstance(error, OSError) or error.errno == errno.ENAMETOOLONG:  # else it may still be made
+                raise ValueError(f"path must be that of a file; got {self.path!r:.80}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -116,16 +130,7 @@ class Runtime:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raise ValueError on an unknown precision."""
+        """Raise ValueError on an unknown precision, or a seed that is no integer of at least 0."""
+        check_integer("seed", self.seed, least=0, most=LARGEST_SEED)
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {self.precision!r}")
-
-
-def check_count(name: str, count: int) -> None:
-    """Check that a count is at least 1.
-
-    Raises:
-        ValueError: naming the count and its value.
-    """
-    if not count >= 1:  # NaN too
-        raise ValueError(f"{name} must be at least 1; got {count}")

@@ -377,3 +377,9 @@ def test_an_index_that_is_none_is_refused(sharded, text):
     (sharded / INDEX).write_text(text)
     with pytest.raises(CheckpointError, match="is no index of shards|is not valid JSON"):
         GPT.from_pretrained(sharded)
+
+
+@pytest.mark.parametrize("place", [None, 3, b"gpt2", ["gpt2"]], ids=str)
+def test_what_is_no_place_of_a_checkpoint_is_named(place):
+    with pytest.raises(TypeError, match="folder_or_hub_id must be a string or a Path; got"):
+        GPT.from_pretrained(place)

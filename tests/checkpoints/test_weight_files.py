@@ -194,3 +194,38 @@ def test_names_of_unexpected_tensors_cannot_write_on_the_terminal(folder):
         GPT.from_pretrained(folder)
     assert r"'evil\n\x1b[31m'" in str(caught.value)
     assert "\x1b" not in str(caught.value)
+
+
+# Saves that fail
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_a_full_disk_is_said_and_leaves_the_older_save(folder, monkeypatch, after):
+    written = []
+
+    def full(path, content):
+        written.append(path)
+        if len(written) > after:
+            path.open("wb").close()
+            raise OSError(28, "No space left on device")
+        with path.open("wb") as file:
+            return file.write(content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match=f"the checkpoint could not be saved to {folder}: .*No space left"):
+        tiny_gpt(1).save_pretrained(folder, shard_bytes=4000)
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", WEIGHTS]
+    assert same_weights(GPT.from_pretrained(folder), tiny_gpt())
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OSError, match="the checkpoint could not be saved to .*model"):
+        tiny_gpt().save_pretrained(tmp_path / "file" / "model")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_what_a_killed_save_left_half_written_goes_with_the_next(folder):
+    (folder / "model-00001-of-00003.safetensors.part").write_bytes(b"half")
+    tiny_gpt().save_pretrained(folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", WEIGHTS]

@@ -276,3 +276,23 @@ def test_a_folder_that_is_hidden_itself_is_read(tmp_path):
 def test_a_dataset_without_a_name_is_refused():
     with pytest.raises(ValueError, match="a dataset must have a name, owner/name, or be a folder; got an empty one"):
         corpus.read_documents("hub:")
+
+
+COPIES = [
+    *("__MACOSX/story.txt", "__pycache__/story.txt", "story.txt~", "x.egg-info/SOURCES.txt", "._story.txt"),
+    *("node_modules/pack/LICENSE.txt", "venv/lib/site-packages/LICENSE.txt", "env/LICENSE.txt"),
+]
+
+
+@pytest.mark.parametrize("copy", COPIES)
+def test_what_tools_keep_for_themselves_or_copy_is_no_document(tmp_path, copy):
+    for name, text in {"story.txt": "new", copy: "old", "env/pyvenv.cfg": "", "deep/tale.txt": "deep"}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert corpus.text_files(tmp_path, "**/*[t~]") == ["deep", "new"]
+
+
+def test_a_hidden_folder_that_is_asked_for_is_read(tmp_path):
+    (tmp_path / ".mine").mkdir()
+    (tmp_path / ".mine" / "story.txt").write_text("mine")
+    assert corpus.text_files(tmp_path / ".mine") == ["mine"]

@@ -7,7 +7,7 @@ import datasets
 import pytest
 from hub_copies import SST2_CARD, reviews, write, write_files
 
-from companion.data import hub
+from companion.data import hub, hub_tables
 from companion.data.hub_tables import load_rows
 
 pytestmark = pytest.mark.usefixtures("offline")
@@ -60,3 +60,17 @@ def test_nothing_is_printed_and_bars_are_left_as_they_were(tmp_path, capfd, monk
     finally:
         datasets.enable_progress_bars()
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_folder_with_a_bracket_in_its_path_is_refused_by_name(tmp_path):
+    (tmp_path / "a[1]").mkdir()
+    with pytest.raises(ValueError, match="has a . in its path, which the library takes for a pattern"):
+        load_rows(tmp_path / "a[1]")
+
+
+def test_a_folder_of_too_many_files_is_no_dataset(tmp_path, monkeypatch):
+    monkeypatch.setattr(hub_tables, "MOST_FILES", 3)
+    for number in range(4):
+        (tmp_path / f"{number}.txt").write_text("a")
+    with pytest.raises(ValueError, match="holds more than 3 files"):
+        load_rows(tmp_path)

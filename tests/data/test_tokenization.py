@@ -21,6 +21,7 @@ from companion.data.tokenization import (
     train_byte_bpe,
     train_unigram,
     train_wordpiece,
+    visible,
 )
 from companion.data.unigram import encode_unigram
 
@@ -371,3 +372,33 @@ def test_ordinary_tokens_are_all_but_the_special_ones(wordpiece):
     ordinary = ordinary_tokens(wordpiece)
     assert len(ordinary) == wordpiece.get_vocab_size() - len(WORDPIECE_SPECIALS)
     assert not set(ordinary) & {wordpiece.token_to_id(token) for token in WORDPIECE_SPECIALS}
+
+
+ALONE = "\u0301\u0e31\u20dd\ufe0f\u3164\u2800\u115f\u1160\uffa0\u034f\u17b4\u2060\u00ad\u202e␣⏎⇥"
+
+
+@pytest.mark.parametrize("char", ALONE, ids=lambda c: f"{ord(c):04X}")
+def test_a_token_of_one_character_without_a_picture_of_its_own_is_told(char):
+    label = visible(char)
+    assert label in (f"⟨{ord(char):02X}⟩", f"◌{char}")
+    assert label.strip("\u115f\u1160\u3164\uffa0\u2800").isprintable()
+
+
+@pytest.mark.parametrize("text", ["é", "e\u0301", "❤\ufe0f", "नमस्ते", "你好"])
+def test_marks_that_stand_on_a_letter_stay(text):
+    assert visible(text) == text
+
+
+def test_a_tokenizer_that_contradicts_itself_is_refused_before_it_encodes(tmp_path):
+    content = json.loads(train_wordpiece(["the dog"], 30).to_str())
+    content["post_processor"]["special_tokens"].pop("[CLS]")
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="tokenizer.json is not a"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_tokenizer_without_a_token_for_the_unknown_says_so():
+    content = json.loads(train_unigram(["the dog"] * 3, 30).to_str())
+    content["model"]["unk_id"] = None
+    with pytest.raises(ValueError, match="this tokenizer cannot encode the texts: .*unk_id"):
+        encode_as_text(Tokenizer.from_str(json.dumps(content)), ["你"])

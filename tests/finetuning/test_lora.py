@@ -1,5 +1,8 @@
 """LoRA: nothing changes at first, only the adapters learn, and merged and unmerged are the same model."""
 
+import json
+import os
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -286,7 +289,7 @@ def test_a_rank_out_of_range_is_refused_and_changes_nothing(rank):
 
 @pytest.mark.parametrize("alpha", [0.0, -1.0, float("nan")])
 def test_an_alpha_that_is_not_positive_is_refused(alpha):
-    with pytest.raises(ValueError, match=f"alpha must be positive; got {alpha}"):
+    with pytest.raises(ValueError, match=f"alpha must be positive and finite; got {alpha}"):
         add_lora(tiny_gpt(), QUERY_VALUE, alpha=alpha)
 
 
@@ -336,3 +339,79 @@ def test_a_body_with_merged_adapters_is_saved_for_transformers(tmp_path):
     assert isinstance(Bert.from_pretrained(tmp_path), Bert)
     theirs = BertModel.from_pretrained(tmp_path).eval()(ids).last_hidden_state
     assert (theirs - expected).abs().max() < 1e-5
+
+
+def test_adapters_of_a_wrapped_model_are_those_of_a_plain_one(tmp_path):
+    model, plain, ids = adapted()
+    save_adapters(nn.DataParallel(model), tmp_path / "adapters")
+    load_adapters(nn.DataParallel(plain), tmp_path / "adapters")
+    assert torch.equal(plain(ids), model(ids))
+
+
+SAID = {"layers": ["blocks.0.attention.query"], "rank": 1, "alpha": 16.0}
+UNTRUE = {
+    "no rank": lambda said: said.pop("rank"),
+    "a rank of text": lambda said: said.update(rank="1"),
+    "half a rank": lambda said: said.update(rank=1.5),
+    "a huge rank": lambda said: said.update(rank=10**9),
+    "no alpha": lambda said: said.update(alpha=None),
+    "an endless alpha": lambda said: said.update(alpha=float("inf")),
+    "one name for a list": lambda said: said.update(layers="query"),
+    "no layers": lambda said: said.update(layers=[]),
+    "numbers for names": lambda said: said.update(layers=[1]),
+    "lists for names": lambda said: said.update(layers=[["a"]]),
+    "a layer twice": lambda said: said.update(layers=said["layers"] * 2),
+}
+
+
+def rewritten(path, said=SAID, change=lambda tensor: tensor):
+    """A file of adapters of one layer, with other tensors, or with other things said of it."""
+    model = tiny_gpt()
+    add_lora(model, r"blocks\.0\.attention\.query", rank=1)
+    save_adapters(model, path)
+    tensors = {name: change(tensor) for name, tensor in load_file(path).items()}
+    save_file(tensors, path, metadata={"lora": said if isinstance(said, str) else json.dumps(said)})
+    return path
+
+
+@pytest.mark.parametrize("change", UNTRUE.values(), ids=UNTRUE)
+def test_what_is_said_of_adapters_is_checked(tmp_path, change):
+    said = dict(SAID)
+    change(said)
+    with pytest.raises(ValueError, match=r"adapters is missing, damaged|rank must be|alpha must be"):
+        load_adapters(tiny_gpt(), rewritten(tmp_path / "adapters", said))
+
+
+@pytest.mark.parametrize("said", ["{", "[]", "null", "[" * 100_000, ""], ids=["cut", "list", "null", "deep", "empty"])
+def test_what_is_said_in_no_json_is_refused(tmp_path, said):
+    with pytest.raises(ValueError, match="adapters is missing, damaged, or no file of adapters"):
+        load_adapters(tiny_gpt(), rewritten(tmp_path / "adapters", said))
+
+
+@pytest.mark.parametrize("change", [torch.Tensor.long, torch.Tensor.bool, lambda tensor: tensor * torch.nan])
+def test_adapters_that_are_no_finite_numbers_are_refused(tmp_path, change):
+    with pytest.raises(ValueError, match="must hold finite numbers"):
+        load_adapters(tiny_gpt(), rewritten(tmp_path / "adapters", change=change))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="pipe is missing, damaged, or no file of adapters"):
+        load_adapters(tiny_gpt(), tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("place", ["a folder", "below a file"])
+def test_adapters_that_cannot_be_saved_are_said_to_be_so_and_the_old_ones_stay(tmp_path, place):
+    model, plain, ids = adapted()
+    save_adapters(model, tmp_path / "adapters")
+    path = tmp_path if place == "a folder" else tmp_path / "adapters" / "more"
+    with pytest.raises(OSError, match="could not be saved"):
+        save_adapters(model, path)
+    load_adapters(plain, tmp_path / "adapters")
+    assert torch.equal(plain(ids), model(ids))
+
+
+@pytest.mark.parametrize("pattern", ["([", "*", "(?P<"])
+def test_a_pattern_that_is_no_regular_expression_is_refused(pattern):
+    with pytest.raises(ValueError, match="a pattern must be a regular expression"):
+        add_lora(tiny_gpt(), pattern)

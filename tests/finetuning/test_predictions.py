@@ -73,3 +73,30 @@ def test_a_context_without_a_word_has_no_answer(question):
     encoding = train_wordpiece(["who has the ball ?"], 60).encode(question, "")
     with pytest.raises(ValueError, match="each context must have a word to answer with; that of text 0 has none"):
         predicted_spans(torch.zeros(1, len(encoding.ids), 2), [encoding])
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_logits_that_are_not_finite_are_no_prediction(bad):
+    encodings = [CONTEXT, CONTEXT]
+    labels, tokens = torch.zeros(2, 3), torch.zeros(2, 10, 2)
+    labels[1], tokens[1] = bad, bad
+    for predicted in (
+        lambda: predicted_labels(labels, NAMES),
+        lambda: predicted_tags(tokens, encodings, ["O", "X"]),
+        lambda: predicted_spans(tokens, encodings),
+    ):
+        with pytest.raises(FloatingPointError, match="logits must be finite; those of text 1 are not"):
+            predicted()
+
+
+@pytest.mark.parametrize("names", ["abc", ["a"], ["a", "b", "c", "d"]])
+def test_there_is_one_name_for_each_logit(names):
+    with pytest.raises(ValueError, match="labels must be a list|one label for each of the 3 logits"):
+        predicted_labels(torch.zeros(1, 3), names)
+
+
+def test_padding_that_is_masked_out_is_no_trouble_for_a_span():
+    logits = torch.zeros(1, 10, 2)
+    logits[0, 9] = -torch.inf
+    logits[0, 5, 0], logits[0, 6, 1] = 3.0, 3.0
+    assert predicted_spans(logits, [CONTEXT]) == [(1, 3)]

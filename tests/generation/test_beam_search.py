@@ -246,6 +246,12 @@ def test_fewer_than_one_beam_are_refused(beams):
         BeamSearch(beams)
 
 
+@pytest.mark.parametrize("beams", [2.5, "2", None, True, 10**12])
+def test_a_number_of_beams_that_cannot_be_is_refused(beams):
+    with pytest.raises(ValueError, match="beams must be"):
+        BeamSearch(beams)
+
+
 def test_a_result_longer_than_the_context_is_refused():
     model = tiny_gpt()
     with pytest.raises(ValueError, match="4 prompt tokens and 13 new ones are 17; the context holds 16"):

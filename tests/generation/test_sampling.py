@@ -1,5 +1,6 @@
 """Generated text is what the model's probabilities say, with a cache or without."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -101,9 +102,11 @@ def test_each_row_is_treated_for_itself():
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ({"temperature": -0.1}, r"temperature must be 0 \(greedy\) or more; got -0.1"),
-        ({"temperature": float("nan")}, r"temperature must be 0 \(greedy\) or more; got nan"),
+        ({"temperature": -0.1}, r"temperature must be 0 \(greedy\) or more, and finite; got -0.1"),
+        ({"temperature": float("nan")}, r"temperature must be 0 \(greedy\) or more, and finite; got nan"),
         ({"top_k": 0}, "top_k must be at least 1; got 0"),
+        ({"top_k": 1.5}, "top_k must be an integer; got 1.5"),
+        ({"temperature": torch.inf}, "temperature must be 0 .greedy. or more, and finite; got inf"),
         ({"top_p": 0.0}, r"top_p must be in \(0, 1\]; got 0.0"),
         ({"top_p": 1.01}, r"top_p must be in \(0, 1\]; got 1.01"),
     ],
@@ -204,6 +207,42 @@ def test_a_row_ends_at_any_of_several_stops_and_is_filled_up_with_the_first_of_t
     stopped = generate(model, prompts, 12, decoding=Sampling(seed=0), stop=[absent, stop])
     assert stopped[0].tolist() == free[0, :7].tolist() + [absent] * 9
     assert torch.equal(stopped[1], free[1])
+
+
+@pytest.mark.parametrize("form", [list, tuple, set, frozenset, torch.tensor, np.array], ids=lambda form: form.__name__)
+def test_stops_may_come_in_any_form(model, prompts, form):
+    free = generate(model, prompts[:1], 6, decoding=GREEDY)[0, 4:].tolist()
+    wanted = free[: free.index(free[2]) + 1]
+    for stop in (form([free[2]]), torch.tensor(free[2]), np.int64(free[2])):
+        assert generate(model, prompts[:1], 6, decoding=GREEDY, stop=stop)[0, 4:].tolist() == wanted
+
+
+@pytest.mark.parametrize("stop", [-1, 31, 10**12, 2.0, True, "2", [2, 99], [2.5], ["a"], {"a": 2}], ids=str)
+@pytest.mark.parametrize("how", [GREEDY, BeamSearch(2)], ids=str)
+def test_a_stop_that_no_text_can_reach_is_refused(model, prompts, how, stop):
+    with pytest.raises(ValueError, match="stop must be"):
+        generate(model, prompts, 3, decoding=how, stop=stop)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, "all -inf"])
+@pytest.mark.parametrize("how", [{}, {"temperature": 0}, {"top_k": 2}, {"top_p": 0.5}], ids=str)
+def test_probabilities_of_logits_that_are_not_finite_are_refused(bad, how):
+    logits = torch.tensor([[1.0, 2.0, 0.0], [1.0, 2.0, 0.0]])
+    logits[1] = -torch.inf if bad == "all -inf" else torch.tensor([1.0, bad, 0.0])
+    with pytest.raises(FloatingPointError, match="logits must be finite; the largest of row 1 is"):
+        next_token_probabilities(logits, **how)
+
+
+@pytest.mark.parametrize("bad", [None, 0, "greedy", {"beams": 2}], ids=str)
+def test_a_decoding_of_another_kind_is_refused(model, prompts, bad):
+    with pytest.raises(TypeError, match="decoding must be a Sampling or a BeamSearch; got"):
+        generate(model, prompts, 3, decoding=bad)
+
+
+@pytest.mark.parametrize("ids", [[[1, 2]], "ab", None, torch.ones(1, 2), torch.ones(1, 2).bool()], ids=str)
+def test_a_prompt_that_is_no_tensor_of_integers_is_refused(model, ids):
+    with pytest.raises(TypeError, match="ids must be .*integers"):
+        generate(model, ids, 3)
 
 
 @pytest.mark.parametrize("how", [GREEDY, BeamSearch(2)], ids=str)

@@ -161,10 +161,16 @@ def test_labels_that_are_called_as_averages_have_their_rows():
 
 
 def test_two_labels_of_one_name_are_refused():
-    with pytest.raises(ValueError, match="labels must have different names; got 'a' more than once"):
+    with pytest.raises(ValueError, match="names must be different names; 'a' comes twice"):
         report(torch.tensor([0]), torch.tensor([1]), ["a", "a", "b"])
 
 
 def test_the_accuracy_of_nothing_is_refused():
     with pytest.raises(ValueError, match="there is no label to compare with"):
         accuracy(torch.tensor([]), torch.tensor([]))
+
+
+@pytest.mark.parametrize("label", [-1, 2, 7])
+def test_a_calibration_of_labels_out_of_range_is_refused(label):
+    with pytest.raises(ValueError, match=f"labels must be 0 to 1; got {label}"):
+        calibration(torch.tensor([[0.5, 0.5]]), torch.tensor([label]))

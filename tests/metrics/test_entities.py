@@ -150,3 +150,9 @@ def test_a_string_is_no_list_of_tags():
 def test_a_kind_that_is_called_as_an_average_has_its_row():
     table = str(entity_report([["B-macro", "O"]], [["B-macro", "B-nano"]]))
     assert [line.split()[0] for line in table.splitlines()[1:]] == ["macro", "nano", "macro", "micro"]
+
+
+@pytest.mark.parametrize("tags", ["O", "OOO", b"O"])
+def test_a_string_is_no_list_of_one_sentence_s_tags(tags):
+    with pytest.raises(ValueError, match="must be a list of tokens, not a string"):
+        entities(tags)

@@ -267,3 +267,22 @@ def test_a_batch_size_below_one_is_refused(function):
 
 def test_a_perplexity_beyond_every_float_is_infinite():
     assert perplexity(1e9) == math.inf
+
+
+def test_a_model_without_numbers_has_no_cross_entropy():
+    model = tiny_gpt()
+    with torch.no_grad():
+        model.final_norm.weight[0] = torch.nan
+    with pytest.raises(FloatingPointError, match="the cross-entropy is nan: so are logits of this GPT"):
+        cross_entropy(model, torch.arange(9))
+
+
+def test_the_perplexity_of_what_is_no_number_is_none():
+    assert math.isnan(perplexity(math.nan))
+    assert perplexity(1e9) == perplexity(math.inf) == math.inf
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, "2", True])
+def test_a_batch_size_that_cannot_be_is_refused(size):
+    with pytest.raises(ValueError, match="batch_size must be"):
+        cross_entropy(tiny_gpt(), torch.arange(9), batch_size=size)

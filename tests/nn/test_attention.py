@@ -319,3 +319,14 @@ def test_float16_scores_beyond_its_range_have_weights():
     q, k = 100 * torch.ones(3, 64), 12.5 * torch.ones(4, 64)
     _, weights = scaled_dot_product_attention(q.half(), k.half(), torch.ones(4, 2).half())
     assert torch.equal(weights, torch.full((3, 4), 0.25, dtype=torch.float16))
+
+
+@pytest.mark.parametrize("scale", [None, 1.0])
+@pytest.mark.parametrize("factor", [1.0, 30.0, 400.0])
+def test_float16_weights_are_those_of_the_fused_kernel_however_long_queries_and_keys_are(factor, scale):
+    q, k, v = (normal(1, 2, 6, 8, seed=seed).half() for seed in range(3))
+    q, k = q * factor, k * factor
+    output, weights = scaled_dot_product_attention(q, k, v, scale=scale)
+    assert weights.dtype == output.dtype == torch.float16
+    assert weights.isfinite().all()
+    torch.testing.assert_close(output, F.scaled_dot_product_attention(q, k, v, scale=scale), atol=2e-2, rtol=0)

@@ -2,14 +2,23 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
+from companion.models.bert import BertConfig
+from companion.models.gpt import GPTConfig
+from companion.models.modern_decoder import ModernConfig
+from companion.models.t5 import T5Config
+from companion.models.transformer import TransformerConfig
+from companion.models.xlnet import XLNetConfig
 from companion.nn.checks import (
     check_attention,
     check_dropout,
+    check_eps,
     check_heads,
     check_ids,
+    check_integer,
     check_mask,
     check_segments,
     check_sizes,
@@ -99,3 +108,40 @@ def test_attention_refuses_keys_and_values_of_different_lengths():
 def test_ids_that_are_no_integers_are_refused(dtype):
     with pytest.raises(TypeError, match=f"ids must be integers, torch.int64 or torch.int32; got {dtype}"):
         check_ids(torch.ones(1, 3, dtype=dtype), 9)
+
+
+@pytest.mark.parametrize("value", [2.0, 2.5, float("nan"), "2", None, True, [2], torch.tensor(2)], ids=str)
+def test_a_count_that_is_no_integer_is_named(value):
+    with pytest.raises(ValueError, match="steps must be an integer; got"):
+        check_integer("steps", value)
+
+
+def test_a_count_may_be_of_numpy_and_has_its_bounds():
+    check_integer("steps", np.int64(3), least=3, most=3)
+    with pytest.raises(ValueError, match="steps must be at least 1; got 0"):
+        check_integer("steps", 0)
+    with pytest.raises(ValueError, match="steps must be at most 5; got 6"):
+        check_integer("steps", 6, most=5)
+
+
+@pytest.mark.parametrize("eps", [-1, 1.0, 1e308, float("nan"), float("inf")])
+def test_an_eps_that_would_spoil_a_norm_is_refused(eps):
+    check_eps(0.0)
+    with pytest.raises(ValueError, match="norm_eps must be at least 0 and below 1; got"):
+        check_eps(eps)
+
+
+@pytest.mark.parametrize("config", [GPTConfig, BertConfig, XLNetConfig, TransformerConfig, T5Config, ModernConfig])
+@pytest.mark.parametrize("wrong", [{"norm_eps": float("nan")}, {"n_layers": 1.5}, {"vocab_size": "9"}], ids=str)
+def test_a_configuration_refuses_what_no_model_can_be_made_of(config, wrong):
+    fields = {"vocab_size": 9, "n_layers": 1, "n_heads": 1, "d_model": 4} | wrong
+    context = {} if config in (XLNetConfig, T5Config) else {"context_length": 4}
+    extra = {"start_id": 0} if config is TransformerConfig else {}
+    with pytest.raises(ValueError, match=f"{next(iter(wrong)).replace('norm_', '')}"):
+        config(**fields | context | extra)
+
+
+@pytest.mark.parametrize("ids", [[[1, 2]], "ab", None, IDS.float(), IDS.bool(), IDS.to(torch.uint8)], ids=str)
+def test_ids_that_are_no_tensor_of_integers_are_refused(ids):
+    with pytest.raises(TypeError, match="ids must be .*integers"):
+        check_ids(ids, 9)

@@ -245,3 +245,9 @@ def test_choosing_follows_the_hidden_genre():
     for _ in range(300):
         counts[world.process.sample(State(), 0, draw).place] += 1
     assert {place for place, _ in counts.most_common(2)} == {"kitchen", "garden"}
+
+
+@pytest.mark.parametrize("n", [-1, 2.5, 10**12, "3", None])
+def test_a_number_of_stories_that_cannot_be_is_refused(n):
+    with pytest.raises(ValueError, match="the number of stories must be"):
+        World("tiny").stories(n)

@@ -52,7 +52,7 @@ def rewritten(path, tensors=lambda all: None, texts=lambda all: None):
         ({"optimization": Optimization(max_grad_norm=0.1)}, r"max_grad_norm 1.0 \(here 0.1\)"),
         ({"optimization": Optimization(warmup=1)}, r"warmup None \(here 1\)"),
         ({"optimization": Optimization(lr_multiplier=lambda n, s: 1)}, r"lr_multiplier False \(here True\)"),
-        ({"loss": lambda m, ids: m(ids).mean()}, r"loss 'causal_loss' \(here '.*lambda>'\)"),
+        ({"loss": lambda m, ids: m(ids).mean()}, r"loss 'causal_loss' \(here '.*lambda> of mean'\)"),
         ({"seed": 9, "learning_rate": 1.0}, r"learning_rate 0.01 \(here 1.0\), seed 0 \(here 9\)"),
     ],
     ids=lambda one: "-".join(one) if isinstance(one, dict) else "",
@@ -85,7 +85,7 @@ def test_a_place_where_nothing_can_be_saved_is_found_before_the_first_step(tmp_p
     (tmp_path / "file").write_text("")
     model = tiny_gpt()
     before = weights(model)
-    with pytest.raises(OSError, match="the run could not be saved to .*run"):
+    with pytest.raises(OSError, match="run could not be saved"):
         run(tmp_path / "file" / "run", model=model)
     assert all(map(torch.equal, weights(model), before))
 

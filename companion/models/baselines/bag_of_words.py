@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from companion.data.checks import check_list
 from companion.losses.contrastive import similarity
 
 
@@ -32,8 +33,9 @@ class BagOfWords:
         """Count the words of each document.
 
         Raises:
-            ValueError: when there is no document, or an empty one.
+            ValueError: when there is no document, an empty one, or a string in the place of a list of words.
         """
+        check_list("words of a document", documents, *documents)
         if not documents or not all(documents):
             raise ValueError("there must be at least one document, and none of them empty")
         words = sorted({word for document in documents for word in document})
@@ -63,6 +65,7 @@ class BagOfWords:
         return self._count(queries) @ (saturated * self._weight).T
 
     def _count(self, texts: Sequence[Sequence[str]]) -> Tensor:
+        check_list("words of a text", texts, *texts)
         counts = torch.zeros(len(texts), len(self._number))
         for row, text in zip(counts, texts, strict=True):
             for word in text:
@@ -80,12 +83,13 @@ def dice_dictionary(pairs: Sequence[tuple[Sequence[str], Sequence[str]]]) -> dic
         pairs: source text and target text of each pair, as words.
 
     Raises:
-        ValueError: when there is no pair.
+        ValueError: when there is no pair, or a string in the place of a list of words.
 
     Example:
         >>> dice_dictionary([(["a", "key"], ["一把", "钥匙"]), (["a", "ball"], ["一把", "球"])])["key"]
         '钥匙'
     """
+    check_list("words of a text", *(text for pair in pairs for text in pair))
     if not pairs:
         raise ValueError("at least one pair of texts is needed; got none")
     sources, targets, together = Counter[str](), Counter[str](), Counter[tuple[str, str]]()

@@ -8,6 +8,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from companion.data.checks import check_list
+
 
 class NaiveBayes:
     """The label of the highest posterior probability, as if each word were drawn independently given the label.
@@ -28,8 +30,10 @@ class NaiveBayes:
             labels: label of each text.
 
         Raises:
-            ValueError: when there is no text, or not one label for each.
+            ValueError: when there is no text, not one label for each, or a string in the place of a list of words.
         """
+        check_list("texts", texts, *texts)
+        check_list("labels", labels)
         if not texts or len(texts) != len(labels):
             raise ValueError(f"there must be one label a text and at least one; got {len(texts)} and {len(labels)}")
         words = {word for text in texts for word in text}
@@ -41,7 +45,8 @@ class NaiveBayes:
             self._log_probs[label] = {word: math.log((counts[word] + 1) / total) for word in sorted(words)}
 
     def predict(self, text: Sequence[str]) -> str:
-        """Return the likeliest label; words that were never counted are ignored."""
+        """Return the likeliest label; words that were never counted are ignored, and a string is refused."""
+        check_list("text", text)
         scores = {
             label: prior + math.fsum(self._log_probs[label].get(word, 0.0) for word in text)
             for label, prior in self._prior.items()
@@ -52,8 +57,10 @@ class NaiveBayes:
         """Return the accuracy: the fraction of texts whose label is predicted.
 
         Raises:
-            ValueError: when there is no text, or not one label for each.
+            ValueError: when there is no text, not one label for each, or a string in the place of a list of words.
         """
+        check_list("texts", texts, *texts)
+        check_list("labels", labels)
         if not texts or len(texts) != len(labels):
             raise ValueError(f"there must be one label a text and at least one; got {len(texts)} and {len(labels)}")
         return sum(self.predict(text) == label for text, label in zip(texts, labels, strict=True)) / len(labels)
