@@ -1,13 +1,20 @@
 """What the front ends of Jupyter make of a notebook: where its text and its mathematics stand on their pages."""
 
 import re
+from collections.abc import Iterable
+from itertools import pairwise
 from typing import NamedTuple
+from urllib.parse import unquote
 
+from markdown_it import MarkdownIt
+from mdit_py_plugins.dollarmath import dollarmath_plugin
 from playwright.sync_api import Page
 
 CODE = re.compile(r"(`{3,}).*?\1|(`+).*?\2", re.DOTALL)
 MATHEMATICS = re.compile(r"\$\$.+?\$\$|\$[^$]+\$", re.DOTALL)
 TAG = re.compile(r"\\tag\{([\d.]+)\}")
+PARSER = MarkdownIt("commonmark").use(dollarmath_plugin)
+VISIBLE = ("text", "text_special", "code_inline")  # kinds of pieces
 PATIENCE = 180_000  # ms
 RAW = re.compile(r".{0,20}(?::label:|\{(?:eq|numref|cite|term|doc)\b|```|:::|\$|\\[a-z]+\{|\*\*|</?[a-z]+>).{0,20}")
 DRAWN = "([selector, expected]) => document.querySelectorAll(selector).length >= expected"
@@ -17,6 +24,14 @@ PROSE = """([selector, unread]) => [...document.querySelectorAll(selector)].map(
   copy.querySelectorAll(unread).forEach(part => part.remove());
   return copy.textContent;
 })"""
+
+
+def heading_names(texts: Iterable[str]) -> list[str]:
+    """The names that Jupyter gives the headings of cells, their text without spaces; not of those with mathematics."""
+    tokens = [token for text in texts for token in PARSER.parse(text)]
+    headings = [after.children or [] for token, after in pairwise(tokens) if token.type == "heading_open"]
+    plain = [pieces for pieces in headings if all(piece.type != "math_inline" for piece in pieces)]
+    return ["".join(one.content for one in pieces if one.type in VISIBLE).replace(" ", "-") for pieces in plain]
 
 
 def mathematics_of(text: str) -> list[str]:
@@ -32,6 +47,8 @@ class FrontEnd(NamedTuple):
     broken: str
     unread: str
     numbers: str  # a script that returns the numbers of the equations
+    link: str  # a selector of links within the notebook, but for those that the front end puts behind headings
+    place: str  # a script (name) -> the element to which a link of that name leads
 
 
 # MathJax 3 and 4 write a glyph as an element whose class is its code point.
@@ -44,6 +61,8 @@ LABS = FrontEnd(
       [...label.querySelectorAll('mjx-c')].map(
         glyph => String.fromCodePoint(Number.parseInt(glyph.className.match(/mjx-c([0-9A-F]+)/)[1], 16)),
       ).join(''))""",
+    '.jp-MarkdownOutput a[href^="#"]:not(.jp-InternalAnchorLink)',
+    """name => document.querySelector(`[data-jupyter-id="${CSS.escape(name)}"]`)""",
 )
 CLASSIC = FrontEnd(  # MathJax 2
     ".text_cell_render",
@@ -51,6 +70,8 @@ CLASSIC = FrontEnd(  # MathJax 2
     ".MathJax_Error, .merror",
     "code, pre, script, .anchor-link, .MathJax, .MathJax_Display, .MathJax_Preview",
     "() => [...document.querySelectorAll('.text_cell_render [id^=mjx-eqn-]')].map(label => label.textContent)",
+    '.text_cell_render a[href^="#"]:not(.anchor-link)',
+    "name => document.getElementById(name)",
 )
 
 
@@ -86,3 +107,14 @@ class Chapter(NamedTuple):
         """The numbers of the equations, as they are drawn."""
         found: list[str] = self.page.evaluate(self.front_end.numbers)
         return found
+
+    def links(self) -> list[str]:
+        """The names to which links within the notebook lead."""
+        addresses = "links => links.map(link => link.getAttribute('href').slice(1))"
+        return [unquote(name) for name in self.page.eval_on_selector_all(self.front_end.link, addresses)]
+
+    def lost(self) -> list[str]:
+        """The names among them that no element has."""
+        return [
+            name for name in self.links() if not self.page.evaluate(f"name => !!({self.front_end.place})(name)", name)
+        ]

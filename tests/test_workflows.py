@@ -1,5 +1,6 @@
 """What runs beside a developer's own commands calls what is there: workflows, hooks, forms, versions, spelling."""
 
+import itertools
 import os
 import re
 import subprocess
@@ -16,9 +17,10 @@ from packaging.utils import canonicalize_name
 
 from colab import VERSIONS, names
 from notebooks import ROOT, notebooks_branch, repository
-from pin import colab, floors, pins
+from pin import ABOVE_THE_FLOORS, colab, floors, pins
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+WEEKLY = ROOT / ".github" / "workflows" / "weekly.yml"
 FORMS = [path for path in sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")) if path.name != "config.yml"]
 PINNED = r"actions/[a-z-]+@v\d+"
 
@@ -33,6 +35,17 @@ def read(path: Path) -> Any:
 def steps(path: Path) -> Iterator[dict[str, Any]]:
     for job in read(path)["jobs"].values():
         yield from job["steps"]
+
+
+def scripts(path: Path) -> Iterator[str]:
+    """What a workflow runs in a shell, each command of its matrix in its place."""
+    for job in read(path)["jobs"].values():
+        legs = job.get("strategy", {}).get("matrix", {}).get("include", [{}])
+        runs = [step["run"] for step in job["steps"] if "run" in step]
+        for leg, run in itertools.product(legs, runs):
+            for name, value in leg.items():
+                run = run.replace(f"${{{{ matrix.{name} }}}}", value)
+            yield run
 
 
 def triggers(path: Path) -> dict[str, Any]:
@@ -66,13 +79,36 @@ def test_what_a_workflow_makes_has_a_target(path: Path):
 
 
 @each_workflow
+def test_a_shell_can_read_what_a_workflow_runs(path: Path):
+    for script in scripts(path):
+        assert "${{" not in script
+        subprocess.run(["bash", "-n", "-c", script], check=True)
+
+
+def test_with_the_lowest_versions_all_tests_run_that_need_no_library_above_them():
+    (listing,) = re.findall(r"^grep .*(?= \|$)", "\n".join(scripts(WEEKLY)), re.MULTILINE)
+    listed = subprocess.check_output(["bash", "-c", listing], cwd=ROOT, text=True).split()
+    assert len(listed) > 100
+    for path in listed:
+        found = imported(ROOT / path)
+        for helper in [path for name in found if (path := ROOT / "tests" / f"{name}.py").exists()]:
+            found |= imported(helper)
+        assert found.isdisjoint(ABOVE_THE_FLOORS), path
+
+
+def imported(path: Path) -> set[str]:
+    """The modules that a file imports at once, not only when a function of it is called."""
+    return set(re.findall(r"^(?:from|import) (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE))
+
+
+@each_workflow
 def test_a_push_counts_on_the_branch_of_the_configuration(path: Path):
     push = triggers(path).get("push", {"branches": [repository(ROOT)["branch"]]})
     assert push["branches"] == [repository(ROOT)["branch"]]
 
 
 def test_every_version_of_the_weekly_run_can_be_pinned():
-    matrix = read(ROOT / ".github" / "workflows" / "weekly.yml")["jobs"]["versions"]["strategy"]["matrix"]["include"]
+    matrix = read(WEEKLY)["jobs"]["versions"]["strategy"]["matrix"]["include"]
     names = [leg["versions"] for leg in matrix]
     assert names == ["newest", "colab", "floors"]
 

@@ -33,7 +33,7 @@ class Unwritable(Exception):
 
 
 class Writer:
-    """Writes nodes as Markdown, with the number of each equation and figure by its anchor.
+    """Writes nodes as Markdown, with the number of each heading, equation and figure by its anchor.
 
     ``link`` returns the address that a reference leads to, ``image`` the one of a picture.
     """
@@ -62,8 +62,8 @@ class Writer:
         return str(write(node))
 
     def write_title(self, node: nodes.title) -> str:
-        """Write a heading, one level for each section around it."""
-        return f"{'#' * depth(node)} {self.inline(node)}"
+        """Write a heading behind its number, one level for each section around it."""
+        return f"{'#' * depth(node)} {self.numbers.get(node.parent['ids'][0], '')}{self.inline(node)}"
 
     def write_paragraph(self, node: nodes.Element) -> str:
         """Write a paragraph on one line, which nothing can take for a list or a heading."""
@@ -139,11 +139,11 @@ class Writer:
         return number + self.inline(node).strip()
 
     def write_self_check(self, node: nodes.Element) -> str:
-        """Write a question and its answers, each of which unfolds what is said of it.
+        """Write a question, boldly, and its answers, each of which unfolds what is said of it.
 
         Answers with mathematics are numbered in a list, and their numbers are what unfolds.
         """
-        question = [part for part in node if not isinstance(part, check_answer)]
+        first, *more = [part for part in node if not isinstance(part, check_answer)]
         choices, folds = [], []
         numbered = any(choice.next_node(nodes.math) for choice, *_ in node.findall(check_answer))
         for number, answer in enumerate(node.findall(check_answer), 1):
@@ -153,7 +153,7 @@ class Writer:
             summary = f"{escape(word(ANSWER), quote=False)} {number}" if numbered else choices[-1]
             folds.append(fold(summary, f"**{verdict}** {self.blocks(why)}"))
         listed = ["\n".join(f"{number}. {choice}" for number, choice in enumerate(choices, 1))] if numbered else []
-        return "\n\n".join([self.blocks(question), *listed, *folds])
+        return "\n\n".join([f"**{self.inline(first).strip()}**", *map(self.block, more), *listed, *folds])
 
     def write_chapter_code(self, node: nodes.Element) -> str:
         """Write what a chapter imports as a fold."""

@@ -4,15 +4,18 @@ They are made while the pages are written, out of the same nodes, and lie in ``n
 outputs for Colab, and under ``with-outputs`` for front ends that only show. Code is the source's, text is that of the
 page (:mod:`plain_markdown`), cut where a heading, a numbered equation or a figure begins.
 
-What a notebook links to within itself is a cell. Colab finds it by ``#scrollTo=`` and its id, and knows no other
-anchors; for the others an anchor of that very name stands in the cell. (The classic notebook removes anchors: there
-such a link does nothing.) Other links lead to the pages of the book.
+A link within a notebook that is to be run leads to a cell. Colab finds it by ``#scrollTo=`` and its id, and knows no
+other anchors; for JupyterLab and VS Code an anchor of that very name stands in the cell. The classic notebook removes
+anchors and knows no names but those of headings, which are their text: so in notebooks with outputs, which Colab does
+not open, a link leads to the heading of the section. (VS Code names headings in its own way, and finds there an anchor
+whose name is what the link says, letter by letter.) Other links lead to the pages of the book.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
 import nbformat
 from docutils import nodes
@@ -37,7 +40,9 @@ README = """\
 # Notebooks of {title}
 
 Made from the chapters of [the book]({repository}), which is the place to change them. Those in `{folder}` show what
-the cells printed and drew, in JupyterLab once `jupyter trust` has named them; the others are to be run.
+the cells printed and drew, in JupyterLab once `jupyter trust` has named them; links within them lead to headings, which
+every Jupyter finds. The others are to be run, in Colab or elsewhere; links within them lead to cells, as Colab's do. (The
+classic notebook finds headings only.)
 """
 
 logger = logging.getLogger(__name__)
@@ -59,12 +64,12 @@ def make(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     shown = page_shown(app, docname)
     if shown is None:  # its run failed, and so does the build
         return
-    try:
-        cells = Chapter(app, doctree, docname).cells(shown)
-    except Unwritable as error:
-        logger.warning("%s", error, location=docname, type="plain_notebooks")
-        return
     for folder, keep in ((FOLDER, False), (f"{FOLDER}/{WITH_OUTPUTS}", True)):
+        try:
+            cells = Chapter(app, doctree, docname, to_headings=keep).cells(shown)
+        except Unwritable as error:
+            logger.warning("%s", error, location=docname, type="plain_notebooks")
+            return
         notebook = nbformat.v4.new_notebook(cells=[finished(cell, keep) for cell in cells])
         notebook.metadata = {name: shown.metadata[name] for name in ("kernelspec", "language_info")}
         path = Path(app.outdir).parent / folder / f"{docname}.ipynb"
@@ -75,27 +80,29 @@ def make(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 class Chapter:
     """A chapter on its way from the nodes of its page to the cells of a notebook."""
 
-    def __init__(self, app: Sphinx, doctree: nodes.document, docname: str) -> None:
-        """Begin with the nodes of a page that is about to be written."""
-        self.app, self.docname = app, docname
+    def __init__(self, app: Sphinx, doctree: nodes.document, docname: str, to_headings: bool) -> None:
+        """Begin with the nodes of a page that is about to be written, and with where links within are to lead."""
+        self.app, self.docname, self.to_headings = app, docname, to_headings
         self.pages = pages_address(app.config.html_theme_options["repository_url"])
         self.page = self.address(docname)
         self.doctree = doctree
-        self.linked: set[str] = set()  # the cells that something in the notebook leads to
-        self.local: dict[str, str] = {}  # the cell of each address that is in the notebook
-        self.writer = Writer(numbers(app.env, docname), self.link, self.image)
+        self.linked: set[str] = set()  # the anchors that something in the notebook leads to
+        self.local: dict[str, str] = {}  # the anchor of each address that is in the notebook
+        self.numbers = numbers(app.env, docname, doctree)
+        self.writer = Writer(self.numbers, self.link, self.image)
+        self.headings = Counter(map(self.heading, doctree.findall(nodes.title)))
 
     def address(self, docname: str) -> str:
         """Return the public address of a page."""
         return urljoin(self.pages, self.app.builder.get_target_uri(docname))
 
     def link(self, node: nodes.Element) -> str:
-        """Return where a reference leads: to a cell of this notebook, to a page of the book, or out of it."""
+        """Return where a reference leads: to a place in this notebook, to a page of the book, or out of it."""
         address = urljoin(self.page, str(node.get("refuri", f"#{node.get('refid')}")))
         if address not in self.local:
             return address
         self.linked.add(self.local[address])
-        return f"#scrollTo={self.local[address]}"
+        return f"#{self.local[address]}"
 
     def image(self, node: nodes.Element) -> str:
         """Return the public address of a picture."""
@@ -106,31 +113,53 @@ class Chapter:
         """Return the cells of the notebook, with the outputs that the page shows."""
         parts = list(divided(self.doctree, [cell.id for cell in shown.cells]))
         entries = cited(self.app.env, self.docname)
-        self.local = {f"{self.page}#{anchor}": part.id for part in parts for anchor in part.anchors}
-        self.local |= {f"{self.address(page)}#{anchor}": REFERENCES.lower() for page, anchor, _ in entries}
+        self.local = {f"{self.page}#{anchor}": self.anchor(part) for part in parts for anchor in part.anchors}
+        end = quote(word(REFERENCES)) if self.to_headings else f"scrollTo={REFERENCES.lower()}"
+        self.local |= {f"{self.address(page)}#{anchor}": end for page, anchor, _ in entries}
         texts = [self.writer.blocks(part.blocks) for part in parts]
         texts[0] += f"\n\n[{word(PAGE)}]({self.page})"
         written: dict[int, list[NotebookNode]] = {}
         for part, text in zip(parts, texts, strict=True):
-            written.setdefault(part.source, []).append(self.text_cell(part.id, text))
+            written.setdefault(part.source, []).append(self.text_cell(part.id, text, self.anchor(part)))
         cells = []
         for place, cell in enumerate(shown.cells):
             cells += [cell] if cell.cell_type == "code" else []
             cells += written.get(place, [])
-        return [*cells, *([self.references([entry for *_, entry in entries])] if entries else [])]
+        return [*cells, *([self.references([entry for *_, entry in entries], end)] if entries else [])]
 
-    def text_cell(self, name: str, text: str) -> NotebookNode:
+    def anchor(self, part: Part) -> str:
+        """Return the name of the place to which links to a part lead, as an address spells it."""
+        return quote(self.heading_above(part.blocks[0])) if self.to_headings else f"scrollTo={part.id}"
+
+    def heading_above(self, node: nodes.Node) -> str:
+        """Return the name of the nearest heading above a node that no other heading has.
+
+        One with mathematics does not count: JupyterLab names it in another way than the classic notebook.
+        """
+        around: list[nodes.title] = []
+        while (node := node.parent) is not None:
+            around += [node[0]] if isinstance(node, nodes.section) else []
+        plain = (title for title in around if not title.next_node(nodes.math))
+        return next((name for name in map(self.heading, plain) if self.headings[name] == 1), self.heading(around[-1]))
+
+    def heading(self, title: nodes.title) -> str:
+        """Return the name that Jupyter gives a heading: its text, with ``-`` for spaces."""
+        number = self.numbers.get(title.parent["ids"][0], "") if isinstance(title.parent, nodes.section) else ""
+        return f"{number}{title.astext()}".replace(" ", "-")
+
+    def text_cell(self, name: str, text: str, anchor: str) -> NotebookNode:
         """Return a cell of text, with an anchor if something leads to it: at the end of a heading, else before all."""
-        anchor = f'<a id="scrollTo={name}"></a>'
-        if name in self.linked:
+        heading = text.startswith("#")
+        if anchor in self.linked and (heading or not self.to_headings):
             first, end, rest = text.partition("\n")
-            text = f"{first} {anchor}{end}{rest}" if first.startswith("#") else f"{anchor}\n\n{text}"
+            tag = f'<a id="{anchor}"></a>'
+            text = f"{first}{tag}{end}{rest}" if heading else f"{tag}\n\n{text}"
         return NotebookNode(nbformat.v4.new_markdown_cell(text, id=name))
 
-    def references(self, entries: list[nodes.Element]) -> NotebookNode:
+    def references(self, entries: list[nodes.Element], anchor: str) -> NotebookNode:
         """Return the cell that lists the works cited."""
         lines = "\n".join(f"- {self.writer.block(entry)}" for entry in entries)
-        return self.text_cell(REFERENCES.lower(), f"## {word(REFERENCES)}\n\n{lines}")
+        return self.text_cell(REFERENCES.lower(), f"## {word(REFERENCES)}\n\n{lines}", anchor)
 
 
 def pages_address(repository: str) -> str:
@@ -139,10 +168,14 @@ def pages_address(repository: str) -> str:
     return f"https://{owner.lower()}.github.io/{name}/"
 
 
-def numbers(env: BuildEnvironment, docname: str) -> dict[str, str]:
-    """Return the number of each equation, and the name and number of each figure, of a page by their anchors."""
-    found = env.toc_fignumbers.get(docname, {})
-    forms = {"displaymath": "%s", "figure": env.config.numfig_format["figure"]}
+def numbers(env: BuildEnvironment, docname: str, doctree: nodes.document) -> dict[str, str]:
+    """Return the number of each heading and equation, and the name and number of each figure, by their anchors."""
+    headings = env.toc_secnumbers.get(docname, {})
+    top = next(doctree.findall(nodes.section))["ids"][0]
+    found = env.toc_fignumbers.get(docname, {}) | {
+        "section": {anchor.removeprefix("#") or top: number for anchor, number in headings.items() if number}
+    }
+    forms = {"displaymath": "%s", "figure": env.config.numfig_format["figure"], "section": "%s. "}
     return {
         anchor: form % ".".join(map(str, number))
         for kind, form in forms.items()

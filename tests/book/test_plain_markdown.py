@@ -126,7 +126,7 @@ def test_answers_with_mathematics_are_numbered_because_not_all_typeset_it_where_
         f"<details>\n<summary>Answer {number}</summary>\n\n**{verdict}** It is so.\n\n</details>"
         for number, verdict in ((1, "Right."), (2, "Not so."))
     ]
-    assert WRITER.block(check) == "\n\n".join(["Which?", "1. $x$\n2. y", *folds])
+    assert WRITER.block(check) == "\n\n".join(["**Which?**", "1. $x$\n2. y", *folds])
 
 
 def test_mathematics_in_the_title_of_a_fold_is_refused():

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from html import unescape
@@ -15,7 +16,7 @@ from markdown_it import MarkdownIt
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from node import run_node
-from notebook_pages import mathematics_of
+from notebook_pages import heading_names, mathematics_of
 from plain_notebooks import WITH_OUTPUTS, pages_address
 from small_sphinx import build
 from stored_outputs import FOLDER, read, save
@@ -77,7 +78,7 @@ STILL = '<svg xmlns="http://www.w3.org/2000/svg"/>'
 WIDGET, _ = AttentionView(["<a>", "b"], [[[[1.0, 0.0], [0.25, 0.75]]]])._repr_mimebundle_()
 FILES = {
     "book/other.md": OTHER,
-    "index.rst": "T\n=\n\n.. toctree::\n   :numbered:\n\n   book/chapter\n   book/other\n",
+    "index.rst": "T\n=\n\n.. toctree::\n   :numbered: 1\n\n   book/chapter\n   book/other\n",
     "book/still.svg": STILL,
     "works.bib": WORK,
     "companion/__init__.py": "",
@@ -155,6 +156,12 @@ def texts(notebook: NotebookNode) -> dict[str, str]:
     return {cell.id: cell.source for cell in notebook.cells}
 
 
+@pytest.fixture(scope="module")
+def shown(made: Path) -> NotebookNode:
+    """The chapter, to be read."""
+    return nbformat.read(made / "notebooks" / WITH_OUTPUTS / "book" / "chapter.ipynb", as_version=4)
+
+
 @pytest.mark.slow
 def test_a_cell_begins_with_each_heading_equation_and_figure(notebook: NotebookNode):
     assert [cell.id for cell in notebook.cells] == [
@@ -175,9 +182,24 @@ def test_references_lead_to_cells_of_the_notebook_or_to_pages_of_the_book(texts:
 
 @pytest.mark.slow
 def test_a_cell_that_is_referred_to_has_an_anchor_of_the_name_that_colab_looks_for(texts: dict[str, str]):
-    assert texts["its-part"].startswith('## Its part <a id="scrollTo=its-part"></a>\n')
+    assert texts["its-part"].startswith('## Its part<a id="scrollTo=its-part"></a>\n')
     assert texts["equation-eq-one"].startswith('<a id="scrollTo=equation-eq-one"></a>\n\n$$\na < b\n\\tag{1.1}\n$$')
     assert "<a id" not in texts["fig-still"]
+
+
+@pytest.mark.slow
+def test_links_within_what_is_to_be_read_lead_to_headings_that_every_jupyter_finds(shown: NotebookNode):
+    texts = {cell.id: cell.source for cell in shown.cells}
+    assert "As One [[2020](#References)] says in [(1.1)](#Its-part), " in texts["its-part"]
+    assert texts["text-2"] == "See [Fig. 1.1](#Its-part) and [its part](#Its-part)."
+    assert texts["its-part"].startswith('## Its part<a id="Its-part"></a>\n')
+    assert texts["references"].startswith('## References<a id="References"></a>\n')
+    assert texts["equation-eq-one"].startswith("$$\na < b\n\\tag{1.1}\n$$")
+
+
+@pytest.mark.slow
+def test_a_chapter_has_the_number_of_the_page(texts: dict[str, str]):
+    assert texts["text-0"].startswith("# 1. A chapter\n")
 
 
 @pytest.mark.slow
@@ -188,6 +210,7 @@ def test_figures_have_number_and_caption(texts: dict[str, str]):
 
 @pytest.mark.slow
 def test_each_answer_unfolds_what_is_said_of_it(texts: dict[str, str]):
+    assert texts["text-3"].startswith("**Is $a\\lt b$?**\n\n")
     answers = re.findall(r"<summary>(.*?)</summary>\n\n(.*?)\n\n</details>", texts["text-3"])
     assert answers == [
         ("Yes.", "**Right.** It is."),
@@ -209,8 +232,7 @@ def test_what_is_to_be_run_has_no_outputs(notebook: NotebookNode):
 
 
 @pytest.mark.slow
-def test_what_is_to_be_read_shows_outputs_and_of_a_widget_the_picture(made: Path):
-    shown = nbformat.read(made / "notebooks" / WITH_OUTPUTS / "book" / "chapter.ipynb", as_version=4)
+def test_what_is_to_be_read_shows_outputs_and_of_a_widget_the_picture(shown: NotebookNode):
     outputs = {cell.id: cell.outputs for cell in shown.cells if cell.cell_type == "code"}
     assert outputs["draw"][0].data == {"image/svg+xml": STILL}
     assert outputs["answer"][0].text == "drawn\n"
@@ -298,15 +320,25 @@ def parts_of(page: Path) -> set[str]:
     return {"", *map(unescape, re.findall(r'\sid="([^"]+)"', page.read_text(encoding="utf-8")))}
 
 
-def broken(made: NotebookNode, built_book: Path, address: str) -> Iterator[str]:
+def places(made: NotebookNode) -> set[str]:
+    """The names in a notebook that is to be run: of cells with an anchor of the name that Colab looks for."""
+    anchors = ANCHOR.findall("\n".join(text(made)))
+    return {f"scrollTo={cell.id}" for cell in made.cells} & set(anchors)
+
+
+def heading_places(made: NotebookNode) -> set[str]:
+    """The names in a notebook that is to be read: of headings that are there once."""
+    return {name for name, times in Counter(heading_names(text(made))).items() if times == 1}
+
+
+def broken(made: NotebookNode, built_book: Path, here: set[str]) -> Iterator[str]:
     """The links and pictures of a notebook that lead nowhere."""
-    parser, cells = MarkdownIt("commonmark").enable("table"), {cell.id for cell in made.cells}
-    pages = "\n".join(map(parser.render, text(made)))
-    here = set(ANCHOR.findall(pages))
-    for link in {one or other for one, other in LINK.findall(pages)}:
+    address = pages_address(repository(ROOT)["url"])
+    pages = "\n".join(map(MarkdownIt("commonmark").enable("table").render, text(made)))
+    for link in {unescape(one or other) for one, other in LINK.findall(pages)}:
         parts = urlsplit(unquote(link))
         if link.startswith("#"):
-            found = parts.fragment in here and parts.fragment.removeprefix("scrollTo=") in cells
+            found = unquote(link[1:]) in here
         elif link.startswith(address):
             page = built_book / unquote(link).removeprefix(address).partition("#")[0]
             found = page.is_file() and (page.suffix != ".html" or parts.fragment in parts_of(page))
@@ -318,8 +350,15 @@ def broken(made: NotebookNode, built_book: Path, address: str) -> Iterator[str]:
 
 @pytest.mark.book
 def test_every_link_leads_to_a_cell_a_page_or_an_outside_address(built_book: Path):
-    address = pages_address(repository(ROOT)["url"])
-    found = {page.stem: list(broken(made, built_book, address)) for page, _, made in pairs(built_book)}
+    found = {page.stem: list(broken(made, built_book, places(made))) for page, _, made in pairs(built_book)}
+    assert {name: links for name, links in found.items() if links} == {}
+
+
+@pytest.mark.book
+def test_every_link_of_what_is_to_be_read_leads_to_a_heading_a_page_or_an_outside_address(built_book: Path):
+    folder = built_book.parent / "notebooks" / WITH_OUTPUTS
+    made = {path.stem: nbformat.read(folder / path.relative_to(ROOT), as_version=4) for path in notebooks(ROOT)}
+    found = {name: list(broken(one, built_book, heading_places(one))) for name, one in made.items()}
     assert {name: links for name, links in found.items() if links} == {}
 
 

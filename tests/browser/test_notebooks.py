@@ -8,12 +8,13 @@ from typing import Any
 
 import nbformat
 import pytest
-from notebook_pages import CLASSIC, LABS, Chapter, FrontEnd
+from notebook_pages import CLASSIC, LABS, Chapter, FrontEnd, heading_names
+from plain_notebooks import WITH_OUTPUTS
 from playwright.sync_api import Browser
 
 from notebook_servers import Address, classic_notebook, jupyterlab, notebook_7
 
-CHAPTERS = ("algorithms/gpt", "concepts/attention", "formulas/optimizers")
+CHAPTERS = ("book/algorithms/gpt", f"{WITH_OUTPUTS}/book/concepts/attention", "book/formulas/optimizers")
 ALL_AT_ONCE = {"notebook-extension/tracker": {"windowingMode": "none"}}  # draw what is out of sight, too
 Served = tuple[FrontEnd, Address]
 Serve = Callable[[Path, Path], AbstractContextManager[Address]]
@@ -31,11 +32,9 @@ def named(*names: str) -> list[Any]:
 
 @pytest.fixture(scope="module", params=named("JupyterLab", "Notebook 7", "classic"))
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, book: Path) -> Iterator[Served]:
-    """A front end over the three chapters."""
+    """A front end over all chapters."""
     folder = tmp_path_factory.mktemp("made")
-    for name in CHAPTERS:
-        (folder / name).parent.mkdir(exist_ok=True)
-        shutil.copy(book.parent / "notebooks" / "book" / f"{name}.ipynb", folder / f"{name}.ipynb")
+    shutil.copytree(book.parent / "notebooks", folder, dirs_exist_ok=True)
     front_end, serve = FRONT_ENDS[request.param]
     python = request.getfixturevalue("colab") if request.param == "classic" else Path()
     with serve(folder, python) as address:
@@ -44,11 +43,14 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module", params=CHAPTERS)
 def chapter(request: pytest.FixtureRequest, served: Served, book: Path, browser: Browser) -> Iterator[Chapter]:
-    """A chapter whose mathematics is drawn."""
+    """A chapter whose mathematics is drawn; in the classic notebook always the one whose links it finds."""
     front_end, address = served
-    notebook = nbformat.read(book.parent / "notebooks" / "book" / f"{request.param}.ipynb", as_version=4)
+    name = f"{request.param}.ipynb"
+    if front_end is CLASSIC:
+        name = f"{WITH_OUTPUTS}/{name.removeprefix(f'{WITH_OUTPUTS}/')}"
+    notebook = nbformat.read(book.parent / "notebooks" / name, as_version=4)
     page = browser.new_page(viewport={"width": 1200, "height": 900})
-    page.goto(address(f"{request.param}.ipynb"), wait_until="commit")
+    page.goto(address(name), wait_until="commit")
     found = Chapter(page, front_end, [cell.source for cell in notebook.cells if cell.cell_type == "markdown"])
     found.wait()
     yield found
@@ -75,15 +77,24 @@ def test_an_answer_unfolds_what_is_said_of_it(chapter: Chapter):
     assert verdict.is_visible()
 
 
-# The classic notebook removes anchors: there a link within the notebook does nothing.
-@pytest.mark.parametrize("served", named("JupyterLab", "Notebook 7"), indirect=True)
-def test_a_reference_leads_to_its_equation(chapter: Chapter):
-    link = chapter.page.locator('.jp-MarkdownOutput a[href^="#scrollTo=equation-"]').last
-    name = link.get_attribute("href").removeprefix("#")
-    target = chapter.page.locator(f'.jp-MarkdownCell:has([data-jupyter-id="{name}"])')
-    target.evaluate("cell => { window.target = cell; }")
-    link.click()
-    chapter.page.wait_for_function("""() => {
-      const { top, bottom } = window.target.getBoundingClientRect();
+def test_every_link_within_a_notebook_has_its_place_there(chapter: Chapter):
+    assert len(chapter.links()) > 10
+    assert chapter.lost() == []
+
+
+def test_a_heading_has_the_name_that_a_link_expects(chapter: Chapter):
+    names = heading_names(chapter.texts)
+    there = f"names => names.filter(name => !({chapter.front_end.place})(name))"
+    assert len(names) > 10
+    assert chapter.page.evaluate(there, names) == []
+
+
+@pytest.mark.parametrize("number", [0, -1], ids=["first", "last"])
+def test_a_link_shows_where_it_leads(chapter: Chapter, number: int):
+    name = chapter.links()[number]
+    chapter.page.locator(chapter.front_end.link).nth(number).click()
+    shown = f"""name => {{
+      const {{ top, bottom }} = ({chapter.front_end.place})(name).getBoundingClientRect();
       return bottom > 60 && top < innerHeight - 60;
-    }""")
+    }}"""
+    chapter.page.wait_for_function(shown, arg=name)
