@@ -213,7 +213,7 @@ def main() -> None:
     torch.optim.AdamW([torch.zeros(1)])  # takes seconds the first time, here once and not in every process
     draw, rows = random.Random(0), {}
     for kind in KINDS:
-        found = {"runs": 0, "kills": 0, "kills_at_a_move": 0, "differences": 0, "errors": []}
+        found: dict[str, Any] = {"runs": 0, "kills": 0, "kills_at_a_move": 0, "differences": 0, "errors": []}
         references: dict[int, tuple[str, float]] = {}
         while found["runs"] < options.runs // len(KINDS):
             seed = draw.randrange(options.seeds)

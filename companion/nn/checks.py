@@ -18,9 +18,9 @@ def check_integer(name: str, value: object, least: int = 1, most: int | None = N
     """
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise ValueError(f"{name} must be an integer; got {value!r:.80}")
-    if value < least:
+    if int(value) < least:
         raise ValueError(f"{name} must be at least {least}; got {value}")
-    if most is not None and value > most:
+    if most is not None and int(value) > most:
         raise ValueError(f"{name} must be at most {most}; got {value}")
 
 
