@@ -50,7 +50,7 @@ CONTEXT = 64  # tokens kept of a sentence
 TEST, VALIDATION, TRIAL = 500, 300, 200
 TRIALS, TRIAL_LABELS = 3, 100
 MOST = 5000  # labels of a seed
-PASSES = {50: 320, TRIAL_LABELS: 400, 200: 640, 1000: 960}  # by labels: sentences read, in batches of 16
+PASSES = {50: 320, TRIAL_LABELS: 400, 200: 640, 1000: 960, MOST: 4800}  # by labels: sentences read, in batches of 16
 BATCH = 16
 WIDE = 384  # from this width on bfloat16 takes less time, on a processor that has units for it; below it takes more
 WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
@@ -232,18 +232,18 @@ def parameters(model: SequenceClassifier) -> dict[str, int]:
 
 
 def cells() -> list[tuple[str, int]]:
-    """What is measured, and from how many labels; of what costs much, less."""
+    """What is measured, and from how many labels; what costs most comes last."""
     counts = [(method, n) for method in ("naive Bayes", "TF-IDF") for n in (50, 200, 500, 1000, MOST)]
-    frozen = [("frozen", n) for n in (50, 200, 500, 1000)] + [("frozen, untrained", n) for n in (50, 200, 500)]
-    return [*counts, *frozen, *((method, n) for n in (200, 50) for method in NETWORKS), ("fine-tuned", 1000)]
+    frozen = [("frozen", n) for n in (50, 200, 500, 1000, MOST)] + [("frozen, untrained", n) for n in (50, 200, 500)]
+    return [*counts, *frozen, *((method, n) for n in (50, 200, 1000, MOST) for method in reversed(NETWORKS))]
 
 
 def begun(texts: Texts) -> dict[str, Any]:
     """The table as far as an earlier run came, or a new one."""
     path = report.RESULTS / "reviews.json"
-    if path.exists():
-        table: dict[str, Any] = json.loads(path.read_text(encoding="utf8"))
-        return table
+    done = json.loads(path.read_text(encoding="utf8")) if path.exists() else {"results": []}
+    known = {(row["method"], row["n"]): row for row in done["results"]}
+    rows = [known.get(cell, {"method": cell[0], "n": cell[1], "scores": [], "cpu_seconds": []}) for cell in cells()]
     test = [texts.rated[example.number].ratings for example in texts.test]
     return {
         "model": MODEL,
@@ -251,11 +251,11 @@ def begun(texts: Texts) -> dict[str, Any]:
         "sha256": {name: entry(name).sha256 for name in (MODEL, reviews.NAME)},
         "passes": {str(n): passes for n, passes in PASSES.items()},
         "patience": {name: kind.patience for name, kind in NETWORKS.items()},
-        "rates": {},
+        "rates": done.get("rates", {}),
         "parameters": {name: parameters(headed(kind)) for name, kind in NETWORKS.items()},
         "lexicon": by_lexicon(texts.test, reviews.lexicon()),
         "one rater": one_rater(test)._asdict(),
-        "results": [{"method": method, "n": n, "scores": [], "cpu_seconds": []} for method, n in cells()],
+        "results": rows,
     }
 
 
@@ -277,6 +277,11 @@ def measured(method: str, frozen: Frozen, n: int, seed: int, rates: dict[str, fl
     return accuracy((new @ weights + bias).argmax(-1), test.labels)
 
 
+def write(table: dict[str, Any]) -> None:
+    """Write the table, without the cells that have not begun."""
+    report.write("reviews", table | {"results": [row for row in table["results"] if row["scores"]]})
+
+
 def main() -> None:
     """Run every cell over all seeds, and write the table after each."""
     given = report.arguments(__doc__)
@@ -295,10 +300,10 @@ def main() -> None:
             started = time.process_time()
             row["scores"].append(measured(method, frozen, n, seed, best))
             row["cpu_seconds"].append(time.process_time() - started)
-            report.write("reviews", table)
+            write(table)
         row |= interval(row["scores"])._asdict()
         print(f"{method:>20} {n:5}: {row['mean']:.3f} {row['low']:.3f} {row['high']:.3f}", flush=True)
-    report.write("reviews", table)
+        write(table)
 
 
 if __name__ == "__main__":
