@@ -51,8 +51,8 @@ PACKAGE = str(Path(sys.modules["companion"].__file__ or "").parent)
 CLEAR = (ValueError, TypeError, OSError, FloatingPointError)  # CheckpointError is a ValueError
 LONGEST = 10  # seconds
 MEMORY = 4 * 2**30  # bytes that this process may have
-SIZES = {"vocab_size": 11, "n_layers": 1, "n_heads": 2, "d_model": 8}
-MODELS = {
+SIZES: dict[str, Any] = {"vocab_size": 11, "n_layers": 1, "n_heads": 2, "d_model": 8}
+MODELS: dict[Any, Any] = {
     GPT: GPTConfig(**SIZES, context_length=12),
     Bert: BertConfig(**SIZES, context_length=12),
     ModernDecoder: ModernConfig(**SIZES, context_length=12),
@@ -60,7 +60,7 @@ MODELS = {
     XLNet: XLNetConfig(**SIZES),
 }
 NUMBERS = [0, -1, 1, 2.5, 7, 2**31, 10**30, 1e308, math.nan, math.inf]
-VALUES = [None, True, False, *NUMBERS, "", "x", "false", "1e-5", [], [1], {}]
+VALUES: list[Any] = [None, True, False, *NUMBERS, "", "x", "false", "1e-5", [], [1], {}]
 CHARACTERS = "ab \n\t\0\x1b▁Ġ#é你\u0301\u200b\u202e\ufe0f\ud83d\udc00😀<|endoftext|>[SEP]</s>"
 Feeder = Callable[[random.Random, Path], object]
 
@@ -125,7 +125,8 @@ class Feeders:
 
     def __init__(self, folder: Path) -> None:
         """Make the sound inputs."""
-        self.sound, self.models = {}, {}
+        self.sound: dict[Any, tuple[Any, bytes]] = {}
+        self.models: dict[Any, Any] = {}
         for kind, config in MODELS.items():
             torch.manual_seed(0)
             self.models[kind] = kind(config).eval()
@@ -257,7 +258,7 @@ def honest_gguf(path: Path) -> bytes:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
     from small_gguf import TOKENS, write_gguf
 
-    sizes = {"context_length": 12, "n_layers": 1, "n_heads": 2, "d_model": 8, "d_ff": 12}
+    sizes: dict[str, Any] = {"context_length": 12, "n_layers": 1, "n_heads": 2, "d_model": 8, "d_ff": 12}
     write_gguf(path, ModernDecoder(ModernConfig(vocab_size=len(TOKENS), **sizes)))
     return path.read_bytes()
 
