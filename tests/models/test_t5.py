@@ -167,7 +167,7 @@ def test_a_mask_that_is_not_boolean_is_refused():
         ({"n_heads": 5}, "d_model must be a multiple of n_heads; got 12 and 5"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\); got 1.0"),
         ({"start_id": 31}, "start_id must be in the vocabulary, 0 to 30; got 31"),
-        ({"norm_eps": -1.0}, "eps not negative; got 12 and -1.0"),
+        ({"norm_eps": -1.0}, "norm_eps must be at least 0 and below 1; got -1.0"),
     ],
     ids=str,
 )
