@@ -73,7 +73,9 @@ def test_texts_are_checked_as_they_are_read():
     assert next(whole(iter(["a", HALF]))) == "a"
 
 
-@pytest.mark.parametrize("value", [["a"], ("a",), (name for name in "a"), {"a": 1}, {"a"}], ids=str)
+@pytest.mark.parametrize(
+    "value", [["a"], ("a",), (name for name in "a"), {"a": 1}, {"a"}], ids=["list", "tuple", "generator", "dict", "set"]
+)
 def test_any_other_collection_will_do(value):
     check_list("names", value)
 
