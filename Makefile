@@ -34,7 +34,7 @@ test: environment assets lint types frontend ## everything: lint, types, all not
 	$(BIN)/python tools/published.py --all --by-pip
 	$(BIN)/python tools/run_notebooks.py $(SIDE_BY_SIDE) --durations=10
 	@$(MAKE) -j 2 pages units
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=10 -m "book or browser" tests/book tests/browser
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=10 -m "(book or browser) and not colab" tests/book tests/browser
 
 # The build has one process and would leave a core idle; these tests need no page.
 pages:
