@@ -62,7 +62,7 @@ SETTINGS = {
     "python_display_short_literal_types": True,
     "html_domain_indices": False,  # the overview is the index of modules
 }
-FOREIGN = "argparse|torch|numpy|np|nn|collections|pathlib|matplotlib|tokenizers|ipywidgets|anywidget|traitlets|typing|random|abc|urllib|t"
+FOREIGN = "argparse|onnx|torch|numpy|np|nn|collections|pathlib|matplotlib|tokenizers|ipywidgets|anywidget|traitlets|typing|random|abc|urllib|t"
 HOME = r"(?:Chapters?|First page):(?:\s+``book/[\w/]+\.\w+``[,;]?)+(?<![,;])\."
 
 logger = logging.getLogger(__name__)

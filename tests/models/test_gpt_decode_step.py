@@ -8,6 +8,7 @@ from companion.generation import GREEDY, Sampling, generate
 from companion.generation.beam_search import BeamSearch
 from companion.generation.decoding import DecodingState
 from companion.models.gpt import GPT, GPTConfig
+from companion.models.gpt_decode_step import GPTDecodeStep
 from companion.nn.capture import capture
 
 SIZES = {"vocab_size": 31, "context_length": 24, "n_layers": 3, "n_heads": 2, "d_model": 12}
@@ -38,6 +39,7 @@ def begun(model):
 def test_each_step_has_the_logits_of_the_forward_pass(changes):
     model = gpt(**changes)
     step, ids = begun(model), PROMPT
+    assert isinstance(step, GPTDecodeStep)
     for token in (9, 2, 6, 5, 30, 0):
         ids = torch.cat([ids, torch.tensor([[token]])], 1)
         with torch.no_grad():
