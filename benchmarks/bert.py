@@ -10,7 +10,7 @@ sentence order, ALBERT's question, in the place of next sentence. The settings w
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import report
@@ -36,6 +36,7 @@ from companion.storyworld.views import sentences
 from companion.training import Optimization, Runtime, fit
 
 WORLD = World()
+BATCH = 32  # texts
 WORDS = Vocabulary([*WORLD.vocabulary, "[CLS]", "[SEP]", "[MASK]"])
 CLS, SEP, MASK = (WORDS.number(token) for token in ("[CLS]", "[SEP]", "[MASK]"))
 HIDING: dict[str, Any] = {"mask_id": MASK, "vocab_size": len(WORDS), "special_ids": (0, 1, CLS, SEP)}
@@ -102,15 +103,15 @@ def batches(task: str, size: int, seed: int) -> Iterator[Pretraining]:
         pool += 1
 
 
-def trained(task: str, seed: int, steps: int) -> tuple[BertForPreTraining, float]:
-    """A model, and the processor seconds that its training took."""
+def trained(lessons: Iterable[Pretraining], seed: int, steps: int) -> tuple[BertForPreTraining, float]:
+    """A model that was trained on these batches, and the processor seconds that it took."""
     torch.manual_seed(seed)
     model = BertForPreTraining(BertConfig(len(WORDS), context_length=40, n_layers=2, n_heads=4, d_model=64))
     sinusoidal_initialization(model.bert)
     mimetic_initialization(model)
     history = fit(
         model,
-        batches(task, 32, seed),
+        lessons,
         steps=steps,
         loss=pretraining_loss,
         learning_rate=4e-3,
@@ -217,7 +218,7 @@ def main() -> None:
     for seed in range(given.seeds):
         run: dict[str, float] = {}
         for task, (pairs, _) in tests.items():
-            model, seconds = trained(task, seed, given.steps)
+            model, seconds = trained(batches(task, BATCH, seed), seed, given.steps)
             run[task] = judged(model, pairs)
             run[f"cpu_seconds, {task}"] = seconds
             if task == "next sentence":

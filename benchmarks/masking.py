@@ -16,18 +16,16 @@ from typing import Any
 
 import report
 import torch
-from bert import CLS, HELD_OUT, MASK, SEP, TEXTS, WORDS, WORLD, Gaps, asked, batches, documents, judged
+from bert import BATCH, CLS, HELD_OUT, MASK, SEP, TEXTS, WORDS, WORLD, Gaps, asked, batches, documents, judged, trained
 from linear import fitted
 from torch import Tensor
 
 from companion.data.batch import IGNORED, padded
-from companion.losses.sentences import Pretraining, pretraining_loss
+from companion.losses.sentences import Pretraining
 from companion.metrics.confidence import interval
-from companion.models.bert import BertConfig, BertForPreTraining
-from companion.nn.initialization import mimetic_initialization, sinusoidal_initialization
+from companion.models.bert import BertForPreTraining
 from companion.storyworld import VERSION
 from companion.storyworld.lexicon import PEOPLE
-from companion.training import Optimization, Runtime, fit
 
 TASK, PROBED = "next sentence", 200
 WAYS = ("80/10/10", "[MASK] alone")
@@ -36,26 +34,6 @@ WAYS = ("80/10/10", "[MASK] alone")
 def masks_alone(mixed: Iterator[Pretraining]) -> Iterator[Pretraining]:
     """The same batches, with [MASK] at every chosen place."""
     return (batch._replace(inputs=batch.inputs.masked_fill(batch.targets != IGNORED, MASK)) for batch in mixed)
-
-
-def trained(way: str, seed: int, steps: int) -> tuple[BertForPreTraining, float]:
-    """A model, and the processor seconds that its training took."""
-    torch.manual_seed(seed)
-    model = BertForPreTraining(BertConfig(len(WORDS), context_length=40, n_layers=2, n_heads=4, d_model=64))
-    sinusoidal_initialization(model.bert)
-    mimetic_initialization(model)
-    mixed = batches(TASK, 32, seed)
-    history = fit(
-        model,
-        mixed if way == WAYS[0] else masks_alone(mixed),
-        steps=steps,
-        loss=pretraining_loss,
-        learning_rate=4e-3,
-        optimization=Optimization("muon", weight_decay=0.0, schedule="linear"),
-        runtime=Runtime(device="cpu", seed=seed),
-        progress=False,
-    )
-    return model, history.cpu_seconds
 
 
 @torch.no_grad()
@@ -104,7 +82,8 @@ def main() -> None:
     runs: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     for seed in range(given.seeds):
         for way in WAYS:
-            model, seconds = trained(way, seed, given.steps)
+            mixed = batches(TASK, BATCH, seed)
+            model, seconds = trained(mixed if way == WAYS[0] else masks_alone(mixed), seed, given.steps)
             runs[way].append(
                 {
                     "at [MASK]": gaps.of_bert(model),
