@@ -4,11 +4,10 @@ They are made while the pages are written, out of the same nodes, and lie in ``n
 outputs for Colab, and under ``with-outputs`` for front ends that only show. Code is the source's, text is that of the
 page (:mod:`plain_markdown`), cut where a heading, a numbered equation or a figure begins.
 
-A link within a notebook that is to be run leads to a cell. Colab finds it by ``#scrollTo=`` and its id, and knows no
-other anchors; for JupyterLab and VS Code an anchor of that very name stands in the cell. The classic notebook removes
-anchors and knows no names but those of headings, which are their text: so in notebooks with outputs, which Colab does
-not open, a link leads to the heading of the section. (VS Code names headings in its own way, and finds there an anchor
-whose name is what the link says, letter by letter.) Other links lead to the pages of the book.
+Links lead to the pages of the book, from a notebook that is to be run all of them: no link within one works in every
+front end, since Colab finds cells alone (``#scrollTo=`` and an id), and the classic notebook headings alone, by their
+text. In notebooks with outputs, which Colab does not open, a link to a place in them leads to the heading of its section.
+(VS Code names headings in its own way, and finds there an anchor whose name is what the link says, letter by letter.)
 """
 
 from collections import Counter
@@ -66,7 +65,7 @@ def make(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         return
     for folder, keep in ((FOLDER, False), (f"{FOLDER}/{WITH_OUTPUTS}", True)):
         try:
-            cells = Chapter(app, doctree, docname, to_headings=keep).cells(shown)
+            cells = Chapter(app, doctree, docname, within=keep).cells(shown)
         except Unwritable as error:
             logger.warning("%s", error, location=docname, type="plain_notebooks")
             return
@@ -80,14 +79,14 @@ def make(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 class Chapter:
     """A chapter on its way from the nodes of its page to the cells of a notebook."""
 
-    def __init__(self, app: Sphinx, doctree: nodes.document, docname: str, to_headings: bool) -> None:
-        """Begin with the nodes of a page that is about to be written, and with where links within are to lead."""
-        self.app, self.docname, self.to_headings = app, docname, to_headings
+    def __init__(self, app: Sphinx, doctree: nodes.document, docname: str, within: bool) -> None:
+        """Begin with the nodes of a page that is about to be written, and with whether links may lead within it."""
+        self.app, self.docname, self.within = app, docname, within
         self.pages = pages_address(app.config.html_theme_options["repository_url"])
         self.page = self.address(docname)
         self.doctree = doctree
-        self.linked: set[str] = set()  # the anchors that something in the notebook leads to
-        self.local: dict[str, str] = {}  # the anchor of each address that is in the notebook
+        self.linked: set[str] = set()  # the headings that something in the notebook leads to
+        self.local: dict[str, str] = {}  # the heading above the place of each address that is in the notebook
         self.numbers = numbers(app.env, docname, doctree)
         self.writer = Writer(self.numbers, self.link, self.image)
         self.headings = Counter(map(self.heading, doctree.findall(nodes.title)))
@@ -113,9 +112,10 @@ class Chapter:
         """Return the cells of the notebook, with the outputs that the page shows."""
         parts = list(divided(self.doctree, [cell.id for cell in shown.cells]))
         entries = cited(self.app.env, self.docname)
-        self.local = {f"{self.page}#{anchor}": self.anchor(part) for part in parts for anchor in part.anchors}
-        end = quote(word(REFERENCES)) if self.to_headings else f"scrollTo={REFERENCES.lower()}"
-        self.local |= {f"{self.address(page)}#{anchor}": end for page, anchor, _ in entries}
+        if self.within:
+            self.local = {f"{self.page}#{anchor}": self.anchor(part) for part in parts for anchor in part.anchors}
+            end = quote(word(REFERENCES))
+            self.local |= {f"{self.address(page)}#{anchor}": end for page, anchor, _ in entries}
         texts = [self.writer.blocks(part.blocks) for part in parts]
         texts[0] += f"\n\n[{word(PAGE)}]({self.page})"
         written: dict[int, list[NotebookNode]] = {}
@@ -125,11 +125,11 @@ class Chapter:
         for place, cell in enumerate(shown.cells):
             cells += [cell] if cell.cell_type == "code" else []
             cells += written.get(place, [])
-        return [*cells, *([self.references([entry for *_, entry in entries], end)] if entries else [])]
+        return [*cells, *([self.references([entry for *_, entry in entries])] if entries else [])]
 
     def anchor(self, part: Part) -> str:
         """Return the name of the place to which links to a part lead, as an address spells it."""
-        return quote(self.heading_above(part.blocks[0])) if self.to_headings else f"scrollTo={part.id}"
+        return quote(self.heading_above(part.blocks[0]))
 
     def heading_above(self, node: nodes.Node) -> str:
         """Return the name of the nearest heading above a node that no other heading has.
@@ -148,18 +148,17 @@ class Chapter:
         return f"{number}{title.astext()}".replace(" ", "-")
 
     def text_cell(self, name: str, text: str, anchor: str) -> NotebookNode:
-        """Return a cell of text, with an anchor if something leads to it: at the end of a heading, else before all."""
-        heading = text.startswith("#")
-        if anchor in self.linked and (heading or not self.to_headings):
+        """Return a cell of text; a heading that something leads to has an anchor at its end."""
+        if anchor in self.linked and text.startswith("#"):
             first, end, rest = text.partition("\n")
-            tag = f'<a id="{anchor}"></a>'
-            text = f"{first}{tag}{end}{rest}" if heading else f"{tag}\n\n{text}"
+            text = f'{first}<a id="{anchor}"></a>{end}{rest}'
         return NotebookNode(nbformat.v4.new_markdown_cell(text, id=name))
 
-    def references(self, entries: list[nodes.Element], anchor: str) -> NotebookNode:
+    def references(self, entries: list[nodes.Element]) -> NotebookNode:
         """Return the cell that lists the works cited."""
         lines = "\n".join(f"- {self.writer.block(entry)}" for entry in entries)
-        return self.text_cell(REFERENCES.lower(), f"## {word(REFERENCES)}\n\n{lines}", anchor)
+        title = word(REFERENCES)
+        return self.text_cell(REFERENCES.lower(), f"## {title}\n\n{lines}", quote(title))
 
 
 def pages_address(repository: str) -> str:

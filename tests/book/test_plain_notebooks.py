@@ -27,7 +27,6 @@ from notebooks import METADATA, ROOT, notebooks, repository
 PAGES = "https://some-owner.github.io/some.book/"
 RAW = re.compile(r":(label|class|name|alt):|\{[a-z]+(:\w+)?\}`|```\{|:::")
 LINK = re.compile(r'<a href="([^"]*)"|<img src="([^"]*)"')
-ANCHOR = re.compile(r'<a id="([^"]+)"></a>')
 
 PART = """\
 ## Its part
@@ -171,20 +170,15 @@ def test_a_cell_begins_with_each_heading_equation_and_figure(notebook: NotebookN
 
 
 @pytest.mark.slow
-def test_references_lead_to_cells_of_the_notebook_or_to_pages_of_the_book(texts: dict[str, str]):
+def test_references_of_what_is_to_be_run_lead_to_pages_of_the_book(texts: dict[str, str]):
+    here = f"{PAGES}book/chapter.html"
     assert texts["its-part"].split("\n\n")[1] == (
-        "As One [[2020](#scrollTo=references)] says in [(1.1)](#scrollTo=equation-eq-one), "
+        f"As One [[2020]({PAGES}book/other.html#id2)] says in [(1.1)]({here}#equation-eq-one), "
         f"[here]({PAGES}book/other.html#there), [Another page]({PAGES}book/other.html) and "
         f"[token]({PAGES}book/other.html#term-token):"
     )
-    assert texts["text-2"] == "See [Fig. 1.1](#scrollTo=fig-drawn) and [its part](#scrollTo=its-part)."
-
-
-@pytest.mark.slow
-def test_a_cell_that_is_referred_to_has_an_anchor_of_the_name_that_colab_looks_for(texts: dict[str, str]):
-    assert texts["its-part"].startswith('## Its part<a id="scrollTo=its-part"></a>\n')
-    assert texts["equation-eq-one"].startswith('<a id="scrollTo=equation-eq-one"></a>\n\n$$\na < b\n\\tag{1.1}\n$$')
-    assert "<a id" not in texts["fig-still"]
+    assert texts["text-2"] == f"See [Fig. 1.1]({here}#fig-drawn) and [its part]({here}#its-part)."
+    assert "<a id" not in "".join(texts.values())
 
 
 @pytest.mark.slow
@@ -320,12 +314,6 @@ def parts_of(page: Path) -> set[str]:
     return {"", *map(unescape, re.findall(r'\sid="([^"]+)"', page.read_text(encoding="utf-8")))}
 
 
-def places(made: NotebookNode) -> set[str]:
-    """The names in a notebook that is to be run: of cells with an anchor of the name that Colab looks for."""
-    anchors = ANCHOR.findall("\n".join(text(made)))
-    return {f"scrollTo={cell.id}" for cell in made.cells} & set(anchors)
-
-
 def heading_places(made: NotebookNode) -> set[str]:
     """The names in a notebook that is to be read: of headings that are there once."""
     return {name for name, times in Counter(heading_names(text(made))).items() if times == 1}
@@ -349,8 +337,8 @@ def broken(made: NotebookNode, built_book: Path, here: set[str]) -> Iterator[str
 
 
 @pytest.mark.book
-def test_every_link_leads_to_a_cell_a_page_or_an_outside_address(built_book: Path):
-    found = {page.stem: list(broken(made, built_book, places(made))) for page, _, made in pairs(built_book)}
+def test_every_link_of_what_is_to_be_run_leads_to_a_page_or_an_outside_address(built_book: Path):
+    found = {page.stem: list(broken(made, built_book, set())) for page, _, made in pairs(built_book)}
     assert {name: links for name, links in found.items() if links} == {}
 
 

@@ -1,5 +1,6 @@
 """Made notebooks in JupyterLab, Notebook 7 and the classic notebook as they come, with no extension for MyST."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -9,12 +10,15 @@ from typing import Any
 import nbformat
 import pytest
 from notebook_pages import CLASSIC, LABS, Chapter, FrontEnd, heading_names
-from plain_notebooks import WITH_OUTPUTS
+from plain_notebooks import WITH_OUTPUTS, pages_address
 from playwright.sync_api import Browser
 
 from notebook_servers import Address, classic_notebook, jupyterlab, notebook_7
+from notebooks import ROOT, repository
 
-CHAPTERS = ("book/algorithms/gpt", f"{WITH_OUTPUTS}/book/concepts/attention", "book/formulas/optimizers")
+TO_READ = f"{WITH_OUTPUTS}/book/concepts/attention"
+TO_RUN = ("book/algorithms/gpt", "book/formulas/optimizers")
+PAGES = pages_address(repository(ROOT)["url"])
 ALL_AT_ONCE = {"notebook-extension/tracker": {"windowingMode": "none"}}  # draw what is out of sight, too
 Served = tuple[FrontEnd, Address]
 Serve = Callable[[Path, Path], AbstractContextManager[Address]]
@@ -41,13 +45,11 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield front_end, address
 
 
-@pytest.fixture(scope="module", params=CHAPTERS)
+@pytest.fixture(scope="module", params=(*TO_RUN, TO_READ))
 def chapter(request: pytest.FixtureRequest, served: Served, book: Path, browser: Browser) -> Iterator[Chapter]:
-    """A chapter whose mathematics is drawn; in the classic notebook always the one whose links it finds."""
+    """A chapter whose mathematics is drawn."""
     front_end, address = served
     name = f"{request.param}.ipynb"
-    if front_end is CLASSIC:
-        name = f"{WITH_OUTPUTS}/{name.removeprefix(f'{WITH_OUTPUTS}/')}"
     notebook = nbformat.read(book.parent / "notebooks" / name, as_version=4)
     page = browser.new_page(viewport={"width": 1200, "height": 900})
     page.goto(address(name), wait_until="commit")
@@ -77,7 +79,17 @@ def test_an_answer_unfolds_what_is_said_of_it(chapter: Chapter):
     assert verdict.is_visible()
 
 
-def test_every_link_within_a_notebook_has_its_place_there(chapter: Chapter):
+@pytest.mark.parametrize("chapter", TO_RUN, indirect=True)
+def test_what_is_to_be_run_links_to_pages_and_keeps_their_addresses(chapter: Chapter):
+    written = [link for text in chapter.texts for link in re.findall(rf"\]\(({PAGES}[^)]*)\)", text)]
+    selector = f'{chapter.front_end.text} a[href^="{PAGES}"]'
+    shown = chapter.page.eval_on_selector_all(selector, "links => links.map(link => link.getAttribute('href'))")
+    assert chapter.links() == []
+    assert sorted(shown) == sorted(written) != []
+
+
+@pytest.mark.parametrize("chapter", [TO_READ], indirect=True)
+def test_every_link_within_what_is_to_be_read_has_its_place_there(chapter: Chapter):
     assert len(chapter.links()) > 10
     assert chapter.lost() == []
 
@@ -89,6 +101,7 @@ def test_a_heading_has_the_name_that_a_link_expects(chapter: Chapter):
     assert chapter.page.evaluate(there, names) == []
 
 
+@pytest.mark.parametrize("chapter", [TO_READ], indirect=True)
 @pytest.mark.parametrize("number", [0, -1], ids=["first", "last"])
 def test_a_link_shows_where_it_leads(chapter: Chapter, number: int):
     name = chapter.links()[number]
