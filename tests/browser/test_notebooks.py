@@ -81,8 +81,8 @@ def test_an_answer_unfolds_what_is_said_of_it(chapter: Chapter):
 
 @pytest.mark.parametrize("chapter", TO_RUN, indirect=True)
 def test_what_is_to_be_run_links_to_pages_and_keeps_their_addresses(chapter: Chapter):
-    written = [link for text in chapter.texts for link in re.findall(rf"\]\(({PAGES}[^)]*)\)", text)]
-    selector = f'{chapter.front_end.text} a[href^="{PAGES}"]'
+    written = [link for text in chapter.texts for link in re.findall(rf"\]\(({PAGES}book/[^)]*)\)", text)]
+    selector = f'{chapter.front_end.text} a[href^="{PAGES}book/"]'
     shown = chapter.page.eval_on_selector_all(selector, "links => links.map(link => link.getAttribute('href'))")
     assert chapter.links() == []
     assert sorted(shown) == sorted(written) != []
