@@ -20,7 +20,7 @@ CODE := companion tools tests benchmarks book
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 BIOME := $(WITH_NODE) node_modules/.bin/biome
 
-.PHONY: help book test pages units check colab outputs serve format clean clean-book requirements repository environment assets lint types frontend spelling links
+.PHONY: help book test browser pages units check colab outputs serve format clean clean-book requirements repository environment assets lint types frontend spelling links
 
 help: ## what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -33,10 +33,12 @@ test: environment assets lint types frontend ## everything: lint, types, all not
 	@$(MAKE) clean-book
 	$(BIN)/python tools/published.py --all --by-pip
 	$(BIN)/python tools/run_notebooks.py $(SIDE_BY_SIDE) --durations=10
-	@$(MAKE) -j 2 pages units
+	@$(MAKE) -j 2 browser units
+
+# The build has one process, and a browser waits more than it computes: the tests that need no page run beside both.
+browser: pages
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=10 -m "(book or browser) and not colab" tests/book tests/browser
 
-# The build has one process and would leave a core idle; these tests need no page.
 pages:
 	@$(MAKE) book PUBLISHED=--by-pip
 	@$(MAKE) book PUBLISHED=--by-pip
