@@ -26,6 +26,7 @@ FOLDER = "outputs"  # beside the pages
 TAGS = ("raises-exception", NOT_RUN)  # of a cell: those that change what its run leaves
 MADE = ("language_info", "widgets")  # of a notebook: the metadata that its run writes
 NAME = re.compile(r"(.+)-[0-9a-f]{16}\.ipynb")
+EXERCISE, SOLUTION = re.compile(r'^exercise\("', re.MULTILINE), "hide-cell"  # a line of code; a tag
 
 
 class Chapter(NamedTuple):
@@ -95,11 +96,20 @@ def save(folder: Path, name: str, executed: NotebookNode) -> None:
     os.replace(partial, folder / name)
 
 
+def is_exercise(cell: NotebookNode) -> bool:
+    """Whether a cell is an exercise as its reader finds it."""
+    return bool(EXERCISE.search(cell.source)) and SOLUTION not in cell.metadata.get("tags", [])
+
+
 def shown(written: NotebookNode, executed: NotebookNode) -> NotebookNode:
-    """Return the cells as they are written, with the outputs of an executed notebook of the same code."""
+    """Return the cells as they are written, with the outputs of an executed notebook of the same code.
+
+    An exercise has none: what its check says before a reader has done it is no answer to anybody.
+    """
     page = deepcopy(written)
     for cell, run in zip(code(page), code(executed), strict=True):
-        cell.outputs, cell.execution_count = run.outputs, run.get("execution_count")
+        cell.outputs = [] if is_exercise(cell) else run.outputs
+        cell.execution_count = run.get("execution_count")
     page.metadata |= {name: executed.metadata[name] for name in MADE if name in executed.metadata}
     return page
 

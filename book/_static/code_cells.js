@@ -1,0 +1,50 @@
+// Shortens long code to its beginning, with a button that shows the rest; and the header's switch, which hides all code.
+
+const CODE_SWITCH = "llm-live-no-code";
+const root = document.documentElement;
+
+// A page opened from disk, or in a private window, may keep nothing.
+function remembered() {
+  try {
+    return localStorage.getItem(CODE_SWITCH) === "yes";
+  } catch {
+    return false;
+  }
+}
+
+function showSwitch() {
+  const button = document.querySelector(".article-header-buttons .btn[onclick='switchCode()']");
+  button?.setAttribute("aria-pressed", String(root.classList.contains("no-code")));
+}
+
+window.switchCode = () => {
+  const hidden = root.classList.toggle("no-code");
+  try {
+    localStorage.setItem(CODE_SWITCH, hidden ? "yes" : "no");
+  } catch {}
+  showSwitch();
+};
+
+function shorten(box) {
+  const button = document.createElement("button");
+  const label = () => {
+    const short = box.classList.contains("short");
+    button.textContent = short ? box.dataset.more : box.dataset.fewer;
+    button.setAttribute("aria-expanded", String(!short));
+  };
+  button.type = "button";
+  button.className = "long-code-switch";
+  button.addEventListener("click", () => {
+    box.classList.toggle("short");
+    label();
+  });
+  box.classList.add("short");
+  label();
+  box.append(button);
+}
+
+root.classList.toggle("no-code", remembered());
+document.addEventListener("DOMContentLoaded", () => {
+  showSwitch();
+  document.querySelectorAll(".long-code").forEach(shorten);
+});
