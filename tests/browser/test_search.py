@@ -1,0 +1,34 @@
+"""The search, in a real browser: a term leads to the section that teaches it, in English and in Chinese."""
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.mark.parametrize(
+    ("words", "page", "place"),
+    [
+        ("attention", "concepts/attention.html", ""),
+        ("注意力", "concepts/attention.html", ""),
+        ("KV cache", "algorithms/gpt.html", "#"),
+        ("distillation", "distillation.html", ""),
+        ("perplexity", "concepts/", "#"),
+    ],
+)
+def test_a_term_leads_first_to_the_chapter_that_teaches_it(visit, address, words: str, page: str, place: str):
+    found, log = visit(f"{address}/search.html?q={words}")
+    first = found.locator("#search-results ul.search li a").first
+    first.wait_for()
+    assert page in first.get_attribute("href")
+    assert place in first.get_attribute("href")
+    assert log.errors == []
+
+
+def test_chapters_come_before_the_appendix(visit, address):
+    found, _ = visit(f"{address}/search.html?q=attention")
+    found.locator("#search-results p.search-summary").wait_for()
+    links = found.locator("#search-results ul.search li > a")
+    pages = links.evaluate_all("all => all.map(one => one.getAttribute('href'))")
+    first = next(n for n, one in enumerate(pages) if "appendix/" in one)
+    assert first > 5
+    assert not any("appendix/" in one for one in pages[:first])
