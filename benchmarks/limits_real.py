@@ -5,7 +5,7 @@
 The questions, pairs and openings are in `limits_items.py`. All answers are greedy, each question in a chat of its own;
 sums and openings are continued as they stand. An answer is right when the right name is in its first 24 tokens (16,
 where the wording is varied). The result goes to `benchmarks/results/limits_real.json`, for
-`book/background/limits.ipynb`: counts and probabilities, and whether each item was answered right; not the texts. What
+`book/concepts/limits.ipynb`: counts and probabilities, and whether each item was answered right; not the texts. What
 the file has already is not computed again.
 """
 

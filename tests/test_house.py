@@ -9,7 +9,7 @@ from pathlib import Path
 
 import package_map
 import pytest
-import yaml
+from contents import chapters
 
 from companion import lessons
 from notebooks import ROOT, home, notebooks
@@ -45,8 +45,7 @@ SHOWN_WITH_SEVERAL = {
     "distillation_losses",
 }
 MODULES = package_map.modules(ROOT)
-TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-CHAPTERS = [Path(one["file"]).name for part in TOC["parts"] if part.get("numbered") for one in part["chapters"]]
+CHAPTERS = [path.stem for path in chapters(ROOT)]
 
 
 def room(module: str) -> str:

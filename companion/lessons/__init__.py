@@ -30,15 +30,15 @@ __all__ = [
 
 CHAPTERS = (  # in the order of the contents
     "rise",
-    "limits",
     "foundations",
     "language_model",
-    "storyworld",
-    "optimization",
     "tokenization",
     "attention",
     "transformer",
+    "optimization",
+    "storyworld",
     "transfer",
+    "limits",
     "bert",
     "bert_family",
     "gpt",

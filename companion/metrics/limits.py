@@ -1,6 +1,6 @@
 """Metrics of failures: AUROC of confidence as a detector of errors, and exposure of memorised secrets.
 
-Chapter: ``book/background/limits.ipynb``. Sources: Carlini et al. 2019, section 4 (exposure); Hendrycks & Gimpel 2017
+Chapter: ``book/concepts/limits.ipynb``. Sources: Carlini et al. 2019, section 4 (exposure); Hendrycks & Gimpel 2017
 (confidence as a detector, judged by the area under the ROC curve).
 """
 

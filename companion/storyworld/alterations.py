@@ -1,6 +1,6 @@
 """Stories changed on purpose: a skew, swapped names, questions that have no answer, and texts with something missing.
 
-Chapter: ``book/background/limits.ipynb``. The exact probabilities of the world do not hold for a changed story.
+Chapter: ``book/concepts/limits.ipynb``. The exact probabilities of the world do not hold for a changed story.
 """
 
 import random

@@ -1,6 +1,6 @@
 """FLOPs of training, counted three ways: a rule of thumb, a sum over the layers, and a measurement.
 
-Chapters: ``book/background/rise.ipynb``, ``book/background/limits.ipynb``. Source: Kaplan et al. 2020, section 2.1 and
+Chapters: ``book/background/rise.ipynb``, ``book/concepts/limits.ipynb``. Source: Kaplan et al. 2020, section 2.1 and
 table 1 (forward 2 N + 2 n_layers n d_model operations per token, backward twice as many); Hoffmann et al. 2022, section
 3.4 and appendix F (the same count with embeddings, and the compute-optimal split of a budget).
 """

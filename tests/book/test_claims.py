@@ -5,14 +5,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
-import yaml
+from contents import chapters
 
 from companion.lessons import names
 
 ROOT = Path(__file__).resolve().parents[2]
-TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
-FILES = [c["file"] for part in TOC["parts"] if part["caption"] != "Appendix" for c in part["chapters"]]
-CHAPTERS = [f"{name}.ipynb" for name in FILES]
+CHAPTERS = [path.relative_to(ROOT).as_posix() for path in chapters(ROOT)]
 
 SHOWN = re.compile(r"^(`{3,})(?!\{(?:admonition|self-check|note|tip|warning))[^\n]*\n.*?^\1", re.DOTALL | re.MULTILINE)
 MATHEMATICS = re.compile(r"\$\$.*?\$\$|\$[^$]+\$", re.DOTALL)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import nbformat
 import pytest
-import yaml
+from contents import chapters
 from small_sphinx import build, write
 
 GOOD = """\
@@ -101,13 +101,8 @@ def answers(text: str) -> list[tuple[bool, str, str]]:
     return [(match[1] == "x", match[2].strip(), match[3].strip()) for match in ANSWER.finditer(text)]
 
 
-def chapters(root: Path) -> list[Path]:
-    toc = yaml.safe_load((root / "_toc.yml").read_text())
-    names = [c["file"] for part in toc["parts"] if part["caption"] != "Appendix" for c in part["chapters"]]
-    return [root / f"{name}.ipynb" for name in names]
-
-
-CHAPTERS = [path.relative_to(Path(__file__).parents[2]).as_posix() for path in chapters(Path(__file__).parents[2])]
+ROOT = Path(__file__).parents[2]
+CHAPTERS = [path.relative_to(ROOT).as_posix() for path in chapters(ROOT)]
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

@@ -4,21 +4,15 @@ import importlib
 from pathlib import Path
 
 import pytest
-import yaml
+from contents import chapters
 
 from companion.lessons import CHAPTERS, equation, exercise, names
 from companion.lessons.equation_check import Equation
 from companion.lessons.exercise_check import Exercise
 
 
-def chapters_of_the_book(root: Path) -> list[str]:
-    """The stems of the chapters, in the order of the contents; parts with numbers are chapters, the appendix is not."""
-    parts = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))["parts"]
-    return [Path(chapter["file"]).stem for part in parts if part.get("numbered") for chapter in part["chapters"]]
-
-
 def test_the_lessons_follow_the_contents(root: Path):
-    assert list(CHAPTERS) == chapters_of_the_book(root)
+    assert list(CHAPTERS) == [path.stem for path in chapters(root)]
 
 
 def test_each_chapter_has_a_folder_with_both_catalogues_and_no_folder_is_left_over(root: Path):

@@ -1,1 +1,1 @@
-"""The checked equations and exercises of ``book/background/limits.ipynb``."""
+"""The checked equations and exercises of ``book/concepts/limits.ipynb``."""

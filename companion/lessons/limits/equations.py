@@ -1,4 +1,4 @@
-"""Equations of ``book/background/limits.ipynb``."""
+"""Equations of ``book/concepts/limits.ipynb``."""
 
 import math
 from typing import Any

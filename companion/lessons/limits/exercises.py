@@ -1,4 +1,4 @@
-"""Exercises of ``book/background/limits.ipynb``."""
+"""Exercises of ``book/concepts/limits.ipynb``."""
 
 import math
 

@@ -1,6 +1,6 @@
 """Questions to a published chat model, and probabilities of texts under it, many at once.
 
-Chapter: ``book/background/limits.ipynb``; ``benchmarks/limits_real.py`` asks more of them.
+Chapter: ``book/concepts/limits.ipynb``; ``benchmarks/limits_real.py`` asks more of them.
 """
 
 from collections.abc import Sequence
