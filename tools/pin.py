@@ -20,7 +20,7 @@ HEADER = """\
 """
 LEFT_TO_TORCH = ("cuda", "nvidia", "triton")
 COLAB = ("ipywidgets", "numpy", "traitlets")  # of colab.txt; tools/colab.py makes an environment of all of it
-ABOVE_THE_FLOORS = ["transformers", "datasets"]  # only tests import them, and they need a newer hub and tokenizers
+ABOVE_THE_FLOORS = ["transformers", "datasets"]  # tests and a chapter import them; they need a newer hub and tokenizers
 
 
 def floors(root: Path) -> list[str]:

@@ -184,6 +184,12 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
 
     It neither pads nor truncates, whatever the file says: those of sentence encoders bring every text to one length.
 
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     train_wordpiece(["so good"], 14).save(f"{folder}/tokenizer.json")
+    ...     load_tokenizer(folder).encode("so").tokens
+    ['[CLS]', 's', '##o', '[SEP]']
+
     Raises:
         FileNotFoundError: when the folder has none.
         ValueError: when the file is not a tokenizer.

@@ -54,6 +54,8 @@ CHAPTERS = (  # in the order of the contents
     "distillation_losses",
     "metrics",
     "optimizers",
+    "huggingface",
+    "train_save_serve",
 )
 
 

@@ -1,6 +1,8 @@
 """Comparison of methods over a few runs: confidence intervals by Student's t, and relative error reduction.
 
-Chapter: ``book/concepts/transfer.ipynb``. Sources: Student 1908, "The Probable Error of a Mean"; Abramowitz & Stegun
+And the confidence interval of one accuracy, or of any other fraction of texts. Chapters:
+``book/concepts/transfer.ipynb``, ``book/practice/train_save_serve.ipynb``. Sources: Student 1908, "The Probable Error
+of a Mean"; Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference"; Abramowitz & Stegun
 1964, "Handbook of Mathematical Functions", 26.7.3 and 26.7.4 (the distribution for whole degrees of freedom).
 """
 
@@ -11,10 +13,10 @@ from typing import NamedTuple
 
 
 class Interval(NamedTuple):
-    """Confidence interval of a mean of runs.
+    """Confidence interval of a mean of runs, or of a fraction of texts.
 
     Attributes:
-        mean: mean of the runs.
+        mean: mean of the runs, or the fraction.
         low: lower end of the interval.
         high: upper end of the interval.
     """
@@ -46,6 +48,34 @@ def interval(values: Sequence[float], level: float = 0.95) -> Interval:
     mean = statistics.fmean(values)
     half = t_quantile(len(values) - 1, level) * statistics.stdev(values) / math.sqrt(len(values))
     return Interval(mean, mean - half, mean + half)
+
+
+def proportion_interval(successes: int, n: int, level: float = 0.95) -> Interval:
+    """Confidence interval of a fraction, such as an accuracy, by Wilson's score.
+
+    Unlike the mean plus and minus two standard errors it stays between 0 and 1, and says something where all or none of
+    the texts are right.
+
+    >>> fraction, low, high = proportion_interval(98, 100)
+    >>> f"{fraction:.2f} [{low:.3f}, {high:.3f}]"
+    '0.98 [0.930, 0.994]'
+
+    Args:
+        successes: number of texts that are right.
+        n: number of texts, at least 1.
+        level: confidence level, as in :func:`interval`.
+
+    Raises:
+        ValueError: when the numbers are no part of a whole, or the level is outside (0, 1).
+    """
+    if not 0 <= successes <= n or n < 1:
+        raise ValueError(f"successes must be 0 to n, and n at least 1; got {successes} of {n}")
+    if not 0 < level < 1:
+        raise ValueError(f"level must be in (0, 1); got {level}")
+    fraction, z = successes / n, statistics.NormalDist().inv_cdf((1 + level) / 2)
+    middle = (fraction + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * math.sqrt(fraction * (1 - fraction) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    return Interval(fraction, middle - half, middle + half)
 
 
 def t_quantile(freedom: int, level: float = 0.95) -> float:

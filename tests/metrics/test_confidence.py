@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from companion.metrics.confidence import interval, relative_error_reduction, t_quantile
+from companion.metrics.confidence import interval, proportion_interval, relative_error_reduction, t_quantile
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,9 @@ def test_too_few_runs_or_one_that_is_no_number_are_refused(values):
     [
         (lambda: t_quantile(0), "freedom must be at least 1; got 0"),
         (lambda: t_quantile(4, 1.0), r"level must be in \(0, 1\); got 1.0"),
+        (lambda: proportion_interval(3, 2), "0 to n, and n at least 1; got 3 of 2"),
+        (lambda: proportion_interval(0, 0), "got 0 of 0"),
+        (lambda: proportion_interval(1, 2, 0.0), r"level must be in \(0, 1\); got 0.0"),
         (lambda: relative_error_reduction(0.5, 1.0), "the baseline's below 1; got 0.5 and 1.0"),
         (lambda: relative_error_reduction(1.2, 0.5), r"scores lie in \[0, 1\]"),
     ],
@@ -72,3 +75,18 @@ def test_too_few_runs_or_one_that_is_no_number_are_refused(values):
 def test_what_has_no_answer_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@given(st.integers(1, 2000), st.data())
+def test_the_interval_of_a_fraction_holds_it_and_stays_between_none_and_all(n, data):
+    fraction, low, high = proportion_interval(data.draw(st.integers(0, n)), n)
+    assert -1e-12 <= low <= fraction + 1e-12
+    assert fraction - 1e-12 <= high <= 1 + 1e-12
+
+
+def test_the_interval_of_a_fraction_covers_the_truth_about_as_often_as_it_says():
+    draw, covered = random.Random(0), 0
+    for _ in range(2000):
+        _, low, high = proportion_interval(sum(draw.random() < 0.9 for _ in range(100)), 100)
+        covered += low <= 0.9 <= high
+    assert 0.93 < covered / 2000 < 0.97
