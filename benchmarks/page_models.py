@@ -131,7 +131,7 @@ def main() -> None:
     """Measure each model, print it, and write it down."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--book", type=Path, default=ROOT / "_build" / "html", help="the built book")
-    parser.add_argument("--models", nargs="+", default=["prose", "minilm-l6", "smollm2-135m"], help="names in the zoo")
+    parser.add_argument("--models", nargs="+", default=["minilm-l6", "smollm2-135m"], help="names in the zoo")
     arguments = parser.parse_args()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _quiet(arguments.book.resolve()))
     threading.Thread(target=server.serve_forever, daemon=True).start()

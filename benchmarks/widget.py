@@ -31,8 +31,8 @@ from notebook_servers import jupyterlab
 ROOT = Path(__file__).resolve().parents[1]
 SEED = 0
 KEYSTROKES = 25
-TEXT = "The interpreter reads the source of a module and "
-MORE = "then the function returns a list of names"
+TEXT = "Tom is in the garden. Anna is in the park. Anna "
+MORE = "goes to the garden. Tom takes the key"
 BROWSER = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 # From the keystroke to the second frame after the tokens are there: what the reader waits for.
 WATCH = """where => {
@@ -78,7 +78,7 @@ def in_the_page(browser, folder: Path) -> dict[str, float | int]:
     page = browser.new_page()
     page.goto(f"http://127.0.0.1:{server.server_port}/book/index.html")
     page.wait_for_selector(".ca-token")
-    result = type_and_wait(page, "figure[data-model=prose] .ca")
+    result = type_and_wait(page, "figure[data-model=storyworld-en] .ca")
     server.shutdown()
     page.close()
     return result
@@ -107,7 +107,7 @@ def in_jupyterlab(browser) -> dict[str, float | int]:
     """A kernel's round trip, through a real server and a real browser."""
     cell = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom companion import zoo\n"
-        f"from companion.widgets import AttentionView\nAttentionView.live(*zoo.load('prose'), {TEXT!r})"
+        f"from companion.widgets import AttentionView\nAttentionView.live(*zoo.load('storyworld-en'), {TEXT!r})"
     )
     with tempfile.TemporaryDirectory() as name:
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])

@@ -1,7 +1,6 @@
 """Real English prose that every machine has: Python's own documentation, and a primer written for the book.
 
-Chapter: ``book/algorithms/gpt.ipynb``. Python's texts differ a little from version to version, so a run names the
-version and the corpus's fingerprint beside its numbers.
+Chapter: ``book/algorithms/gpt.ipynb``. Python's texts differ a little from version to version.
 """
 
 import ast
@@ -83,21 +82,6 @@ def hashed(text: str) -> float:
     """
     check_characters(text)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") / 2**32
-
-
-def fingerprint(texts: Sequence[str]) -> str:
-    """First 12 hexadecimal digits of the SHA-256 of the documents.
-
-    >>> fingerprint(["ab", "c"])
-    '6c032e631d39'
-
-    Raises:
-        ValueError: when ``texts`` is a string, or one holds half of a character.
-    """
-    check_list("texts", texts)
-    joined = "\0".join(texts)
-    check_characters(joined)
-    return hashlib.sha256(joined.encode()).hexdigest()[:12]
 
 
 def token_stream(tokenizer: Tokenizer, texts: Sequence[str]) -> Tensor:

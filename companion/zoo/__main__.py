@@ -12,7 +12,7 @@ from companion.data import fetched
 from companion.data.downloads import WrongBytesError
 from companion.data.published import CATALOGUE
 from companion.training.run_state import History
-from companion.zoo.recipes import prose, storyworld_bert, storyworld_bert_small, storyworld_gpt
+from companion.zoo.recipes import storyworld_bert, storyworld_bert_small, storyworld_gpt
 
 
 def makers() -> dict[str, tuple[Callable[[str, Path, int], History], str]]:
@@ -20,7 +20,6 @@ def makers() -> dict[str, tuple[Callable[[str, Path, int], History], str]]:
     floor = "nats a token above the exact entropy of held-out stories"
     wrong = "of the questions to held-out stories answered wrong"
     return {
-        **dict.fromkeys(prose.RECIPES, (prose.train, "nats a token on held-out text")),
         **dict.fromkeys(storyworld_gpt.RECIPES, (storyworld_gpt.train, floor)),
         **dict.fromkeys(storyworld_bert.RECIPES, (storyworld_bert.train, wrong)),
         **dict.fromkeys(storyworld_bert_small.RECIPES, (storyworld_bert_small.train, wrong)),

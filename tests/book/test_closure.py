@@ -195,20 +195,21 @@ def test_a_comment_in_the_module_of_xlnet_runs_those_chapters_again_that_import_
     [("sinusoidal_positions", True), ("KVCache", True), ("read_config", True), ("export_onnx", True), ("XLNet", False)],
 )
 def test_an_exported_model_is_made_anew_when_what_makes_it_changes(copy: Path, name: str, changes: bool):
-    before = live_widgets.model_key(copy, "prose", ["prose", "storyworld-en"], "[MASK]")
+    before = live_widgets.model_key(copy, "storyworld-en", ["storyworld-en", "storyworld-zh"], "[MASK]")
     comment(copy, home(copy, name))
-    after = live_widgets.model_key(copy, "prose", ["prose", "storyworld-en"], "[MASK]")
+    after = live_widgets.model_key(copy, "storyworld-en", ["storyworld-en", "storyworld-zh"], "[MASK]")
     assert (before != after) == changes
 
 
 def test_an_exported_model_depends_on_its_own_weights_and_on_no_other_model(copy: Path):
     def keys() -> list[str]:
         return [
-            live_widgets.model_key(copy, name, ["prose", "storyworld-en"], "x") for name in ("prose", "storyworld-en")
+            live_widgets.model_key(copy, name, ["storyworld-en", "storyworld-zh"], "x")
+            for name in ("storyworld-en", "storyworld-zh")
         ]
 
     before = keys()
-    (weights,) = copy.rglob("companion/**/prose/model.safetensors")
+    (weights,) = copy.rglob("companion/**/storyworld-en/model.safetensors")
     weights.write_bytes(weights.read_bytes() + b"\0")
     after = keys()
     assert [one != other for one, other in zip(before, after, strict=True)] == [True, False]
@@ -218,7 +219,7 @@ def test_a_fetched_model_is_exported_anew_when_its_bytes_or_its_catalogue_change
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def key() -> str:
-        return live_widgets.model_key(copy, "minilm-l6", ["prose"], "x")
+        return live_widgets.model_key(copy, "minilm-l6", ["storyworld-en"], "x")
 
     before, entry = key(), published.CATALOGUE["minilm-l6"]
     other = tuple(dataclasses.replace(member, sha256="0" * 64) for member in entry.members)
@@ -229,9 +230,9 @@ def test_a_fetched_model_is_exported_anew_when_its_bytes_or_its_catalogue_change
 def test_a_model_that_a_button_asks_is_exported_anew_when_the_longest_text_of_a_page_changes(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    before = live_widgets.model_key(copy, "smollm2-135m", ["prose"], "x")
+    before = live_widgets.model_key(copy, "smollm2-135m", ["storyworld-en"], "x")
     monkeypatch.setitem(live_widgets.ASKED, "smollm2-135m", live_widgets.ASKED["smollm2-135m"] + 1)
-    assert live_widgets.model_key(copy, "smollm2-135m", ["prose"], "x") != before
+    assert live_widgets.model_key(copy, "smollm2-135m", ["storyworld-en"], "x") != before
 
 
 def test_the_pages_run_only_those_fetched_models_that_the_cache_has(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

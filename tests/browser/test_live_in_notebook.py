@@ -18,7 +18,7 @@ LIVE = """\
 from companion import zoo
 from companion.widgets import AttentionView
 
-view = AttentionView.live(*zoo.load("prose"), "The interpreter reads the")
+view = AttentionView.live(*zoo.load("storyworld-en"), "Tom is in the")
 view"""
 # Jupyter's servers drop what is above 1,000 messages per second; of the bytes they count only those that are printed.
 MESSAGES, KEYSTROKES = 1000, 10  # per second; people type more slowly
@@ -82,10 +82,10 @@ def test_a_text_that_is_typed_is_answered_by_the_kernel(live: Live):
     before = live.page.locator(".ca-token").count()
     box = live.page.locator(".ca textarea")
     box.press("Control+End")
-    box.press_sequentially(" source of a module", delay=50)
+    box.press_sequentially(" garden. Anna is in the", delay=50)
     live.page.wait_for_function("n => document.querySelectorAll('.ca-token').length > n + 2", arg=before)
     live.page.wait_for_function("!document.querySelector('.ca-status').classList.contains('ca-busy')")
-    assert live.python("print(view.answered)") == box.input_value() == "The interpreter reads the source of a module"
+    assert live.python("print(view.answered)") == box.input_value() == "Tom is in the garden. Anna is in the"
 
 
 def test_a_head_that_is_chosen_is_drawn_and_known_to_python_and_the_other_way_round(live: Live):
@@ -103,7 +103,7 @@ def test_a_keystroke_costs_one_picture_in_a_few_messages(live: Live):
     box.press("Control+End")
     live.page.wait_for_timeout(1000)
     del live.received[:]
-    box.press("s")
+    box.press(".")
     live.page.wait_for_function("document.querySelector('.ca-status').textContent.includes('kernel')")
     live.page.wait_for_timeout(2000)
     received = list(live.received)

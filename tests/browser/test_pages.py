@@ -14,7 +14,7 @@ from companion.nn.capture import capture
 pytestmark = pytest.mark.browser
 
 TEXTS = {
-    "ascii": "The function returns a list of the names in the module.",
+    "story": "Tom is in the garden. Anna goes to the park. Where is Anna?",
     "accented": "Une naïve façade à côté du café où l'été s'achève.",
     "chinese": "语言模型预测下一个词。",
     "emoji": "A smile 😀, a family 👩‍👩‍👧 and a flag 🇫🇷!",
@@ -23,21 +23,23 @@ TEXTS = {
 
 
 @pytest.fixture(scope="module")
-def prose():
-    return zoo.load("prose")
+def story():
+    return zoo.load("storyworld-en")
 
 
 @pytest.fixture
 def home(visit, address):
     page, log = visit(f"{address}/book/index.html")
     page.wait_for_selector(".ca textarea")
-    leave_the_small_model(page)
+    leave_the_story_model(page)
     return page, log
 
 
-def leave_the_small_model(page) -> None:
+def leave_the_story_model(page) -> None:
     """Take the other views away; test_page_models.py has theirs."""
-    page.evaluate("document.querySelectorAll('figure:not([data-model=prose]) > .ca').forEach(view => view.remove())")
+    page.evaluate(
+        "document.querySelectorAll('figure:not([data-model=storyworld-en]) > .ca').forEach(view => view.remove())"
+    )
 
 
 def type_text(page, text: str) -> None:
@@ -64,11 +66,11 @@ def test_the_first_screen_holds_an_accessible_view_and_loads_no_model(visit, axe
     assert axe(page, ".ca") == []
 
 
-def test_typing_runs_the_model_in_the_page(home, prose, address):
+def test_typing_runs_the_model_in_the_page(home, story, address):
     page, log = home
-    model, tokenizer = prose
-    type_text(page, "The interpreter reads")
-    ids = tokenizer.encode("The interpreter reads").ids
+    model, tokenizer = story
+    type_text(page, "Tom is in the")
+    ids = tokenizer.encode("Tom is in the").ids
     assert page.locator(".ca-token").all_inner_texts() == token_labels(tokenizer, ids)
     with torch.no_grad():
         best = int(model(torch.tensor([ids]))[0, -1].argmax())
@@ -78,10 +80,10 @@ def test_typing_runs_the_model_in_the_page(home, prose, address):
     assert log.errors == []
 
 
-def test_a_likely_token_can_be_appended_by_mouse_and_by_keyboard(home, prose):
+def test_a_likely_token_can_be_appended_by_mouse_and_by_keyboard(home, story):
     page, _ = home
-    _, tokenizer = prose
-    type_text(page, "The interpreter")
+    _, tokenizer = story
+    type_text(page, "Tom is")
     before = page.locator(".ca-token").count()
     page.locator(".ca-next button").first.click()
     page.wait_for_function("n => document.querySelectorAll('.ca-token').length > n", arg=before)
@@ -92,11 +94,11 @@ def test_a_likely_token_can_be_appended_by_mouse_and_by_keyboard(home, prose):
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_the_page_computes_what_torch_computes(home, prose, text):
+def test_the_page_computes_what_torch_computes(home, story, text):
     page, _ = home
-    model, tokenizer = prose
+    model, tokenizer = story
     answer = page.evaluate(
-        """async text => { const r = await companionLive.run('prose', text);
+        """async text => { const r = await companionLive.run('storyworld-en', text);
         return { ...r, logits: Array.from(r.logits), allLogits: Array.from(r.allLogits),
                  attention: Array.from(r.attention) } }""",
         text,
@@ -156,26 +158,26 @@ def test_a_bert_fills_in_a_mask_in_the_page_as_in_torch(home):
     assert answer["next"][0]["token"] == answer["next"][0]["text"] == best
 
 
-def test_a_text_that_the_model_cannot_read_keeps_the_picture_and_says_why(home, prose):
+def test_a_text_that_the_model_cannot_read_keeps_the_picture_and_says_why(home, story):
     page, log = home
-    limit = prose[0].config.context_length
-    type_text(page, "The interpreter")
+    limit = story[0].config.context_length
+    type_text(page, "Tom is")
     tokens = page.locator(".ca-token").all_inner_texts()
     page.locator(".ca textarea").first.fill("")
     page.wait_for_function("document.querySelector('.ca-error').textContent.includes('at least one token')")
     page.locator(".ca textarea").first.fill("word " * 400)
     page.wait_for_function(f"document.querySelector('.ca-error').textContent.includes('at most {limit}')")
     assert page.locator(".ca-token").all_inner_texts() == tokens
-    page.locator(".ca textarea").first.fill("The interpreter")
+    page.locator(".ca textarea").first.fill("Tom is")
     page.wait_for_function("document.querySelector('.ca-error').textContent === ''")
     assert log.errors == []
 
 
-def test_the_newest_of_many_keystrokes_wins(home, prose):
+def test_the_newest_of_many_keystrokes_wins(home, story):
     page, _ = home
     page.locator(".ca textarea").first.fill("")
-    page.locator(".ca textarea").first.type("every letter is a question to the model", delay=3)
-    expected = token_labels(prose[1], prose[1].encode("every letter is a question to the model").ids)
+    page.locator(".ca textarea").first.type("Tom is in the garden and Anna is in the park", delay=3)
+    expected = token_labels(story[1], story[1].encode("Tom is in the garden and Anna is in the park").ids)
     page.wait_for_function("n => document.querySelectorAll('.ca-token').length === n", arg=len(expected))
     assert page.locator(".ca-token").all_inner_texts() == expected
 
@@ -183,7 +185,7 @@ def test_the_newest_of_many_keystrokes_wins(home, prose):
 def test_opened_from_disk_the_precomputed_picture_stays_and_a_line_says_why(visit, book):
     page, log = visit((book / "book" / "index.html").as_uri())
     page.wait_for_selector(".ca-token")
-    leave_the_small_model(page)
+    leave_the_story_model(page)
     tokens = page.locator(".ca-token").all_inner_texts()
     page.locator(".ca textarea").first.fill("another text")
     page.wait_for_function("document.querySelector('.ca-error').textContent.includes('from disk')")

@@ -22,7 +22,6 @@ TEXTS = {  # what reads several texts
     "encode_as_text": lambda texts: encode_as_text(WORDS, texts),
     "hub.encode": lambda texts: hub.encode(WORDS, texts, 8),
     "prose.split": prose.split,
-    "prose.fingerprint": prose.fingerprint,
     "prose.token_stream": lambda texts: prose.token_stream(BYTES, texts),
     "prose.openings": lambda texts: prose.openings(BYTES, texts, 1, 1),
 }

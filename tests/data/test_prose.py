@@ -80,12 +80,6 @@ def test_a_share_that_leaves_a_side_empty_is_refused(share):
         prose.split(["a"], share)
 
 
-def test_the_fingerprint_is_that_of_the_texts_and_of_where_they_end():
-    assert prose.fingerprint(["ab", "c"]) == prose.fingerprint(["ab", "c"])
-    assert len({prose.fingerprint(texts) for texts in (["ab", "c"], ["a", "bc"], ["c", "ab"], ["abc"])}) == 4
-    assert re.fullmatch("[0-9a-f]{12}", prose.fingerprint(["ab"]))
-
-
 # Tokens
 
 

@@ -11,7 +11,7 @@ from companion.plots import timeline
 from companion.plots.timeline_figure import OwnModel, TimelineFigure
 
 MODELS = timeline.timeline_models()
-OWN = OwnModel("prose", 1_983_744, 4.9e13)
+OWN = OwnModel("storyworld-en", 212_544, 9.4e13)
 BIBLIOGRAPHY = Path(__file__).parents[2] / "book" / "references.bib"
 KEYS = set(re.findall(r"^@\w+\{([^,]+),", BIBLIOGRAPHY.read_text(encoding="utf8"), re.MULTILINE))
 
@@ -112,7 +112,7 @@ def test_every_point_is_reached_by_the_keyboard_and_says_its_numbers():
     assert "GPT-3 · May 2020 · 175 billion parameters" in said
     assert "GPT-3 · May 2020 · 3.14e23 operations of training" in said
     assert "ChatGPT · November 2022 · no number published" in said
-    assert "prose · this book · 1.984 million parameters" in said
+    assert "storyworld-en · this book · 212.5 thousand parameters" in said
 
 
 def test_the_table_has_a_row_for_each_model():

@@ -329,9 +329,9 @@ def test_only_a_model_of_the_zoo_is_left_to_the_page(model, tokenizer):
     own = AttentionView.live(model, tokenizer, "the cat")
     assert "data-model" not in own._repr_mimebundle_()[0]["text/html"]
     assert own.model_name == "GPT"
-    shipped = AttentionView.live(*zoo.load("prose"), "the cat")
-    assert 'data-model="prose"' in shipped._repr_mimebundle_()[0]["text/html"]
-    assert shipped.model_name == "prose"
+    shipped = AttentionView.live(*zoo.load("storyworld-en"), "Tom is")
+    assert 'data-model="storyworld-en"' in shipped._repr_mimebundle_()[0]["text/html"]
+    assert shipped.model_name == "storyworld-en"
 
 
 def test_a_shipped_model_that_was_trained_further_is_not_left_to_the_page():
@@ -355,7 +355,6 @@ def test_a_page_does_not_depend_on_how_fast_the_model_ran(model, tokenizer):
         ("storyworld-en", "Tom is in the garden. Tom", " goes"),
         ("storyworld-en", "Tom is in the garden", "."),
         ("storyworld-zh", "汤姆在花园。汤姆", "去"),
-        ("prose", "The cat sat on", " the"),
     ],
 )
 def test_a_likely_token_is_appended_as_it_is_written(name, text, appended):
@@ -364,13 +363,13 @@ def test_a_likely_token_is_appended_as_it_is_written(name, text, appended):
     assert view.next_tokens[0]["text"] == appended
 
 
-@pytest.mark.parametrize("text", ["The tree \ud83d", "The old \udc00 tree"], ids=["half at the end", "half within"])
+@pytest.mark.parametrize("text", ["Tom is \ud83d", "Tom \udc00 is"], ids=["half at the end", "half within"])
 def test_a_live_view_survives_whatever_its_model_raises(text: str):
-    widget = AttentionView.live(*zoo.load("prose"), "The tree was old.")
+    widget = AttentionView.live(*zoo.load("storyworld-en"), "Tom is in the park.")
     widget.text = text
     assert widget.answered == text
     assert widget.error
-    widget.text = "The tree was green."
+    widget.text = "Tom is in the garden."
     assert widget.error == ""
     assert len(widget.tokens) == widget.shape[-1]
 

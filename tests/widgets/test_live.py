@@ -16,7 +16,7 @@ from companion.checkpoints.gguf import gguf_tokenizer
 from companion.checkpoints.gguf_file import GGUF
 from companion.data import prose
 from companion.data.fetched import NotFetchedError
-from companion.data.tokenization import load_tokenizer, token_labels
+from companion.data.tokenization import load_tokenizer, token_labels, train_byte_bpe
 from companion.storyworld import World
 from companion.widgets import AttentionView
 from companion.widgets.live import CANDIDATES, MASK, Tracer, candidates
@@ -79,11 +79,13 @@ HARD = [
 ]
 
 
+BYTES = "byte-level BPE"  # one that is trained here, of no model
+
+
 def texts_for(name: str) -> list[str]:
-    """What the model of that name was made to read; for the published one, also what is hard to cut."""
-    if name in ("prose", "smollm2-135m"):
-        lines = [line for text in prose.documents(["primer"]) for line in text.splitlines()]
-        return lines if name == "prose" else [*lines, *HARD]
+    """What the model of that name was made to read; where every text can be read, also what is hard to cut."""
+    if name in (BYTES, "smollm2-135m"):
+        return [*(line for text in prose.documents(["primer"]) for line in text.splitlines()), *HARD]
     stories = World(language="zh" if name.endswith("zh") else "en").stories(40)
     return [f"{story.text} [SEP] {MASK} ." if "bert" in name else story.text for story in stories]
 
@@ -102,6 +104,8 @@ def questions_for(name: str, tokenizer: Tokenizer) -> list[dict]:
 
 
 def tokenizer_of(name: str) -> Tokenizer:
+    if name == BYTES:
+        return train_byte_bpe(prose.documents(["primer"]), 3072)
     if name in zoo.names():
         return load_tokenizer(zoo.folder(name))
     try:
@@ -110,7 +114,7 @@ def tokenizer_of(name: str) -> Tokenizer:
         pytest.skip(f"left out, because it cannot be had: {error}")
 
 
-@pytest.mark.parametrize("name", [*zoo.names(), "smollm2-135m"])
+@pytest.mark.parametrize("name", [*zoo.names(), BYTES, "smollm2-135m"])
 def test_the_page_names_encodes_and_answers_as_python_does(name, root, tmp_path):
     tokenizer = tokenizer_of(name)
     size = tokenizer.get_vocab_size()

@@ -1,4 +1,4 @@
-"""What the chapter on attention asks two published models, beside its concepts: pairs of sentences, and openings.
+"""What the chapter on attention asks its models: stories with questions, pairs of sentences, and openings of texts.
 
 Chapter: ``book/concepts/attention.ipynb``.
 """
@@ -12,8 +12,45 @@ from torch import Tensor, nn
 from companion.data import prose
 from companion.data.tokenization import ordinary_tokens
 from companion.nn.capture import capture
+from companion.storyworld import QUESTIONS, World, rows
+from companion.storyworld.language import say
+from companion.zoo.recipes.storyworld_gpt import HELD_OUT_SEED
 
 TURN = "<|im_start|>"  # begins each turn of a chat
+
+
+def asked_stories(count: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """Held-out stories, and the places of their tokens by kind: those of all, and of the answers to each question.
+
+    >>> ids, kinds = asked_stories(20)
+    >>> sorted(kinds)
+    ['all tokens', 'find', 'how', 'see', 'where', 'who']
+
+    Returns:
+        ids (stories, longest), ``<|endoftext|>`` first, and zeros after the end; and, for each kind, whether the token
+        after a place is one: (stories, longest - 1). Of an answer of two words it is the first.
+    """
+    stories = World().stories(count, HELD_OUT_SEED)
+    laid = rows(stories)
+    kinds = {kind: torch.zeros(laid[:, 1:].shape, dtype=torch.bool) for kind in QUESTIONS}
+    for number, story in enumerate(stories):
+        position = 0
+        for event in story.events:
+            sentence = say(event, "en")
+            if event.kind in kinds:
+                kinds[event.kind][number, position + len(sentence) - (3 if event.kind == "find" else 2)] = True
+            position += len(sentence)
+    return laid.clamp(min=0), {"all tokens": laid[:, 1:] >= 0, **kinds}
+
+
+def story_windows(count: int, length: int, seed: int = HELD_OUT_SEED) -> Tensor:
+    """Beginnings of stories that are long enough: (count, length).
+
+    >>> story_windows(2, length=9, seed=0).shape
+    torch.Size([2, 9])
+    """
+    laid = rows(World().stories(3 * count, seed))[:, :length]
+    return laid[(laid >= 0).all(1)][:count]
 
 
 class Pronoun(NamedTuple):

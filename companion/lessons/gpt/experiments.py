@@ -1,4 +1,4 @@
-"""Training runs of the GPT chapter, and the measurement of what context is worth.
+"""Training runs of the GPT chapter, the judge of its stories, and the measurement of what context is worth.
 
 Chapter: ``book/algorithms/gpt.ipynb``.
 """
@@ -13,6 +13,7 @@ from companion.data import prose
 from companion.losses import causal_loss
 from companion.metrics.language_model import Estimate, cross_entropy, per_token
 from companion.models.gpt import GPT
+from companion.storyworld import World
 from companion.training import Evaluation, Optimization, fit
 from companion.training.run_state import History
 
@@ -51,6 +52,32 @@ def train(
         evaluation=None if held_out is None else Evaluation(lambda m: cross_entropy(m, held_out), every=30),
         progress=watch,
     )
+
+
+def world_stories(count: int) -> list[list[str]]:
+    """Words of stories of the story world, without the mark at their end.
+
+    >>> world_stories(1)[0][:4]
+    ['Jack', 'is', 'in', 'the']
+    """
+    return [story.tokens[:-1] for story in World().stories(count)]
+
+
+def could_be_told(words: Sequence[str]) -> bool:
+    """Whether a story of the story world can begin with these words.
+
+    >>> could_be_told("Tom is in the park . Anna is in the park . Where is Tom park".split())
+    True
+    >>> could_be_told("Tom is in the park . Anna is in the park . Where is Tom school".split())
+    False
+    """
+    reader = World().reader()
+    try:
+        for word in words:
+            reader.read(word)
+    except ValueError:
+        return False
+    return True
 
 
 def windows_of(tokenizer: Tokenizer, texts: Sequence[str], length: int, each: int) -> Tensor:

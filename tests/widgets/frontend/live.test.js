@@ -35,18 +35,18 @@ const ANSWER = {
 test("no worker is started before the first question, and one answers all", () => {
   const models = new LiveModels("worker.js");
   assert.equal(workers.length, 0);
-  models.run("prose", "a");
-  models.run("prose", "ab", { webgpu: true });
+  models.run("storyworld-en", "a");
+  models.run("storyworld-en", "ab", { webgpu: true });
   assert.equal(workers.length, 1);
   assert.deepEqual(workers[0].asked, [
-    { number: 1, name: "prose", text: "a", webgpu: false },
-    { number: 2, name: "prose", text: "ab", webgpu: true },
+    { number: 1, name: "storyworld-en", text: "a", webgpu: false },
+    { number: 2, name: "storyworld-en", text: "ab", webgpu: true },
   ]);
 });
 
 test("each answer reaches its own question, whatever the order", async () => {
   const models = new LiveModels("worker.js");
-  const questions = [models.run("prose", "a"), models.run("prose", "b")];
+  const questions = [models.run("storyworld-en", "a"), models.run("storyworld-en", "b")];
   workers[0].onmessage({ data: { number: 2, answer: "second" } });
   workers[0].onmessage({ data: { number: 1, answer: "first" } });
   assert.deepEqual(await Promise.all(questions), ["first", "second"]);
@@ -55,11 +55,11 @@ test("each answer reaches its own question, whatever the order", async () => {
 test("how far the loading is, and that the model is ready, is known before the answer", async () => {
   const models = new LiveModels("worker.js");
   const reports = [];
-  const question = models.run("prose", "a", { loading: (how) => reports.push(how) });
+  const question = models.run("storyworld-en", "a", { loading: (how) => reports.push(how) });
   workers[0].onmessage({ data: { number: 1, loading: { got: 1, all: 4 } } });
-  assert.equal(models.ready.has("prose"), false);
-  workers[0].onmessage({ data: { number: 1, ready: "prose" } });
-  assert.equal(models.ready.has("prose"), true);
+  assert.equal(models.ready.has("storyworld-en"), false);
+  workers[0].onmessage({ data: { number: 1, ready: "storyworld-en" } });
+  assert.equal(models.ready.has("storyworld-en"), true);
   workers[0].onmessage({ data: { number: 1, answer: "first" } });
   assert.equal(await question, "first");
   assert.deepEqual(reports, [{ got: 1, all: 4 }]);
@@ -67,9 +67,9 @@ test("how far the loading is, and that the model is ready, is known before the a
 
 test("a model that is no longer waited for ends its question as cancelled", async () => {
   const models = new LiveModels("worker.js");
-  const question = models.run("prose", "a");
-  models.cancel("prose");
-  assert.deepEqual(workers[0].asked[1], { cancel: "prose" });
+  const question = models.run("storyworld-en", "a");
+  models.cancel("storyworld-en");
+  assert.deepEqual(workers[0].asked[1], { cancel: "storyworld-en" });
   workers[0].onmessage({ data: { number: 1, error: "aborted", cancelled: true } });
   await assert.rejects(question, Cancelled);
 });
@@ -88,7 +88,7 @@ test("a model is kept when the browser has every file of it, under the name that
 
 test("an answer becomes the traits of a view", async () => {
   const models = new LiveModels("worker.js");
-  const question = models.answer("prose", "a", false, () => {});
+  const question = models.answer("storyworld-en", "a", false, () => {});
   workers[0].onmessage({ data: { number: 1, answer: ANSWER } });
   const { attention, ...traits } = await question;
   assert.equal(attention.getFloat32(0, true), 1);
@@ -97,22 +97,22 @@ test("an answer becomes the traits of a view", async () => {
 });
 
 test("an error of the worker's model reaches the question", async () => {
-  const question = new LiveModels("worker.js").run("prose", "");
+  const question = new LiveModels("worker.js").run("storyworld-en", "");
   workers[0].onmessage({ data: { number: 1, error: "the text is empty" } });
   await assert.rejects(question, { message: "the text is empty" });
 });
 
 test("a worker that fails fails every question, and the next one starts another", async () => {
   const models = new LiveModels("worker.js");
-  const questions = [models.run("prose", "a"), models.run("prose", "b")];
+  const questions = [models.run("storyworld-en", "a"), models.run("storyworld-en", "b")];
   workers[0].onerror({ message: "" });
   for (const question of questions) await assert.rejects(question, /picture stays as it was \(no module worker\)/);
-  models.run("prose", "c");
+  models.run("storyworld-en", "c");
   assert.equal(workers.length, 2);
 });
 
 test("a page opened from disk starts no worker and says why", async () => {
   globalThis.window.location.protocol = "file:";
-  await assert.rejects(new LiveModels("worker.js").run("prose", "a"), /Opened from disk/);
+  await assert.rejects(new LiveModels("worker.js").run("storyworld-en", "a"), /Opened from disk/);
   assert.equal(workers.length, 0);
 });

@@ -100,7 +100,7 @@ function sending(values) {
 }
 
 test("a model that reads along has no button to ask it, and one that a click loads has it when it is there", () => {
-  const offer = { title: "Prose", bytes: 97e6, runtime: 14e6 };
+  const offer = { title: "SmolLM2", bytes: 97e6, runtime: 14e6 };
   const hidden = (values) => sending(values).ui.sending.hidden;
   assert.deepEqual([hidden({}), hidden({ asking: false, offer }), hidden({ asking: false })], [true, true, false]);
   assert.equal(sending({}).ui.question.textContent, "Type: the model reads along");
