@@ -42,6 +42,7 @@ SHOWN_WITH_SEVERAL = {
     "train_save_serve",
     "transfer",
     "bert_family",
+    "inference",
     "attention_math",
     "positions_norms_activations",
     "distillation_losses",

@@ -48,6 +48,7 @@ CHAPTERS = (  # in the order of the contents
     "modern_decoder",
     "finetuning",
     "distillation",
+    "inference",
     "attention_math",
     "positions_norms_activations",
     "losses",

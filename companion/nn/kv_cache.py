@@ -5,6 +5,8 @@ Chapters: ``book/concepts/attention.ipynb``, ``book/algorithms/gpt.ipynb``, "Gen
 
 from torch import Tensor
 
+from companion.nn.checks import check_integer
+
 
 class KVCache:
     """The keys and values of one layer's past positions.
@@ -59,6 +61,15 @@ class KVCache:
         if self._key is None or self._value is None:
             raise ValueError("the cache is empty; append keys and values first")
         return self._key[:, :, : self.length], self._value[:, :, : self.length]
+
+    def truncate(self, length: int) -> None:
+        """Forget all positions but the first ``length``, as when proposed tokens are rejected.
+
+        Raises:
+            ValueError: when it holds fewer.
+        """
+        check_integer("length", length, least=0, most=self.length)
+        self.length = length
 
     def reorder(self, rows: Tensor) -> None:
         """Replace row i by row ``rows[i]``, as a beam search does; rows may be repeated or left out.

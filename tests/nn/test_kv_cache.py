@@ -104,3 +104,17 @@ def test_the_cache_refuses_another_batch():
     cache.append(normal(2, 3, 1, 2), normal(2, 3, 1, 2))
     with pytest.raises(ValueError, match=r"\(batch, heads\) = \(2, 3\); got \(1, 3\)"):
         cache.append(normal(1, 3, 1, 2), normal(1, 3, 1, 2))
+
+
+def test_a_truncated_cache_goes_on_as_if_the_rest_had_never_been():
+    cache, other = filled(length=4), filled(length=4)
+    cache.append(torch.ones(3, 2, 2, 5), torch.ones(3, 2, 2, 6))
+    cache.truncate(4)
+    for one in (cache, other):
+        one.append(torch.zeros(3, 2, 1, 5), torch.zeros(3, 2, 1, 6))
+    assert all(torch.equal(a, b) for a, b in zip(cache.filled(), other.filled(), strict=True))
+
+
+def test_a_cache_is_not_truncated_to_more_than_it_holds():
+    with pytest.raises(ValueError, match="length must be at most 4; got 5"):
+        filled(length=4).truncate(5)
