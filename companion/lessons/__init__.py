@@ -46,6 +46,7 @@ CHAPTERS = (  # in the order of the contents
     "t5",
     "denoising",
     "modern_decoder",
+    "in_context_learning",
     "finetuning",
     "distillation",
     "inference",

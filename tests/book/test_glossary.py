@@ -16,13 +16,11 @@ TAUGHT_LATER = {  # of the curriculum, and in no chapter of the book yet
     "activation patching",
     "attention rollout",
     "data parallelism",
-    "in-context learning",
     "instruction tuning",
     "probing",
     "reinforcement learning from human feedback",
     "retrieval-augmented generation",
     "sharded training",
-    "zero-shot learning",
 }
 CURRICULUM = {  # the terms that the book promises in both languages
     "language model": "语言模型",
