@@ -2,11 +2,12 @@
 
     python benchmarks/denoising.py
 
-Models and trainings are those of `book/algorithms/denoising.ipynb`. Restored are 200 held-out stories whose sentences
-were shuffled and of which 30 % of the words were filled in by masks: ROUGE-L, the fraction of texts that the world
-could have told, and that of exact ones. Found are 200 held-out stories by their summary, by the same facts put as
-questions, and 100 stories beside their mirrors by their summary: recall@1. The seed draws weights, batches and noise;
-the stories and the damage to be undone are the same each time. Controls of the searches: `benchmarks/retrieval.py`.
+Models and trainings are those of `book/algorithms/denoising.ipynb` and, for the searches, of `retrieval.ipynb` beside
+it. Restored are 200 held-out stories whose sentences were shuffled and of which 30 % of the words were filled in by
+masks: ROUGE-L, the fraction of texts that the world could have told, and that of exact ones. Found are 200 held-out
+stories by their summary, by the same facts put as questions, and 100 stories beside their mirrors by their summary:
+recall@1. The seed draws weights, batches and noise; the stories and the damage to be undone are the same each time.
+Controls of the searches: `benchmarks/retrieval.py`.
 """
 
 import copy
@@ -18,27 +19,31 @@ import torch
 from companion.lessons.denoising.experiments import (
     END,
     VOCABULARY,
-    Score,
     by_rule,
-    by_vectors,
-    drawn_batches,
     judged,
     nats_per_word,
-    near_pairs,
-    new_encoder,
-    pairs_of,
     restored,
     short_stories,
     spoiled,
     spoiled_batches,
     train,
-    with_mirrors,
     words,
+)
+from companion.lessons.retrieval import experiments as retrieval
+from companion.lessons.retrieval.experiments import (
+    Score,
+    by_vectors,
+    drawn_batches,
+    near_pairs,
+    new_encoder,
+    pairs_of,
+    with_mirrors,
 )
 from companion.losses.contrastive import Views
 from companion.losses.spans import sequence_loss
+from companion.metrics.retrieval import recall_at
 from companion.models.baselines.bag_of_words import BagOfWords
-from companion.models.sentence_encoder import SentenceEncoder, masked_mean, recall_at
+from companion.models.sentence_encoder import SentenceEncoder, masked_mean
 from companion.models.transformer import Transformer, TransformerConfig
 from companion.storyworld import VERSION
 from companion.storyworld.search import inquiry
@@ -55,8 +60,10 @@ def denoiser(seed: int) -> tuple[Transformer, dict[str, float]]:
     """Train one; return it with its numbers."""
     torch.manual_seed(seed)
     model = Transformer(TransformerConfig(len(VOCABULARY), 80, 2, 4, 64, activation="gelu", start_id=END))
-    settings = {"seed": seed, "optimizer": "muon", "learning_rate": 6e-3, "loss": sequence_loss, "device": "cpu"}
-    history = train(model, spoiled_batches(TRAINING, seed), 480, **settings)
+    batches = spoiled_batches(TRAINING, seed)
+    history = train(
+        model, batches, 480, loss=sequence_loss, learning_rate=6e-3, seed=seed, optimizer="muon", device="cpu"
+    )
     numbers = judged(restored(model, TEST), ORIGINALS)
     return model, {**numbers, "nats": nats_per_word(model, TEST), "cpu_seconds": history.cpu_seconds}
 
@@ -86,10 +93,10 @@ def encoders(seed: int) -> dict[str, SentenceEncoder]:
 
     draw = random.Random(seed)
     simcse, paired = new_encoder(seed, dropout=0.1), new_encoder(seed)
-    train(simcse, drawn_batches(twins, draw), 80, seed=seed, device="cpu")
-    train(paired, drawn_batches(summaries, draw), 120, seed=seed, device="cpu")
+    retrieval.train(simcse, drawn_batches(twins, draw), 80, seed=seed, device="cpu")
+    retrieval.train(paired, drawn_batches(summaries, draw), 120, seed=seed, device="cpu")
     hardened = copy.deepcopy(paired)
-    train(hardened, drawn_batches(mirrors, draw), 150, seed=seed, device="cpu")
+    retrieval.train(hardened, drawn_batches(mirrors, draw), 150, seed=seed, device="cpu")
     return {
         "untrained encoder": new_encoder(seed).eval(),
         "trained on twins": simcse,

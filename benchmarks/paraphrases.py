@@ -20,9 +20,10 @@ from companion.data.batch import padded
 from companion.data.paraphrases import paraphrases, words
 from companion.losses.contrastive import similarity
 from companion.metrics.confidence import interval
+from companion.metrics.retrieval import recall_at, reciprocal_ranks
 from companion.models.baselines.bag_of_words import BagOfWords
 from companion.models.bert import Bert
-from companion.models.sentence_encoder import SentenceEncoder, masked_mean, recall_at, reciprocal_ranks
+from companion.models.sentence_encoder import SentenceEncoder, masked_mean
 
 MODEL = "minilm-l6"
 ROWS = paraphrases()

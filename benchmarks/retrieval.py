@@ -20,19 +20,19 @@ from denoising import HELD_OUT, PAIRS, TRAINING
 from denoising import recalls as story_recalls
 
 from companion.data.vocabulary import Vocabulary
-from companion.lessons.denoising.experiments import (
+from companion.lessons.denoising.experiments import Text, collate
+from companion.lessons.retrieval.experiments import (
     Score,
-    Text,
     by_vectors,
-    collate,
     drawn_batches,
     new_encoder,
     pairs_of,
     train,
 )
 from companion.losses.contrastive import Views
+from companion.metrics.retrieval import recall_at
 from companion.models.baselines.bag_of_words import BagOfWords, dice_dictionary
-from companion.models.sentence_encoder import SentenceEncoder, recall_at
+from companion.models.sentence_encoder import SentenceEncoder
 from companion.storyworld import VERSION, Story, World
 from companion.storyworld.search import code_switched, inquiry
 from companion.storyworld.views import summary, told

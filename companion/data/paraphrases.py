@@ -1,6 +1,6 @@
 """Plain English sentences, each with two queries that ask for it: in its own content words, and in none of them.
 
-Chapter: ``book/algorithms/denoising.ipynb``. They were written for this book and have its licence,
+Chapter: ``book/algorithms/retrieval.ipynb``. They were written for this book and have its licence,
 and lie in ``companion/data/paraphrases/sentences.tsv``.
 """
 

@@ -45,6 +45,7 @@ CHAPTERS = (  # in the order of the contents
     "xlnet",
     "t5",
     "denoising",
+    "retrieval",
     "modern_decoder",
     "in_context_learning",
     "finetuning",

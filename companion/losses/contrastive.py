@@ -1,6 +1,6 @@
 """Contrastive learning: vectors of two views of a text are drawn together, and apart from all others in the batch.
 
-Chapter: ``book/algorithms/denoising.ipynb``. Sources: van den Oord et al. 2018, "Representation Learning with
+Chapter: ``book/algorithms/retrieval.ipynb``. Sources: van den Oord et al. 2018, "Representation Learning with
 Contrastive Predictive Coding", section 2.3 (InfoNCE); Gao et al. 2021, "SimCSE", section 2.1.
 """
 

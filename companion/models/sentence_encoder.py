@@ -1,10 +1,9 @@
 """Sentence embeddings, one vector per text, and dense retrieval by them.
 
-Chapter: ``book/algorithms/denoising.ipynb``. Sources: Reimers & Gurevych 2019, "Sentence-BERT", section 3 (mean
+Chapter: ``book/algorithms/retrieval.ipynb``. Sources: Reimers & Gurevych 2019, "Sentence-BERT", section 3 (mean
 pooling); Karpukhin et al. 2020, "Dense Passage Retrieval", section 3.
 """
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -76,65 +75,6 @@ def retrieve(query: Tensor, documents: Tensor, k: int) -> tuple[Tensor, Tensor]:
     _check_k(k, len(documents))
     scores, numbers = similarity(query, documents).topk(k, dim=1)
     return numbers, scores
-
-
-def recall_at(k: int, scores: Tensor, wanted: Tensor) -> float:
-    """Return recall at k: the fraction of queries whose relevant document is among the k of the highest score.
-
-    Documents of equal score are ranked at random, and the fraction is the expected one: a tie is neither won nor lost.
-
-    Args:
-        k: number of documents that are retrieved.
-        scores: (queries, documents), of any method.
-        wanted: (queries,), the index of each query's relevant document.
-
-    Raises:
-        ValueError: when k is below 1 or above the number of documents, or there is not one document per query.
-
-    Example:
-        >>> import torch
-        >>> recall_at(1, torch.tensor([[0.9, 0.1], [0.5, 0.5]]), wanted=torch.tensor([0, 1]))
-        0.75
-    """
-    _check_shapes(scores, wanted)
-    _check_k(k, scores.size(1))
-    own = scores.gather(1, wanted[:, None])  # (queries, 1)
-    better, tied = (scores > own).sum(1), (scores == own).sum(1)
-    return ((k - better).double() / tied).clamp(0, 1).mean().item()
-
-
-def reciprocal_ranks(scores: Tensor, wanted: Tensor) -> Tensor:
-    """Return 1 / rank of each query's relevant document (queries,); their mean is the mean reciprocal rank.
-
-    Documents of equal score are ranked at random, and the value is the expected one.
-
-    Args:
-        scores: (queries, documents), of any method.
-        wanted: (queries,), the index of each query's relevant document.
-
-    Raises:
-        ValueError: when there is not one document per query.
-
-    Example:
-        >>> import torch
-        >>> scores = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.5, 0.5]])
-        >>> reciprocal_ranks(scores, wanted=torch.tensor([0, 1, 1])).tolist()
-        [1.0, 0.5, 0.75]
-    """
-    _check_shapes(scores, wanted)
-    own = scores.gather(1, wanted[:, None])  # (queries, 1)
-    better, tied = (scores > own).sum(1, keepdim=True), (scores == own).sum(1, keepdim=True)
-    rank = torch.arange(1, scores.size(1) + 1, device=scores.device)
-    possible = (rank > better) & (rank <= better + tied)  # (queries, documents), the ranks that it may have
-    return (possible / rank).sum(1) / tied[:, 0]
-
-
-def _check_shapes(scores: Tensor, wanted: Tensor) -> None:
-    if scores.dim() != 2 or wanted.shape != scores.shape[:1]:
-        raise ValueError(
-            f"scores must be (queries, documents) and wanted (queries,); "
-            f"got {tuple(scores.shape)} and {tuple(wanted.shape)}"
-        )
 
 
 def _check_k(k: int, documents: int) -> None:

@@ -1,6 +1,6 @@
 """Queries for a search among stories, in the words of the stories or in others, and hard negatives.
 
-Chapter: ``book/algorithms/denoising.ipynb``.
+Chapter: ``book/algorithms/retrieval.ipynb``.
 """
 
 import itertools

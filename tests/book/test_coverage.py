@@ -20,7 +20,7 @@ FIELDS = {"says", "where", "equations", "code", "tests", "misreading", "missing"
 PARTS = {
     "Background": (1, 1, 3),
     "Concepts": (2, 0, 6),
-    "Algorithms": (3, 1, 13),
+    "Algorithms": (3, 1, 14),
     "Formulas": (4, 1, 8),
     "Practice": (5, 1, 5),
 }

@@ -6,7 +6,7 @@ from small_models import stir
 
 from companion.losses.contrastive import similarity
 from companion.models.bert import Bert, BertConfig
-from companion.models.sentence_encoder import SentenceEncoder, masked_mean, recall_at, reciprocal_ranks, retrieve
+from companion.models.sentence_encoder import SentenceEncoder, masked_mean, retrieve
 
 SIZES = {"vocab_size": 31, "context_length": 12, "n_layers": 2, "n_heads": 2, "d_model": 12}
 
@@ -78,40 +78,7 @@ def test_a_text_finds_itself(encoder):
     assert retrieve(vectors, vectors, 1)[0][:, 0].tolist() == [0, 1, 2, 3]
 
 
-def test_recall_counts_the_queries_whose_document_is_among_the_best():
-    scores = torch.tensor([[9.0, 5, 1], [9, 5, 1], [9, 5, 1]])
-    wanted = torch.tensor([0, 1, 2])
-    assert [recall_at(k, scores, wanted) for k in (1, 2, 3)] == pytest.approx([1 / 3, 2 / 3, 1])
-
-
-def test_a_tie_is_neither_won_nor_lost():
-    assert recall_at(1, torch.zeros(5, 4), torch.zeros(5).long()) == pytest.approx(1 / 4)
-    assert recall_at(2, torch.tensor([[3.0, 1, 1, 1]]), torch.tensor([2])) == pytest.approx(1 / 3)
-
-
 @pytest.mark.parametrize("k", [0, 4])
 def test_k_outside_the_documents_is_refused(k):
     with pytest.raises(ValueError, match=f"k must be 1 to 3, the number of documents; got {k}"):
         retrieve(torch.ones(1, 2), torch.ones(3, 2), k)
-    with pytest.raises(ValueError, match=f"k must be 1 to 3, the number of documents; got {k}"):
-        recall_at(k, torch.ones(1, 3), torch.zeros(1).long())
-
-
-def test_a_query_without_its_document_is_refused():
-    with pytest.raises(ValueError, match=r"got \(2, 3\) and \(1,\)"):
-        recall_at(1, torch.ones(2, 3), torch.zeros(1).long())
-
-
-def test_the_reciprocal_rank_is_one_over_the_place_of_the_relevant_document():
-    scores = torch.tensor([[0.9, 0.5, 0.1]]).expand(3, -1)
-    assert reciprocal_ranks(scores, torch.arange(3)).tolist() == pytest.approx([1, 1 / 2, 1 / 3])
-
-
-def test_documents_of_equal_score_share_the_mean_of_their_reciprocal_ranks():
-    scores = torch.tensor([[0.9, 0.5, 0.5, 0.1]])
-    assert reciprocal_ranks(scores, torch.tensor([2])).item() == pytest.approx((1 / 2 + 1 / 3) / 2)
-
-
-def test_reciprocal_ranks_of_one_document_too_few_are_refused():
-    with pytest.raises(ValueError, match=r"got \(2, 3\) and \(1,\)"):
-        reciprocal_ranks(torch.ones(2, 3), torch.zeros(1).long())

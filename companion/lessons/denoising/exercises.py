@@ -1,14 +1,12 @@
 """Exercises of ``book/algorithms/denoising.ipynb``."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from companion.lessons.exercise_check import Exercise, Mistake
-from companion.losses.contrastive import contrastive_loss, similarity
-from companion.models.sentence_encoder import masked_mean, recall_at
 
 MASK = "[MASK]"
 Spans = Sequence[tuple[int, int]]
@@ -68,176 +66,148 @@ INFILLING = Exercise(
     ),
 )
 
-
-def _vectors() -> list[tuple[Tensor, Tensor]]:
-    generator = torch.Generator().manual_seed(0)
-    cases = []
-    for batch, length, d in ((2, 4, 3), (3, 6, 2), (1, 5, 4)):
-        real = torch.arange(length) < torch.randint(1, length, (batch, 1), generator=generator)
-        cases.append((torch.randn(batch, length, d, generator=generator), real))
-    return cases
+LENGTHS = {"masking": 12, "deletion": 8, "infilling": 11, "permutation": 12, "rotation": 12}
 
 
-MEAN_POOLING = Exercise(
-    name="mean-pooling",
+def _written(**lengths: int) -> Mapping[str, int]:
+    return LENGTHS | lengths
+
+
+PREDICTED_LENGTHS = Exercise(
+    name="predicted-lengths",
     task=(
-        "From hidden (batch, length, d) and a boolean mask (batch, length), True = a real token, return one vector a "
-        "text (batch, d): the mean over its real tokens, brought to length 1."
+        "For a text of 12 words, return how many tokens the encoder reads after each noise: masking and deletion of 4 "
+        "words, infilling of spans of 1, 0 and 3 words, permutation, rotation."
     ),
-    reference=lambda hidden, mask: F.normalize(masked_mean(hidden, mask), dim=-1),
-    cases=_vectors,
+    reference=lambda noise: LENGTHS[noise],
+    cases=lambda: [(noise,) for noise in LENGTHS],
     mistakes=(
         Mistake(
-            lambda hidden, mask: F.normalize(hidden.mean(1), dim=-1),
-            "Padding is in your mean. The same text would get another vector in a longer batch.",
-        ),
-        Mistake(masked_mean, "The mean is right. Bring each vector to length 1."),
-        Mistake(
-            lambda hidden, mask: F.normalize(hidden[:, 0], dim=-1),
-            "You take the first token's vector. Another way to pool; asked for is the mean over all real tokens.",
+            lambda noise: _written(masking=8)[noise],
+            "Masking replaces each word by a mask, and takes none away.",
         ),
         Mistake(
-            lambda hidden, mask: masked_mean(F.normalize(hidden, dim=-1), mask),
-            "You bring each token's vector to length 1 and then average. First average, then normalise.",
+            lambda noise: _written(deletion=12)[noise],
+            "Deletion leaves no mark: what is deleted is gone from the count.",
+        ),
+        Mistake(
+            lambda noise: _written(infilling=10)[noise],
+            "The span of length 0 puts in a mask as well, although it hides nothing.",
+        ),
+        Mistake(
+            lambda noise: _written(infilling=12)[noise],
+            "Infilling has one mask for each span, and not one for each word.",
         ),
     ),
 )
 
 
-def _pairs_of_vectors() -> list[tuple[Tensor, Tensor, float]]:
-    generator = torch.Generator().manual_seed(0)
-    sizes = ((2, 3, 0.05), (5, 4, 0.5), (8, 2, 1.0))
-    return [(torch.randn(n, d, generator=generator), torch.randn(n, d, generator=generator), t) for n, d, t in sizes]
+def _sentences(words: Sequence[str]) -> list[list[str]]:
+    found: list[list[str]] = [[]]
+    for word in words:
+        found[-1].append(word)
+        if word == ".":
+            found.append([])
+    return found[:-1]
 
 
-def _others_only(a: Tensor, b: Tensor, temperature: float) -> Tensor:
-    scores = similarity(a, b) / temperature
-    others = scores.masked_fill(torch.eye(len(a), dtype=torch.bool), -torch.inf)
-    return (others.logsumexp(1) - scores.diagonal()).mean()
+def _permuted(words: Sequence[str], order: Sequence[int]) -> list[str]:
+    parts = _sentences(words)
+    return [word for number in order for word in parts[number]]
 
 
-INFO_NCE = Exercise(
-    name="info-nce",
+LOST_STOPS = Exercise(
+    name="lost-stops",
     task=(
-        "From a and b, both (n, d), row i of one belonging to row i of the other, and a temperature, return the mean "
-        "surprisal of picking each a's own b among all n, by cosine similarity over temperature."
+        'Repair the shuffling: from words, sentences that each end with ".", and order, the numbers of the sentences '
+        "in their new order, return all the words, the stops among them."
     ),
-    reference=contrastive_loss,
-    cases=_pairs_of_vectors,
+    reference=_permuted,
+    cases=lambda: [
+        (["Tom", "is", "here", ".", "He", "waits", "."], [1, 0]),
+        (["Anna", "is", "away", ".", "Tom", "is", "at", "home", ".", "She", "has", "a", "key", "."], [2, 0, 1]),
+        (["Lily", "sleeps", "."], [0]),
+    ],
     mistakes=(
         Mistake(
-            lambda a, b, t: F.cross_entropy(a @ b.T / t, torch.arange(len(a))),
-            "Those are dot products: a long vector would win by its length. Bring all vectors to length 1 first.",
+            lambda words, order: [word for word in _permuted(words, order) if word != "."],
+            "This is the function as it was: the stops are lost, and with them where a sentence ends.",
         ),
         Mistake(
-            lambda a, b, t: F.cross_entropy(similarity(a, b) * t, torch.arange(len(a))),
-            "The cosines are divided by the temperature: a small one makes the choice sharp.",
+            lambda words, order: [*(word for word in _permuted(words, order) if word != "."), "."],
+            "One stop at the end of the text is not enough: each sentence has its own.",
         ),
         Mistake(
-            _others_only,
-            "The sum in the denominator has all n candidates, the right one among them. Else it is no probability.",
-        ),
-        Mistake(
-            lambda a, b, t: F.cross_entropy(similarity(b, a) / t, torch.arange(len(a))),
-            "You let each b pick its a. Each a picks among the b: the softmax goes over the rows of b.",
+            lambda words, order: _permuted(words, [order.index(number) for number in range(len(order))]),
+            "The number order[0] is that of the sentence that comes first, not the place to which the first one goes.",
         ),
     ),
 )
 
 
-def _scores() -> list[tuple[Tensor, Tensor, int]]:
-    generator = torch.Generator().manual_seed(0)
-    cases = []
-    for queries, documents, k in ((6, 5, 1), (9, 7, 3), (5, 4, 2)):
-        wanted = torch.randint(documents, (queries,), generator=generator)
-        cases.append((torch.randn(queries, documents, generator=generator), wanted, k))
-    return cases
+def _bound(log_probs: Sequence[Sequence[float]], fraction: float, weight: float = 1.0) -> float:
+    total = -sum(map(sum, log_probs)) + weight * len(log_probs) * math.log(fraction)
+    return total / sum(map(len, log_probs))
 
 
-def _place(scores: Tensor, wanted: Tensor) -> Tensor:
-    """How many documents score higher than each query's own."""
-    return (scores > scores.gather(1, wanted[:, None])).sum(1)
-
-
-RECALL = Exercise(
-    name="recall-at-k",
+BOUND = Exercise(
+    name="bound-without-reading",
     task=(
-        "From scores (queries, documents), wanted (queries,), the number of each query's document, and k, return the "
-        "fraction of queries whose document is among the k of the highest score, as a number. No scores are equal."
+        "From log_probs, for each story a list of the world's log-probabilities of its words, and fraction, the "
+        "fraction of all stories that are of this selection, return the bound in nats per word."
     ),
-    reference=lambda scores, wanted, k: recall_at(k, scores, wanted),
-    cases=_scores,
+    reference=_bound,
+    cases=lambda: [
+        ([[-1.0, -2.0], [-0.5, -0.5, -1.0]], 0.5),
+        ([[-2.0] * 4], 0.25),
+        ([[-1.5, -0.5], [-1.0], [-3.0, -1.0]], 1.0),
+    ],
     mistakes=(
         Mistake(
-            lambda scores, wanted, k: (_place(scores, wanted) <= k).float().mean().item(),
-            "You count one place too many: with k documents before it, the wanted one is number k + 1.",
+            lambda log_probs, fraction: _bound(log_probs, fraction, 0.0),
+            "That is the world's own surprisal. Who knows the selection is less surprised, by log(1 / fraction) a "
+            "story.",
         ),
         Mistake(
-            lambda scores, wanted, k: (_place(-scores, wanted) < k).float().mean().item(),
-            "You look at the k of the *lowest* score. A score is the higher the better.",
+            lambda log_probs, fraction: _bound(log_probs, fraction, -1.0),
+            "You add log(1 / fraction). Knowing the selection makes its stories *less* surprising.",
         ),
         Mistake(
-            lambda scores, wanted, k: recall_at(k, scores, wanted) / k,
-            "That is precision: of the k documents, the fraction that is wanted. Recall asks whether it is there at "
-            "all.",
+            lambda log_probs, fraction: _bound(log_probs, fraction) * sum(map(len, log_probs)) / len(log_probs),
+            "These are nats per story. Divide by the number of words.",
         ),
     ),
 )
 
 
-def _bm25(counts: Tensor, query: Tensor, k1: float = 1.2, b: float = 0.75, weigh: bool = True) -> Tensor:
-    n = counts.sum(1, keepdim=True)  # (documents, 1)
-    found = (counts > 0).sum(0)
-    idf = (1 + (len(counts) - found + 0.5) / (found + 0.5)).log() if weigh else torch.ones(counts.size(1))
-    saturated = counts * (k1 + 1) / (counts + k1 * (1 - b + b * n / n.mean()))
-    return (saturated * idf)[:, query].sum(1)
-
-
-def _counts() -> list[tuple[Tensor, Tensor]]:
+def _readings() -> list[tuple[Tensor]]:
     generator = torch.Generator().manual_seed(0)
-    sizes = ((4, 6, 2), (5, 5, 3), (7, 9, 4))
-    return [
-        (
-            torch.randint(4, (documents, words), generator=generator).float() + torch.eye(documents, words),
-            torch.randperm(words, generator=generator)[:asked],
-        )
-        for documents, words, asked in sizes
-    ]
+    return [(torch.randn(words, length, generator=generator) - 2,) for words, length in ((4, 3), (6, 5), (3, 8))]
 
 
-BM25 = Exercise(
-    name="bm25",
+FILL_BY_BAYES = Exercise(
+    name="fill-by-bayes",
     task=(
-        "From counts (documents, words), how often each document has each word, and query, the numbers of the words "
-        "that are asked for, return each document's BM25 score (documents,) with k1 = 1.2 and b = 0.75."
+        "From log_p (words, length), the log-probability of each token of a text that has word v in its gap, for each "
+        "word v, return the probability of each word in the gap (words,)."
     ),
-    reference=_bm25,
-    cases=_counts,
+    reference=lambda log_p: log_p.sum(1).softmax(0),
+    cases=_readings,
     mistakes=(
         Mistake(
-            lambda counts, query: _bm25(counts, query, b=0.0),
-            "The length of the document is missing: a long one has every word sooner or later.",
+            lambda log_p: log_p.mean(1).softmax(0),
+            "The logarithm of a text's probability is the sum over its tokens, not their mean.",
         ),
         Mistake(
-            lambda counts, query: _bm25(counts, query, weigh=False),
-            "All your words weigh the same. Multiply by idf: a word that few documents have tells more.",
+            lambda log_p: log_p.sum(1).exp(),
+            "These are the probabilities of the texts. Divide by their sum: one of the words stands in the gap.",
         ),
         Mistake(
-            lambda counts, query: _bm25((counts > 0).float(), query),
-            "You only ask whether a word is there. The second and third time count too, each a little less.",
+            lambda log_p: log_p.softmax(0).prod(1),
+            "You compare the words at each token by itself. Multiply along the text first, then compare.",
         ),
-        Mistake(
-            lambda counts, query: _bm25(counts, torch.arange(counts.size(1))),
-            "You add up all words. Only those of the query count.",
-        ),
+        Mistake(lambda log_p: log_p.sum(1), "These are logarithms, and not yet probabilities."),
     ),
 )
 
-
-EXERCISES = (
-    INFILLING,
-    MEAN_POOLING,
-    INFO_NCE,
-    RECALL,
-    BM25,
-)
+EXERCISES = (INFILLING, PREDICTED_LENGTHS, LOST_STOPS, BOUND, FILL_BY_BAYES)

@@ -1,9 +1,8 @@
-"""Experiments of the chapter on denoising and contrastive pre-training: stories, damage, trainings and searches.
+"""Experiments of the chapter on denoising: short stories, damage, a training and what it restores.
 
 Chapter: ``book/algorithms/denoising.ipynb``. ``benchmarks/denoising.py`` repeats them with five seeds.
 """
 
-import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -16,26 +15,18 @@ from companion.data.batch import IGNORED, padded
 from companion.data.batching import length_buckets
 from companion.data.vocabulary import Vocabulary
 from companion.generation import GREEDY, generate
-from companion.losses.contrastive import Views, similarity, views_loss
 from companion.losses.denoising import noise
 from companion.losses.spans import Seq2Seq
 from companion.metrics.text import exact_match, rouge_l
-from companion.models.bert import Bert, BertConfig
-from companion.models.sentence_encoder import SentenceEncoder
 from companion.models.transformer import Transformer
 from companion.nn.capture import capture
-from companion.nn.initialization import sinusoidal_initialization
 from companion.storyworld import Story, World
 from companion.storyworld.lexicon import MOODS, OBJECTS, PEOPLE, PLACES
-from companion.storyworld.search import mirrored
 from companion.storyworld.views import told
 from companion.training import Evaluation, Optimization, Runtime, fit
 from companion.training.run_state import History
 
 Text = Sequence[str]
-View = Callable[[Story], Text]
-Embed = Callable[[Tensor, Tensor], Tensor]  # ids and mask, both (batch, length) -> vectors (batch, d)
-Score = Callable[[Sequence[Text], Sequence[Text]], Tensor]  # queries, documents -> (queries, documents)
 
 WORLD = World()
 VOCABULARY = Vocabulary([*WORLD.vocabulary, "[MASK]"])
@@ -74,11 +65,6 @@ def short_stories() -> ShortStories:
     ]
     different = list({told(story): story for story in found}.values())
     return ShortStories(different[:200], different[200:500], different[500:], len(found) / DRAWN)
-
-
-def with_mirrors(stories: Sequence[Story]) -> list[tuple[Story, Story]]:
-    """Those stories that have a mirror, each with it; see :func:`companion.storyworld.search.mirrored`."""
-    return [(story, mirror) for story in stories if (mirror := mirrored(story))]
 
 
 def collate(texts: Sequence[Text], vocabulary: Vocabulary = VOCABULARY) -> tuple[Tensor, Tensor]:
@@ -192,80 +178,44 @@ def lookups(model: Transformer, batch: Seq2Seq) -> Lookups:
     return Lookups(weights, kind_ids[batch.targets.clamp(min=0)][once], even)
 
 
-def new_encoder(seed: int = 0, vocabulary: Vocabulary = VOCABULARY, dropout: float = 0.0) -> SentenceEncoder:
-    """Sentence encoder of two layers and width 64, with new weights."""
-    torch.manual_seed(seed)
-    encoder = SentenceEncoder(Bert(BertConfig(len(vocabulary), 80, 2, 4, 64, n_segments=1, dropout=dropout)))
-    sinusoidal_initialization(encoder.bert)
-    return encoder
-
-
-def pairs_of(group: Sequence[Story], view: View) -> Views:
-    """Stories, each beside a view of it."""
-    return Views(*collate([view(story) for story in group]), *collate([told(story) for story in group]))
-
-
-def drawn_batches(make: Callable[[random.Random], Views], draw: random.Random) -> Iterator[Views]:
-    """Batches without end, each made with the next random numbers."""
-    while True:
-        yield make(draw)
-
-
 def train(
     model: nn.Module,
     batches: Iterator[Any],
     steps: int,
     *,
+    loss: Callable[..., Tensor],
+    learning_rate: float = 3e-3,
     seed: int = 0,
     optimizer: str = "adamw",
     device: str = "auto",
     evaluate: Callable[[nn.Module], float] | None = None,
-    **settings: Any,
 ) -> History:
     """History of a training with a linear schedule; the model is left on the CPU.
 
     Args:
-        model: encoder, or with the loss in ``settings`` any other model.
+        model: a denoiser, or with its own loss any other model.
         batches: without end.
         steps: number of steps.
+        loss: of a model and a batch.
+        learning_rate: the largest of the schedule.
         seed: seed of dropout.
         optimizer: see :class:`companion.training.Optimization`.
         device: where it computes.
         evaluate: what is measured every 80 steps.
-        settings: ``learning_rate`` (3e-3) and ``loss`` (InfoNCE) of :func:`companion.training.fit`.
     """
-    given: dict[str, Any] = {"learning_rate": 3e-3, "loss": views_loss} | settings
     history = fit(
         model,
         batches,
         steps=steps,
+        loss=loss,
+        learning_rate=learning_rate,
         optimization=Optimization(optimizer, weight_decay=0.0, schedule="linear"),
         evaluation=Evaluation(evaluate, every=80) if evaluate else None,
         runtime=Runtime(device=device, seed=seed),
         progress=False,
-        **given,
     )
     model.cpu()
     return history
-
-
-def by_vectors(embed: Embed, vocabulary: Vocabulary = VOCABULARY) -> Score:
-    """Search by the cosine of vectors."""
-
-    @torch.no_grad()
-    def score(queries: Sequence[Text], documents: Sequence[Text]) -> Tensor:
-        return similarity(embed(*collate(queries, vocabulary)), embed(*collate(documents, vocabulary)))
-
-    return score
-
-
-def near_pairs(texts: Sequence[Text]) -> list[list[str]]:
-    """Each text as its words and its pairs of words, up to five apart.
-
-    >>> near_pairs([["a", "b", "c"]])
-    [['a', 'b', 'c', 'a b', 'a c', 'b c']]
-    """
-    return [[*text, *(f"{a} {b}" for i, a in enumerate(text) for b in text[i + 1 : i + 6])] for text in texts]
 
 
 def seed_table(rows: Mapping[str, Mapping[str, Any]], title: str = "") -> str:

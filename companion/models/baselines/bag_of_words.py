@@ -1,6 +1,6 @@
 """Lexical retrieval by bags of words: tf-idf and BM25, and a counted dictionary for queries in other words.
 
-Chapter: ``book/algorithms/denoising.ipynb``. Sources: Robertson & Zaragoza 2009, "The Probabilistic Relevance
+Chapter: ``book/algorithms/retrieval.ipynb``. Sources: Robertson & Zaragoza 2009, "The Probabilistic Relevance
 Framework: BM25 and Beyond", section 3; Smadja et al. 1996, "Translating Collocations for Bilingual Lexicons: A
 Statistical Approach" (the Dice coefficient).
 """
