@@ -18,7 +18,7 @@ class Expression:
         raise NotImplementedError
 
     def after(self, character: str) -> "Expression":
-        """Set of what may follow this character at the beginning of a text of the set; :data:`NOTHING` if it cannot."""
+        """Set of what may follow this character at the beginning of a text of the set; ``NOTHING`` if it cannot."""
         raise NotImplementedError
 
     def accepts(self, text: str) -> bool:
