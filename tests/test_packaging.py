@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
+import package_map
 import pytest
 
 from notebooks import ROOT, notebooks
@@ -84,8 +85,8 @@ def imports(notebook: Path) -> Iterator[str]:
     """The import statements of a notebook, one a string."""
     for cell in nbformat.read(notebook, as_version=4).cells:
         if cell.cell_type == "code":
-            code = "\n".join(line for line in cell.source.splitlines() if not line.lstrip().startswith("%"))
-            yield from (ast.unparse(node) for node in ast.walk(ast.parse(code)) if is_import(node))
+            code = ast.parse(package_map.MAGIC.sub(r"\1pass", cell.source))
+            yield from (ast.unparse(node) for node in ast.walk(code) if is_import(node))
 
 
 def is_import(node: ast.AST) -> bool:

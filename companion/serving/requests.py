@@ -93,8 +93,8 @@ def texts_of(body: bytes, limits: Limits) -> list[str]:
 def shown(value: Any) -> str:
     """A value as JSON in ASCII, cut where it is long, so that a reason can name it whatever it holds.
 
-    >>> shown("caf\\u00e9"), shown([1] * 50)
-    ('"caf\\\\u00e9"', '[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 …')
+    >>> shown("Zo\\u00eb"), shown([1] * 50)
+    ('"Zo\\\\u00eb"', '[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 …')
     """
     try:
         text = json.dumps(value)
