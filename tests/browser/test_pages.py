@@ -15,9 +15,8 @@ pytestmark = pytest.mark.browser
 
 TEXTS = {
     "story": "Tom is in the garden. Anna goes to the park. Where is Anna?",
-    "accented": "Une naïve façade à côté du café où l'été s'achève.",
-    "chinese": "语言模型预测下一个词。",
-    "emoji": "A smile 😀, a family 👩‍👩‍👧 and a flag 🇫🇷!",
+    "unknown words": "The quick brown fox is in the castle. Tom sees it.",
+    "marks": "Who has the key?? Anna, Tom; 12.5 (no)!",
     "spaces": "  two spaces\n\ta tab, and a break\r\nand <|endoftext|> and <img src=x onerror=alert(1)>",
 }
 
@@ -163,8 +162,6 @@ def test_a_text_that_the_model_cannot_read_keeps_the_picture_and_says_why(home, 
     limit = story[0].config.context_length
     type_text(page, "Tom is")
     tokens = page.locator(".ca-token").all_inner_texts()
-    page.locator(".ca textarea").first.fill("")
-    page.wait_for_function("document.querySelector('.ca-error').textContent.includes('at least one token')")
     page.locator(".ca textarea").first.fill("word " * 400)
     page.wait_for_function(f"document.querySelector('.ca-error').textContent.includes('at most {limit}')")
     assert page.locator(".ca-token").all_inner_texts() == tokens
