@@ -20,6 +20,7 @@ NOT_WRITTEN = {
     ("eq-positions-shift", "P_p"): "a row, of which the equation has entries",
     ("eq-transformer-positions", "P_p"): "a row, of which the equation has entries",
     ("eq-gpt-beam", "|y|"): "its power hangs at the second bar, and would move if it hung at the whole",
+    ("eq-serving-percentile", "x_{(k)}"): "any rank, of which the equation has one",
 }
 
 
