@@ -1,6 +1,5 @@
 """Checked equations of ``book/practice/huggingface.ipynb``."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -51,11 +50,7 @@ def _draw_number(generator: Generator) -> dict[str, Any]:
 
 
 def _spacing_by_hand(x: float) -> float:
-    size, exponent = abs(x), 0
-    while size >= 2:
-        size, exponent = size / 2, exponent + 1
-    while size < 1:
-        size, exponent = size * 2, exponent - 1
+    exponent = next(one for one in range(-64, 64) if 2.0**one <= abs(x) < 2.0 ** (one + 1))
     return float(2.0 ** (exponent - MANTISSA))
 
 
@@ -68,10 +63,7 @@ def _draw_depth(generator: Generator) -> dict[str, Any]:
 
 
 def _bisection_by_hand(layers: int) -> int:
-    candidates, comparisons = layers + 1, 0
-    while candidates > 1:
-        candidates, comparisons = math.ceil(candidates / 2), comparisons + 1
-    return comparisons
+    return next(comparisons for comparisons in range(64) if 2**comparisons >= layers + 1)
 
 
 def _bisection_companion(layers: int) -> int:
