@@ -4,22 +4,23 @@ The state of the automaton after a text is an expression itself: of what may fol
 ``book/algorithms/inference.ipynb``. Source: Brzozowski 1964, "Derivatives of Regular Expressions".
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 
 
-class Expression:
+class Expression(ABC):
     """Set of texts; the subclasses are the ways to make one."""
 
     @property
+    @abstractmethod
     def accepts_end(self) -> bool:
         """Whether the empty text is in the set: a text may end here."""
-        raise NotImplementedError
 
+    @abstractmethod
     def after(self, character: str) -> "Expression":
         """Set of what may follow this character at the beginning of a text of the set; ``NOTHING`` if it cannot."""
-        raise NotImplementedError
 
     def accepts(self, text: str) -> bool:
         """Whether a text is in the set.
