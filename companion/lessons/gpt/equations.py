@@ -13,7 +13,7 @@ from companion.generation.decoding import DecodingState
 from companion.generation.sampling import next_token_probabilities
 from companion.lessons import by_hand, by_torch
 from companion.lessons.equation_check import Equation, Symbol
-from companion.lessons.language_model.equations import CHAIN_RULE
+from companion.lessons.language_model.equations.counts import CHAIN_RULE
 from companion.lessons.random_inputs import between, normal, randomised, tokens, whole
 from companion.lessons.tiny_worlds import started, texts
 from companion.losses import causal_loss

@@ -1,0 +1,5 @@
+"""Equations of ``book/algorithms/distillation.ipynb``, by its parts."""
+
+from companion.lessons.distillation.equations import recipes, soft_targets
+
+EQUATIONS = (*soft_targets.EQUATIONS, *recipes.EQUATIONS)
