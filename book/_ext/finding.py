@@ -3,14 +3,18 @@
 The glossary's source says for each term which section teaches it. That section becomes an entry of the index under the
 term's English, Chinese and further names, which the search ranks above what merely mentions them. How it weighs chapters
 against the appendix is in `search_scorer.js`.
+
+Sphinx stores what it has read before it writes, and collects headings and entries while it writes. So a build in which few
+pages change would forget those of all others; here they are stored at the end of a build.
 """
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from sphinx import addnodes
-from sphinx.application import Sphinx
+from sphinx.application import ENV_PICKLE_FILENAME, Sphinx
 from sphinx.environment import BuildEnvironment
 
 from glossary_terms import Term, load
@@ -46,8 +50,16 @@ def add(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         doctree += addnodes.index(entries=found[docname])
 
 
+def keep(app: Sphinx, error: Exception | None) -> None:
+    """Store what was collected for the search, for the next build."""
+    if error is None and app.builder.format == "html":
+        with Path(app.doctreedir, ENV_PICKLE_FILENAME).open("wb") as file:
+            pickle.dump(app.env, file, pickle.HIGHEST_PROTOCOL)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     app.connect("env-updated", changed)
     app.connect("doctree-resolved", add, priority=950)  # after the notebooks are made
+    app.connect("build-finished", keep, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
