@@ -12,16 +12,6 @@ from companion.serving.classifier import about, load_classifier
 TEXTS = ["Anna gets the ball from Tom . Tom", "Tom gives the apple to Mary ."]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("saved") / "giver"
-    torch.manual_seed(0)
-    model, tokenizer = zoo.load("storyworld-bert")
-    SequenceClassifier(model.bert, ["gives", "gets"], pooling="cls").save_pretrained(place)
-    tokenizer.save(str(place / "tokenizer.json"))
-    return place
-
-
 def test_each_answer_is_that_of_the_model_for_the_text_alone(folder: Path):
     tokenizer, model = zoo.load("storyworld-bert")[1], SequenceClassifier.from_pretrained(folder)
     for text, answer in zip(TEXTS, load_classifier(folder)(TEXTS), strict=True):

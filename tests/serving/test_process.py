@@ -9,10 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-import torch
 
-from companion import zoo
-from companion.finetuning.heads import SequenceClassifier
 from companion.serving.__main__ import page
 from companion.serving.classifier import load_classifier
 from companion.serving.load import Request, call, load, prediction
@@ -39,16 +36,6 @@ HOSTILE = [
     Request(body=b"a=1", headers={"Content-Type": "application/x-www-form-urlencoded"}),
 ]
 FLAT = 8_000_000  # bytes, by which memory may differ after a thousand requests more
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("saved") / "giver"
-    torch.manual_seed(0)
-    model, tokenizer = zoo.load("storyworld-bert")
-    SequenceClassifier(model.bert, ["gives", "gets"], pooling="cls").save_pretrained(place)
-    tokenizer.save(str(place / "tokenizer.json"))
-    return place
 
 
 @pytest.fixture(scope="module")
