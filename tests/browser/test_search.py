@@ -24,6 +24,14 @@ def test_a_term_leads_first_to_the_chapter_that_teaches_it(visit, address, words
     assert log.errors == []
 
 
+def test_a_longer_term_comes_after_the_headings_of_the_word_itself(visit, address):
+    found, _ = visit(f"{address}/search.html?q=attention")
+    links = found.locator("#search-results ul.search li > a")
+    links.first.wait_for()
+    pages = links.evaluate_all("all => all.map(one => one.getAttribute('href'))")
+    assert not any("inference.html" in one for one in pages[:2])  # which teaches FlashAttention
+
+
 def test_chapters_come_before_the_appendix(visit, address):
     found, _ = visit(f"{address}/search.html?q=attention")
     found.locator("#search-results p.search-summary").wait_for()
