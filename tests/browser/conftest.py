@@ -5,7 +5,8 @@ import http.server
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,6 +84,22 @@ def visit(browser: Browser):
     yield open_page
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def tap():
+    """Tap until the page shows it: ``tap(gesture, shown)``; a browser kept waiting takes a tap for a long press."""
+
+    def repeat(gesture: Callable[[], None], shown: Callable[[], object]) -> None:
+        for _ in range(10):
+            gesture()
+            for _ in range(30):
+                if shown():
+                    return
+                time.sleep(0.1)  # a tap's click comes later
+        pytest.fail("ten taps were not answered")
+
+    return repeat
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

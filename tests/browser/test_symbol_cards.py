@@ -188,17 +188,14 @@ def text_without_symbols(page) -> tuple[float, float]:
     return x, y
 
 
-def test_a_finger_opens_the_card_beside_a_small_symbol_too_and_closes_it_elsewhere(gpt):
+def test_a_finger_opens_the_card_beside_a_small_symbol_too_and_closes_it_elsewhere(gpt, tap):
     page = gpt(width=360, touch=True)
     box = symbol(page, FORWARD, 1).bounding_box()
-    page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] - 4)
-    assert said(page)
+    tap(lambda: page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] - 4), lambda: said(page))
     page.evaluate("window.scrollTo(0, 0)")
     page.wait_for_function("!document.querySelector('.symbol-card-shown')")  # it went off the screen with its symbol
-    symbol(page, FORWARD, 1).tap()
-    assert said(page)
-    page.touchscreen.tap(*text_without_symbols(page))
-    assert not said(page)
+    tap(symbol(page, FORWARD, 1).tap, lambda: said(page))
+    tap(lambda: page.touchscreen.tap(*text_without_symbols(page)), lambda: not said(page))
 
 
 @pytest.mark.parametrize("width", [1280, 360])
