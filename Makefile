@@ -56,9 +56,7 @@ outputs: environment ## pack the notebooks' outputs into dist/outputs.zip, for m
 	@$(BIN)/python tools/outputs.py
 
 serve: ## read the built book at http://127.0.0.1:8000 (another port: PORT=…)
-	@test -f _build/html/index.html || { echo "No book yet: run 'make book' first."; exit 1; }
-	@echo "http://127.0.0.1:$(PORT)/book/index.html  (Ctrl-C ends)"
-	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+	@$(BIN)/python tools/serve.py $(PORT)
 
 format: environment assets ## write code and notebooks in the house format
 	$(BIN)/python tools/notebooks.py

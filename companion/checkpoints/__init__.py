@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from companion.checkpoints.errors import CheckpointError
 from companion.checkpoints.field_types import check_depth, check_flags, check_types
 from companion.checkpoints.layout import Layout
+from companion.checkpoints.uninitialized import Uninitialized
 from companion.checkpoints.weight_files import FLOATS, INDEX, SAVE, WEIGHTS, Entry, read_header, read_json, read_tensors
 from companion.nn.wrappers import plain_name, unwrapped
 
@@ -139,7 +140,7 @@ def load_model(
         header = read_header(folder)
         check_depth(fields, len(header), path)
         config = config_class(**fields)
-        with torch.device("meta"):  # shapes without memory
+        with torch.device("meta"), Uninitialized():  # shapes without memory
             sizes = model_class(config)
     except CheckpointError:
         raise

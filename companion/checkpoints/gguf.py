@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from companion.checkpoints import CheckpointError, modern_decoder
 from companion.checkpoints.gguf_file import GGUF, short
+from companion.checkpoints.uninitialized import Uninitialized
 
 PARTS = {  # of a block: theirs in Hugging Face's layout -> in GGUF
     "input_layernorm": "attn_norm",
@@ -62,7 +63,8 @@ def load_gguf(model_class: Callable[[Any], Model], config_class: Callable[..., A
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{file.path} does not describe a Llama: {error}") from error
     _check_shapes(file, config)  # before the model is made: a file may claim any size
-    model = model_class(config)
+    with Uninitialized():  # each tensor is in the file
+        model = model_class(config)
     layout, parameters = modern_decoder.layout(config), dict(model.named_parameters())
     with torch.no_grad():
         for rule in layout.rules:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+from serve import server
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 HELP = (
@@ -129,6 +130,15 @@ def address(book: Path) -> Iterator[str]:
     server = _serve(book)
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def isolated(book: Path) -> Iterator[str]:
+    """Where the built book is served with the headers that let its pages compute in several threads."""
+    with server(book, 0) as pages:
+        threading.Thread(target=pages.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{pages.server_port}"
+        pages.shutdown()
 
 
 @pytest.fixture(scope="session")

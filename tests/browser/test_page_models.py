@@ -114,6 +114,16 @@ def test_the_attention_of_the_page_is_that_of_torch_within_the_stated_bound(home
     assert np.concatenate(differences).mean() <= MEAN
 
 
+def test_with_the_headers_of_our_server_the_page_computes_in_threads_the_same(minilm, visit, address, isolated):
+    asked = f"""async () => {{ const {{ attention, device }} = await companionLive.run('{NAME}', {TEXTS[0]!r});
+        return {{ attention: [...attention], device, isolated: crossOriginIsolated,
+            threads: Math.min(4, navigator.hardwareConcurrency) }} }}"""
+    alone, together = (visit(f"{host}/book/index.html")[0].evaluate(asked) for host in (address, isolated))
+    assert (alone["isolated"], alone["device"]) == (False, "this page · WASM")
+    assert (together["isolated"], together["device"].split(", ")[1]) == (True, f"{together['threads']} threads")
+    assert np.abs(np.subtract(alone["attention"], together["attention"])).max() < 1e-6
+
+
 def test_loading_can_be_called_off_and_begun_again(home):
     page, log = home
     page.context.route("**/*.onnx", lambda route: None)  # no answer comes

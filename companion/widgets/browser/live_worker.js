@@ -52,10 +52,12 @@ async function runtime(webgpu, get) {
   const ort = await import(beside(webgpu ? "ort/ort.webgpu.min.mjs" : "ort/ort.wasm.min.mjs"));
   ort.env.wasm.wasmBinary ??= await get(PROGRAMS[Number(webgpu)]);
   ort.env.wasm.wasmPaths = new URL("ort/", import.meta.url).href;
-  ort.env.wasm.numThreads = 1; // more need headers that a plain file server does not send
+  ort.env.wasm.numThreads = THREADS;
   return ort;
 }
 
+// Shared memory needs two headers that a plain file server does not send; tools/serve.py sends them.
+const THREADS = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
 const PROGRAMS = ["ort/ort-wasm-simd-threaded.wasm", "ort/ort-wasm-simd-threaded.asyncify.wasm"].map(beside);
 
 /** @returns {Promise<typeof import("@huggingface/tokenizers")>} */
@@ -168,7 +170,7 @@ async function run({ name, text, webgpu }, tell) {
     shape: /** @type {Shape} */ (attention.dims.map(Number)),
     next_tokens: masked < 0 ? next : candidates(model.vocabulary, at(masked)),
     mask: model.mask ?? "",
-    device: `this page · ${webgpu ? "WebGPU" : "WASM"}`,
+    device: `this page · ${webgpu ? "WebGPU" : THREADS > 1 ? `WASM, ${THREADS} threads` : "WASM"}`,
     latency_ms: performance.now() - start,
   };
 }
