@@ -34,20 +34,22 @@ MOVED = """() => {
 }"""
 
 # The symbols that a mouse somewhere on them would point at, for each equation.
-REACHED = """() => [...document.querySelectorAll(".wrapped")].map(block => {
-    block.scrollIntoView({ block: "center" });
-    const reached = new Set();
-    for (const symbol of block.querySelectorAll("mjx-math .llm-symbol")) {
-        const number = Number(symbol.className.match(/llm-symbol-(\\d+)/)[1]);
-        if (reached.has(number)) continue;
-        const box = symbol.getBoundingClientRect();
-        for (let x = 0.05; x < 1; x += 0.1) for (let y = 0.1; y < 1; y += 0.2) {
-            const there = document.elementFromPoint(box.left + x * box.width, box.top + y * box.height);
-            if (there?.closest(".llm-symbol") === symbol) reached.add(number);
+REACHED = """() => {
+    const places = [];
+    for (let x = 0.05; x < 1; x += 0.1) for (let y = 0.1; y < 1; y += 0.2) places.push([x, y]);
+    return [...document.querySelectorAll(".wrapped")].map(block => {
+        block.scrollIntoView({ block: "center" });
+        const reached = new Set();
+        for (const symbol of block.querySelectorAll("mjx-math .llm-symbol")) {
+            const number = Number(symbol.className.match(/llm-symbol-(\\d+)/)[1]);
+            if (reached.has(number)) continue;
+            const { left, top, width, height } = symbol.getBoundingClientRect();
+            const under = ([x, y]) => document.elementFromPoint(left + x * width, top + y * height);
+            if (places.some(place => under(place)?.closest(".llm-symbol") === symbol)) reached.add(number);
         }
-    }
-    return [...reached].sort((a, b) => a - b);
-})"""
+        return [...reached].sort((a, b) => a - b);
+    });
+}"""
 
 
 @pytest.fixture(scope="module")
