@@ -14,6 +14,10 @@ from companion.data.tokenization import END_OF_TEXT
 from companion.storyworld.lexicon import MOODS, OBJECTS, PEOPLE, PLACES, PRONOUNS
 from companion.storyworld.state import Event
 
+# What pre_tokenizers.Whitespace() takes for words and for signs, spelled so that JavaScript, whose \w is ASCII, agrees.
+IN_WORDS = r"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}"
+WORDS_AND_SIGNS = rf"[{IN_WORDS}]+|[^\s{IN_WORDS}]+"
+
 # Words in braces are the fields of an event.
 TEMPLATES = {
     "en": {
@@ -131,7 +135,7 @@ def make_tokenizer(language: str, words: list[str], specials: Sequence[str] = ()
     marks = "".join(QUESTION_MARKS)
     if language == "en":
         tokenizer.normalizer = normalizers.Replace(Regex(f"[{marks}]"), " ")
-        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(WORDS_AND_SIGNS), "removed", invert=True)
         tokenizer.decoder = decoders.WordPiece(cleanup=True)
     else:
         longest_first = "|".join(sorted(words[2:], key=lambda w: (-len(w), w)))

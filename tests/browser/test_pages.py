@@ -16,6 +16,7 @@ pytestmark = pytest.mark.browser
 TEXTS = {
     "story": "Tom is in the garden. Anna goes to the park. Where is Anna?",
     "unknown words": "The quick brown fox is in the castle. Tom sees it.",
+    "letters": "Zoë's naïve café: e\u0301té, Ωmega, 语言½.",
     "marks": "Who has the key?? Anna, Tom; 12.5 (no)!",
     "spaces": "  two spaces\n\ta tab, and a break\r\nand <|endoftext|> and <img src=x onerror=alert(1)>",
 }

@@ -83,11 +83,12 @@ BYTES = "byte-level BPE"  # one that is trained here, of no model
 
 
 def texts_for(name: str) -> list[str]:
-    """What the model of that name was made to read; where every text can be read, also what is hard to cut."""
+    """What the model of that name was made to read, and what is hard to cut."""
     if name in (BYTES, "smollm2-135m"):
         return [*(line for text in prose.documents(["primer"]) for line in text.splitlines()), *HARD]
     stories = World(language="zh" if name.endswith("zh") else "en").stories(40)
-    return [f"{story.text} [SEP] {MASK} ." if "bert" in name else story.text for story in stories]
+    told = [f"{story.text} [SEP] {MASK} ." if "bert" in name else story.text for story in stories]
+    return [*told, *HARD]
 
 
 def questions_for(name: str, tokenizer: Tokenizer) -> list[dict]:
