@@ -8,7 +8,7 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -17,10 +17,11 @@ from safetensors.torch import save as serialised
 from torch import Tensor, nn
 
 from companion.checkpoints.errors import CheckpointError
-from companion.checkpoints.field_types import check_depth, check_flags, check_types
+from companion.checkpoints.field_types import check_depth, check_flags
 from companion.checkpoints.layout import Layout
 from companion.checkpoints.uninitialized import Uninitialized
 from companion.checkpoints.weight_files import FLOATS, INDEX, SAVE, WEIGHTS, Entry, read_header, read_json, read_tensors
+from companion.data.whole_files import write_together
 from companion.nn.wrappers import plain_name, unwrapped
 
 __all__ = [
@@ -136,7 +137,6 @@ def load_model(
     path = folder / "config.json"
     try:
         fields = family.read_fields(folder)
-        check_types(config_class, fields, path)
         header = read_header(folder)
         check_depth(fields, len(header), path)
         config = config_class(**fields)
@@ -262,24 +262,19 @@ def save(
 
 
 def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write the files of a save aside, then put each in its place, and remove the weights of an earlier one."""
-    parts = {name: folder / (name + ".part") for name in files}
+    """Write the files of a save, and remove the weights of an earlier one."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            parts[name].write_bytes(content)
-        for name, part in parts.items():
-            part.replace(folder / name)
-        earlier = (*folder.glob("model-*-of-*.safetensors"), *folder.glob("model-*-of-*.safetensors.part"))
+        write_together(folder, {name: partial(_write, content) for name, content in files.items()})
+        earlier = (*folder.glob("model-*-of-*.safetensors"), *folder.glob("model-*-of-*.safetensors*.part"))
         for old in (folder / WEIGHTS, folder / INDEX, *earlier):
             if old.name not in files:
                 old.unlink(missing_ok=True)
     except OSError as error:
         raise OSError(f"the checkpoint could not be saved to {folder}: {error}") from error
-    finally:
-        for part in parts.values():
-            with suppress(OSError):  # it was moved to its place, or never made
-                part.unlink()
+
+
+def _write(content: bytes, part: Path) -> None:
+    part.write_bytes(content)
 
 
 def _serialised(tensors: Mapping[str, Tensor], about: dict[str, str]) -> bytes:

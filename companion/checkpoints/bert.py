@@ -10,11 +10,18 @@ from typing import Any, Protocol
 
 from companion.checkpoints import CheckpointError, read_config
 from companion.checkpoints.bert_names import BLOCK, DEFAULTS, EMBEDDINGS, FIELDS, NAMES
+from companion.checkpoints.field_types import COUNT, FLAG, WORD, check_fields, kinds_of, or_null
 from companion.checkpoints.layout import NOTHING, Layout, Rule, SharedFields
 
 HEADS = r"^(cls|lm_head|predictions|sop_classifier|vocab_\w+|pre_classifier|classifier|qa_outputs)\."
 BUFFERS = r"^(\w+\.)?embeddings\.position_ids$"  # 0, 1, 2 …, in files of earlier versions
 LEGACY = {r"LayerNorm\.gamma$": "LayerNorm.weight", r"LayerNorm\.beta$": "LayerNorm.bias"}
+KINDS = {
+    "pad_token_id": or_null(COUNT),
+    "tie_word_embeddings": FLAG,
+    "position_embedding_type": WORD,
+    **dict.fromkeys(("is_decoder", "add_cross_attention"), or_null(FLAG)),
+}
 DISTILBERT_EPS = 1e-12  # not a field of config.json, but a constant of the class in transformers
 
 
@@ -73,10 +80,12 @@ class BertFamily:
         """Return the fields of a :class:`companion.models.bert.BertConfig` from a ``config.json``.
 
         Raises:
-            CheckpointError: when a field is missing, or asks for a variant that this package does not have.
+            CheckpointError: when a field is missing, holds what it must not, or asks for a variant that this package
+                does not have.
         """
         config = read_config(folder, *NAMES)
         family = config["model_type"]
+        check_fields(config, kinds_of(FIELDS[family]) | KINDS, folder / "config.json")
         _refuse_variants(config, folder)
         config = DEFAULTS[family] | config
         try:

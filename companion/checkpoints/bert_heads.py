@@ -11,6 +11,7 @@ from typing import Any
 from companion.checkpoints import CheckpointError, read_config
 from companion.checkpoints.bert import BODY, BUFFERS, LEGACY, BertFields
 from companion.checkpoints.bert_names import NAMES
+from companion.checkpoints.field_types import MOST_LABELS, OBJECT, WORD, WORDS, check_fields, integer, one_of, or_null
 from companion.checkpoints.layout import Layout, Rule
 
 CLASSES = {"bert": "Bert", "roberta": "Roberta", "albert": "Albert", "distilbert": "DistilBert"}
@@ -21,6 +22,13 @@ HEAD_CLASSES = {
 }
 DENSE = {"roberta": "classifier.dense", "distilbert": "pre_classifier"}  # families whose head has its own pooler
 POOLING = "pooling"  # a field of our own in config.json, which transformers ignores
+KINDS = {
+    "architectures": or_null(WORDS),
+    POOLING: one_of(("pooled", "cls")),
+    "problem_type": or_null(WORD),
+    "num_labels": integer(1, MOST_LABELS),
+    "id2label": or_null(OBJECT),
+}
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ class HeadFamily:
         Raises:
             CheckpointError: when it is of another head, or asks for a variant that this package does not have.
         """
-        config = read_config(folder, *NAMES)
+        config = read_head(folder, *NAMES)
         wanted = self._architecture(config["model_type"])
         found = config.get("architectures") or [wanted]
         if wanted not in found or (config.get(POOLING) == "cls") != self.first_token:
@@ -85,9 +93,20 @@ class HeadFamily:
         return {"classifier": "classifier"}
 
 
+def read_head(folder: Path, *families: str) -> dict[str, Any]:
+    """Return ``config.json`` as :func:`companion.checkpoints.read_config` does, the fields of a head checked.
+
+    Raises:
+        CheckpointError: also when such a field holds what it must not.
+    """
+    config = read_config(folder, *families)
+    check_fields(config, KINDS, folder / "config.json")
+    return config
+
+
 def read_pooling(folder: Path) -> str:
     """Return the input of a classifier of whole texts: "pooled", or "cls" for the first token's vector."""
-    pooling: str = read_config(folder, *NAMES).get(POOLING, "pooled")
+    pooling: str = read_head(folder, *NAMES).get(POOLING, "pooled")
     return pooling
 
 
@@ -102,7 +121,7 @@ def read_labels(folder: Path, families: Sequence[str] = tuple(NAMES)) -> tuple[s
         CheckpointError: when the ids are not 0, 1, 2 …, the labels fewer than two or not distinct, or the head is one
             for regression or for several labels per text.
     """
-    config = read_config(folder, *families)
+    config = read_head(folder, *families)
     problem = config.get("problem_type")
     if problem not in (None, "single_label_classification"):
         raise CheckpointError(f"{folder}/config.json is of the problem_type {problem}; here each text has one label")

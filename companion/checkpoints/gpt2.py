@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from companion.checkpoints import CheckpointError, read_config
+from companion.checkpoints.field_types import ACTIVATION, BELOW_ONE, FLAG, SIZE, check_fields, kinds_of, or_null
 from companion.checkpoints.layout import Layout, Rule, SharedFields
 
 SIZES = {
@@ -15,6 +16,15 @@ SIZES = {
     "n_layer": "n_layers",
     "n_head": "n_heads",
     "n_embd": "d_model",
+}
+REFUSED = ("scale_attn_by_inverse_layer_idx", "reorder_and_upcast_attn", "add_cross_attention")
+KINDS = kinds_of(SIZES) | {
+    "n_inner": or_null(SIZE),
+    "resid_pdrop": BELOW_ONE,
+    "activation_function": ACTIVATION,
+    "layer_norm_epsilon": BELOW_ONE,
+    **dict.fromkeys(("tie_word_embeddings", "scale_attn_weights"), FLAG),
+    **dict.fromkeys(REFUSED, or_null(FLAG)),
 }
 PREFIX = "transformer."
 CAUSAL_MASKS = r"\.attn\.(masked_)?bias$"
@@ -64,10 +74,12 @@ def read_fields(folder: Path) -> dict[str, Any]:
     """Return the fields of a :class:`companion.models.gpt.GPTConfig` from a GPT-2 ``config.json``.
 
     Raises:
-        CheckpointError: when a field is missing, or asks for a variant of GPT-2 that this package does not have.
+        CheckpointError: when a field is missing, holds what it must not, or asks for a variant of GPT-2 that this
+            package does not have.
     """
     config = read_config(folder, "gpt2")
-    for name in ("scale_attn_by_inverse_layer_idx", "reorder_and_upcast_attn", "add_cross_attention"):
+    check_fields(config, KINDS, folder / "config.json")
+    for name in REFUSED:
         if config.get(name):
             raise CheckpointError(f"{folder}/config.json sets {name}, which this GPT does not have")
     if not config.get("scale_attn_weights", True):

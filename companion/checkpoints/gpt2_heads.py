@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from companion.checkpoints import CheckpointError, gpt2, read_config
-from companion.checkpoints.bert_heads import written_labels
+from companion.checkpoints import CheckpointError, gpt2
+from companion.checkpoints.bert_heads import read_head, written_labels
 from companion.checkpoints.gpt2 import GPTFields
 from companion.checkpoints.layout import Layout, Rule
 
@@ -39,7 +39,7 @@ class ClassifierFamily:
         Raises:
             CheckpointError: when it is of another head, or asks for a variant that this package does not have.
         """
-        found = read_config(folder, "gpt2").get("architectures") or [ARCHITECTURE]
+        found = read_head(folder, "gpt2").get("architectures") or [ARCHITECTURE]
         if ARCHITECTURE not in found:
             raise CheckpointError(f"{folder} holds a {', '.join(found)}; this class loads a {ARCHITECTURE}")
         return gpt2.read_fields(folder)

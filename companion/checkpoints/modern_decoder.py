@@ -8,6 +8,21 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from companion.checkpoints import CheckpointError, read_config
+from companion.checkpoints.field_types import (
+    BELOW_ONE,
+    COUNT,
+    FLAG,
+    FRACTION,
+    NUMBER,
+    OBJECT,
+    POSITIVE,
+    SIZE,
+    WORD,
+    WORDS,
+    check_fields,
+    kinds_of,
+    or_null,
+)
 from companion.checkpoints.layout import Layout, Rule, SharedFields
 from companion.nn.positions import RopeScaling, YarnScaling, yarn_amplitude
 
@@ -30,9 +45,36 @@ ARCHITECTURES = {
 PROJECTIONS = {"q": "query", "k": "key", "v": "value", "o": "output"}
 SWIGLU = {"gate": "gate", "up": "expand", "down": "contract"}
 EXPERT = {"w1": "gate", "w3": "expand", "w2": "contract"}
-REFUSED = (
-    *("attention_bias", "mlp_bias", "router_jitter_noise"),
-    *("qk_layernorm", "use_parallel_residual", "hidden_dropout"),  # StableLM's
+REFUSED = {  # the last three are StableLM's
+    **dict.fromkeys(("attention_bias", "mlp_bias", "qk_layernorm", "use_parallel_residual"), or_null(FLAG)),
+    **dict.fromkeys(("router_jitter_noise", "hidden_dropout"), or_null(NUMBER)),
+}
+ROPE = {  # fields of the rotary positions, beside the others or in an object of their own
+    "rope_theta": POSITIVE,
+    "partial_rotary_factor": FRACTION,
+    "original_max_position_embeddings": or_null(SIZE),
+}
+SCALING = ROPE | {
+    **dict.fromkeys(("rope_type", "type"), WORD),
+    **dict.fromkeys(("low_freq_factor", "high_freq_factor"), POSITIVE),
+    **dict.fromkeys(("factor", "attention_factor", "beta_slow", "beta_fast"), or_null(POSITIVE)),
+    **dict.fromkeys(("mscale", "mscale_all_dim"), or_null(NUMBER)),
+    "truncate": FLAG,
+}
+KINDS = (
+    kinds_of(SIZES)
+    | REFUSED
+    | ROPE
+    | {
+        **dict.fromkeys(("num_local_experts", "num_experts_per_tok"), SIZE),
+        **dict.fromkeys(("num_key_value_heads", "head_dim", "sliding_window"), or_null(SIZE)),
+        **dict.fromkeys(("rope_scaling", "rope_parameters"), or_null(OBJECT)),
+        **dict.fromkeys(("use_sliding_window", "use_qkv_bias", "tie_word_embeddings"), FLAG),
+        **dict.fromkeys(("attention_dropout", "rms_norm_eps", "layer_norm_eps"), BELOW_ONE),
+        "max_window_layers": COUNT,
+        "layer_types": or_null(WORDS),
+        "hidden_act": WORD,
+    }
 )
 # defaults of transformers
 KV_HEADS = {"llama": None, "qwen2": 32, "qwen3": 32, "mistral": 8, "mixtral": 8, "stablelm": 32}
@@ -98,10 +140,12 @@ def read_fields(folder: Path) -> dict[str, Any]:
     """Return the fields of a :class:`companion.models.modern_decoder.ModernConfig` from a ``config.json``.
 
     Raises:
-        CheckpointError: when a field is missing, or asks for a variant that this package does not have.
+        CheckpointError: when a field is missing, holds what it must not, or asks for a variant that this package does
+            not have.
     """
     config = read_config(folder, *ARCHITECTURES)
     family = config["model_type"]
+    check_fields(config, KINDS, folder / "config.json")
     for name in REFUSED:
         if config.get(name):
             raise CheckpointError(f"{folder}/config.json sets {name}, which this decoder does not have")
@@ -132,7 +176,9 @@ def read_fields(folder: Path) -> dict[str, Any]:
 
 def _rope(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Rotary base, fraction and scaling, from ``rope_parameters`` or from the fields before ``transformers`` 5."""
-    given = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    name = "rope_scaling" if config.get("rope_scaling") else "rope_parameters"
+    given = config.get(name) or {}
+    check_fields(given, SCALING, folder / "config.json", within=name)
     default = 1e6 if config["model_type"] == "mixtral" else 10_000.0
     base = given.get("rope_theta", config.get("rope_theta", default))
     kind = given.get("rope_type", given.get("type", "default"))

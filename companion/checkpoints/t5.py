@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from companion.checkpoints import CheckpointError, read_config
+from companion.checkpoints.field_types import BELOW_ONE, COUNT, FLAG, SIZE, check_fields, kinds_of, one_of, or_null
 from companion.checkpoints.layout import Layout, Rule, SharedFields
 from companion.checkpoints.weight_files import read_header, read_tensors
 
@@ -21,6 +22,14 @@ SIZES = {
     "d_ff": "d_ff",
 }
 FEED_FORWARD = {"relu": False, "gated-gelu": True}  # name -> gated
+KINDS = kinds_of(SIZES) | {
+    "num_decoder_layers": or_null(SIZE),
+    **dict.fromkeys(("relative_attention_num_buckets", "relative_attention_max_distance", "n_positions"), SIZE),
+    "feed_forward_proj": one_of(FEED_FORWARD),
+    **dict.fromkeys(("scale_decoder_outputs", "tie_word_embeddings"), FLAG),
+    **dict.fromkeys(("dropout_rate", "layer_norm_epsilon"), BELOW_ONE),
+    "decoder_start_token_id": COUNT,
+}
 EMBEDDING, OUTPUT = "shared.weight", "lm_head.weight"
 ATTENTION = {"q": "query", "k": "key", "v": "value", "o": "output"}
 
@@ -65,14 +74,11 @@ def read_fields(folder: Path) -> dict[str, Any]:
     hold another one, and the configuration only says whether the decoder's output is scaled.
 
     Raises:
-        CheckpointError: when a field is missing, or asks for a variant of T5 that this package does not have, or there
-            are no weights.
+        CheckpointError: when a field is missing, holds what it must not, or asks for a variant of T5 that this package
+            does not have, or there are no weights.
     """
     config = read_config(folder, "t5")
-    kind = config.get("feed_forward_proj", "relu")
-    if kind not in FEED_FORWARD:
-        allowed = " and ".join(map(repr, FEED_FORWARD))
-        raise CheckpointError(f"{folder}/config.json sets feed_forward_proj to {kind!r}; this T5 has {allowed}")
+    check_fields(config, KINDS, folder / "config.json")
     try:
         fields = {ours: config[theirs] for theirs, ours in SIZES.items()}
     except KeyError as error:
@@ -83,7 +89,7 @@ def read_fields(folder: Path) -> dict[str, Any]:
         "n_decoder_layers": config.get("num_decoder_layers"),
         "n_buckets": config.get("relative_attention_num_buckets", 32),
         "max_distance": config.get("relative_attention_max_distance", 128),
-        "gated": FEED_FORWARD[kind],
+        "gated": FEED_FORWARD[config.get("feed_forward_proj", "relu")],
         "tied": tied,
         "scaled": None if scaled == tied else scaled,
         "dropout": config.get("dropout_rate", 0.1),

@@ -7,9 +7,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from companion.checkpoints import CheckpointError, read_config
+from companion.checkpoints.field_types import ACTIVATION, BELOW_ONE, FLAG, SIZE, check_fields, kinds_of, or_null
 from companion.checkpoints.layout import NOTHING, Layout, Rule, SharedFields
 
 SIZES = {"vocab_size": "vocab_size", "n_layer": "n_layers", "n_head": "n_heads", "d_model": "d_model"}
+KINDS = kinds_of(SIZES) | {
+    **dict.fromkeys(("n_token", "d_inner"), SIZE),
+    "d_head": or_null(SIZE),
+    "ff_activation": ACTIVATION,
+    **dict.fromkeys(("dropout", "layer_norm_eps"), BELOW_ONE),
+    "tie_word_embeddings": FLAG,
+}
 # The variant that this model is; a configuration of another one is refused.
 VARIANTS = {"attn_type": "bi", "bi_data": False, "same_length": False, "clamp_len": -1}
 
@@ -58,9 +66,11 @@ def read_fields(folder: Path) -> dict[str, Any]:
     """Return the fields of a :class:`companion.models.xlnet.XLNetConfig` from an XLNet ``config.json``.
 
     Raises:
-        CheckpointError: when a field is missing, or asks for a variant of XLNet that this package does not have.
+        CheckpointError: when a field is missing, holds what it must not, or asks for a variant of XLNet that this
+            package does not have.
     """
     config = read_config(folder, "xlnet")
+    check_fields(config, KINDS, folder / "config.json")
     if "n_token" in config:  # the name of the first checkpoints
         config.setdefault("vocab_size", config["n_token"])
     for name, value in VARIANTS.items():

@@ -18,11 +18,13 @@ from torch import Tensor, nn
 from companion import checkpoints
 from companion.data.labelled import minibatches
 from companion.data.tokenization import load_tokenizer
+from companion.data.whole_files import write_whole
 from companion.finetuning.heads import TokenClassifier
 from companion.finetuning.predictions import predict
 from companion.finetuning.tasks import Head, HeldOutResult, Split, Task, evaluate, read_splits
 from companion.models.bert import Bert
 from companion.nn.checks import check_sizes
+from companion.nn.field_types import check_field_types
 from companion.training import Checkpoint, Evaluation, Optimization, Runtime, fit
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
@@ -49,8 +51,12 @@ class Settings:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        """Raise ValueError on a run without any step."""
+        """Raise ValueError on a run without any step, or one that cannot learn."""
+        check_field_types(self)
         check_sizes(self, ("epochs", "batch_size"))
+        if not 0 < self.rate < math.inf:
+            raise ValueError(f"rate must be finite and above 0; got {self.rate}")
+        Runtime(device=self.device, seed=self.seed)  # refuses what is none
 
 
 def finetune(
@@ -156,10 +162,8 @@ def _record_settings(out: Path, settings: dict[str, Any]) -> None:
         if other:
             differing = ", ".join(f"{name} {there.get(name)!r}, not {settings[name]!r}" for name in other)
             raise ValueError(f"{out} holds a run with {differing}; choose another folder, or delete that one")
-    out.mkdir(parents=True, exist_ok=True)
-    part = out / "settings.json.part"  # a process that is killed here leaves the old file or the new one
-    part.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf8")
-    part.replace(path)
+    text = json.dumps(settings, indent=2) + "\n"
+    write_whole(path, lambda part: part.write_text(text, encoding="utf8"))
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

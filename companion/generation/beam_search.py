@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from companion.generation.decoding import DecodingState, Stop, stop_tokens
-from companion.nn.checks import check_integer, check_number
+from companion.nn.checks import check_integer
+from companion.nn.field_types import check_field_types
 
 MOST_BEAMS = 10_000  # per row; each is a text of its own in the batch
 
@@ -34,8 +35,8 @@ class BeamSearch:
 
     def __post_init__(self) -> None:
         """Raise ValueError on a number outside its range."""
+        check_field_types(self)
         check_integer("beams", self.beams, most=MOST_BEAMS)
-        check_number("length_penalty", self.length_penalty)
         if not -20 <= self.length_penalty <= 20:  # NaN too; far beyond, a length has a power that no float holds
             raise ValueError(f"length_penalty must be -20 to 20; got {self.length_penalty}")
 

@@ -4,9 +4,11 @@ Chapter: ``book/algorithms/inference.ipynb``. Sources: Williams et al. 2009, "Ro
 Shazeer 2019 (multi-query), Ainslie et al. 2023 (grouped-query), DeepSeek-AI 2024, "DeepSeek-V2", section 2.1 (latent).
 """
 
+import math
 from dataclasses import dataclass
 
-from companion.nn.checks import check_sizes
+from companion.nn.checks import check_integer
+from companion.nn.field_types import check_field_types
 
 
 def kv_bytes(n_layers: int, n_kv_heads: int, d_head: int, size: int = 2) -> int:
@@ -54,8 +56,9 @@ class Machine:
 
     def __post_init__(self) -> None:
         """Raise ValueError when one of them is not above 0."""
-        if not (self.flops > 0 and self.bandwidth > 0):
-            raise ValueError(f"flops and bandwidth must be above 0; got {self.flops} and {self.bandwidth}")
+        check_field_types(self)
+        if not (0 < self.flops < math.inf and 0 < self.bandwidth < math.inf):
+            raise ValueError(f"flops and bandwidth must be finite and above 0; got {self.flops} and {self.bandwidth}")
 
     @property
     def balance(self) -> float:
@@ -109,7 +112,11 @@ class ServedModel:
 
     def __post_init__(self) -> None:
         """Raise ValueError on a size below 1."""
-        check_sizes(self, ("parameters", "n_layers", "d_attention", "cache_bytes"))
+        check_field_types(self)
+        for name in ("parameters", "n_layers", "d_attention", "cache_bytes"):
+            check_integer(name, getattr(self, name))
+        if not 0 < self.weight_bytes < math.inf:
+            raise ValueError(f"weight_bytes must be finite and above 0; got {self.weight_bytes}")
 
     def run(self, batch: int, past: float, new: int = 1) -> Load:
         """Load of a run over ``new`` tokens of each of ``batch`` texts, each after ``past`` tokens.

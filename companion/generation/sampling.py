@@ -21,7 +21,8 @@ from companion.generation.decoding import (
     check_logits,
     stop_tokens,
 )
-from companion.nn.checks import check_ids, check_integer, check_number
+from companion.nn.checks import check_ids, check_integer
+from companion.nn.field_types import check_field_types
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,11 @@ class Sampling:
 
     def __post_init__(self) -> None:
         """Raise ValueError on a number outside its range."""
-        check_number("temperature", self.temperature)
+        check_field_types(self)
         if not 0 <= self.temperature < math.inf:  # NaN too
             raise ValueError(f"temperature must be 0 (greedy) or more, and finite; got {self.temperature}")
         if self.top_k is not None:
             check_integer("top_k", self.top_k)
-        if self.top_p is not None:
-            check_number("top_p", self.top_p)
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be in (0, 1]; got {self.top_p}")
         if self.seed is not None:
@@ -97,11 +96,11 @@ def _probabilities(logits: Tensor, temperature: float, top_k: int | None, top_p:
     if temperature == 0:
         return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
     below = logits - logits.amax(-1, keepdim=True)  # so that no temperature is too low for a division
-    logits = below / float(temperature)
+    scaled = below / float(temperature)
     if top_k is not None:
-        best = logits.topk(min(top_k, logits.size(-1)))
-        logits = torch.full_like(logits, -torch.inf).scatter(-1, best.indices, best.values)
-    probabilities = logits.softmax(-1)
+        best = logits.topk(min(top_k, logits.size(-1))).indices  # of the logits as they are: scaled ones may be rounded
+        scaled = torch.full_like(scaled, -torch.inf).scatter(-1, best, scaled.gather(-1, best))
+    probabilities = scaled.softmax(-1)
     if top_p is not None:
         ordered, order = probabilities.sort(-1, descending=True)
         before = ordered.cumsum(-1) - ordered  # probability of the likelier tokens

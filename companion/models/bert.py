@@ -25,15 +25,18 @@ from companion.checkpoints import bert as names
 from companion.checkpoints.pretrained import Pretrained
 from companion.models.transformer import EncoderBlock, Stack
 from companion.nn.checks import (
+    LARGEST_SIZE,
     check_dropout,
     check_eps,
     check_heads,
     check_ids,
+    check_integer,
     check_mask,
     check_segments,
     check_sizes,
 )
 from companion.nn.feed_forward import ACTIVATIONS
+from companion.nn.field_types import check_field_types
 from companion.nn.initialization import normal_initialization
 from companion.nn.masks import key_mask
 from companion.nn.positions import real_positions
@@ -99,13 +102,13 @@ class BertConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError on a size out of range, or a part that the family does not have."""
-        check_sizes(self, ("vocab_size", "context_length", "n_layers", "n_heads", "d_model", "blocks_per_group"))
+        check_field_types(self)
+        check_sizes(self, ("vocab_size", "context_length", "n_layers", "n_heads", "d_model", "d_ff", "d_embedding"))
+        check_sizes(self, ("n_groups", "blocks_per_group"))
+        check_integer("n_segments", self.n_segments, least=0, most=LARGEST_SIZE)
         check_dropout(self.dropout)
         check_eps(self.norm_eps)
         check_heads(self.d_model, self.n_heads)
-        for name in ("d_ff", "d_embedding"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, or None; got {getattr(self, name)}")
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {self.activation!r}")
         if self.family not in FAMILIES:

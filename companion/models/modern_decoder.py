@@ -5,6 +5,7 @@ Chapter: ``book/algorithms/modern_decoder.ipynb``. Sources: Touvron et al. 2023,
 et al. 2024, "Stable LM 2 1.6B".
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self, overload
@@ -17,6 +18,7 @@ from companion.checkpoints.gguf_file import GGUF
 from companion.checkpoints.pretrained import Pretrained
 from companion.nn.checks import check_dropout, check_eps, check_heads, check_ids, check_mask, check_sizes
 from companion.nn.feed_forward import SwiGLU
+from companion.nn.field_types import check_field_types
 from companion.nn.grouped_query_attention import GroupedQueryAttention
 from companion.nn.kv_cache import KVCache
 from companion.nn.masks import combine_masks, key_mask, window_mask
@@ -124,10 +126,11 @@ class ModernConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError on sizes that do not fit, or parts that the family lacks."""
+        check_field_types(self)
         check_sizes(self, ("vocab_size", "context_length", "n_layers", "n_heads", "d_model"))
         check_dropout(self.dropout)
         check_eps(self.norm_eps)
-        check_sizes(self, ("n_kv_heads", "d_head", "d_ff"))
+        check_sizes(self, ("n_kv_heads", "d_head", "d_ff", "window", "n_experts", "experts_per_token"))
         if self.n_heads % self.n_kv_heads:
             raise ValueError(f"n_heads must be a multiple of n_kv_heads; got {self.n_heads} and {self.n_kv_heads}")
         if self.family not in FAMILIES:
@@ -141,6 +144,8 @@ class ModernConfig:
         return int(self.d_head * self.rotary_fraction)
 
     def _check_rotary(self) -> None:
+        if not 1 < self.rope_base < math.inf:
+            raise ValueError(f"rope_base must be finite and above 1; got {self.rope_base}")
         partial = self.rotary_fraction != 1
         if partial and not (self.family == "stablelm" and 0 < self.rotary_fraction < 1):
             raise ValueError(
@@ -150,10 +155,8 @@ class ModernConfig:
         rotary_frequencies(self.d_rotary, self.rope_base)  # checks that they are pairs
 
     def _check_parts(self) -> None:
-        if self.window is not None and (self.window < 1 or self.family not in WINDOWED):
-            raise ValueError(
-                f"window must be at least 1, in {', '.join(WINDOWED)}; got {self.window} in {self.family!r}"
-            )
+        if self.window is not None and self.family not in WINDOWED:
+            raise ValueError(f"window is for {', '.join(WINDOWED)}; got {self.window} in {self.family!r}")
         if self.qkv_bias and self.family != "stablelm":
             raise ValueError(f"qkv_bias is a choice in the family stablelm alone; got it in {self.family!r}")
         if self.family == "stablelm" and self.n_heads * self.d_head != self.d_model:

@@ -15,6 +15,7 @@ from companion.checkpoints.pretrained import Pretrained
 from companion.models.transformer import EncoderDecoder, Stack
 from companion.nn.attention import MultiHeadAttention
 from companion.nn.checks import check_dropout, check_eps, check_heads, check_sizes
+from companion.nn.field_types import check_field_types
 from companion.nn.kv_cache import DecoderCache
 from companion.nn.norms import RMSNorm
 from companion.nn.relative_bias import RelativeBias, check_buckets
@@ -63,13 +64,14 @@ class T5Config:
 
     def __post_init__(self) -> None:
         """Raise ValueError on a size below 1, sizes that do not fit together, or a start outside the vocabulary."""
-        optional = [name for name in ("n_decoder_layers", "d_head", "d_ff") if getattr(self, name) is not None]
-        check_sizes(self, ("vocab_size", "n_layers", "n_heads", "d_model", "context_length", *optional))
+        check_field_types(self)
+        check_sizes(self, ("vocab_size", "n_layers", "n_heads", "d_model", "n_decoder_layers", "d_head", "d_ff"))
+        check_buckets(self.n_buckets, self.max_distance)
+        check_sizes(self, ("n_buckets", "max_distance", "context_length"))
         check_dropout(self.dropout)
         check_eps(self.norm_eps)
         if self.d_head is None:
             check_heads(self.d_model, self.n_heads)
-        check_buckets(self.n_buckets, self.max_distance)
         if not 0 <= self.start_id < self.vocab_size:
             raise ValueError(f"start_id must be in the vocabulary, 0 to {self.vocab_size - 1}; got {self.start_id}")
 

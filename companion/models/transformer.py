@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from companion.nn.attention import MultiHeadAttention
 from companion.nn.checks import check_dropout, check_eps, check_heads, check_ids, check_mask, check_sizes
 from companion.nn.feed_forward import ACTIVATIONS, FeedForward
+from companion.nn.field_types import check_field_types
 from companion.nn.kv_cache import DecoderCache
 from companion.nn.masks import key_mask
 from companion.nn.positions import real_positions, sinusoidal_positions
@@ -50,12 +51,11 @@ class TransformerConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError on a size below 1, heads that do not divide d_model, or an unknown activation."""
-        check_sizes(self, ("vocab_size", "context_length", "n_layers", "n_heads", "d_model"))
+        check_field_types(self)
+        check_sizes(self, ("vocab_size", "context_length", "n_layers", "n_heads", "d_model", "d_ff"))
         check_dropout(self.dropout)
         check_eps(self.norm_eps)
         check_heads(self.d_model, self.n_heads)
-        if self.d_ff is not None and self.d_ff < 1:
-            raise ValueError(f"d_ff must be at least 1, or None for 4 d_model; got {self.d_ff}")
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {self.activation!r}")
         if not 0 <= self.start_id < self.vocab_size:

@@ -13,6 +13,7 @@ from companion.checkpoints import xlnet
 from companion.checkpoints.pretrained import Pretrained
 from companion.nn.checks import check_dropout, check_eps, check_heads, check_ids, check_mask, check_sizes
 from companion.nn.feed_forward import ACTIVATIONS, FeedForward
+from companion.nn.field_types import check_field_types
 from companion.nn.two_stream_attention import Relations, TwoStreamAttention, relate
 
 
@@ -44,14 +45,13 @@ class XLNetConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError on a size below 1, an odd width, heads that do not divide it, or an unknown activation."""
-        check_sizes(self, ("vocab_size", "n_layers", "n_heads", "d_model"))
+        check_field_types(self)
+        check_sizes(self, ("vocab_size", "n_layers", "n_heads", "d_model", "d_ff"))
         check_dropout(self.dropout)
         check_eps(self.norm_eps)
         check_heads(self.d_model, self.n_heads)
         if self.d_model % 2:
             raise ValueError(f"d_model must be even, for sines and cosines; got {self.d_model}")
-        if self.d_ff is not None and self.d_ff < 1:
-            raise ValueError(f"d_ff must be at least 1, or None for 4 d_model; got {self.d_ff}")
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {self.activation!r}")
 

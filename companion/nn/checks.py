@@ -4,10 +4,12 @@ Chapter: ``book/concepts/transformer.ipynb``.
 """
 
 from collections.abc import Iterable, Sequence
-from numbers import Integral, Real
+from numbers import Integral
 
 import torch
 from torch import Tensor
+
+LARGEST_SIZE = 2**31 - 1  # of an axis of a tensor
 
 
 def check_integer(name: str, value: object, least: int = 1, most: int | None = None) -> None:
@@ -24,24 +26,15 @@ def check_integer(name: str, value: object, least: int = 1, most: int | None = N
         raise ValueError(f"{name} must be at most {most}; got {value}")
 
 
-def check_number(name: str, value: object) -> None:
-    """Check that a setting is a number, of Python or NumPy.
-
-    Raises:
-        ValueError: naming it and its value.
-    """
-    if not isinstance(value, Real) or isinstance(value, bool):
-        raise ValueError(f"{name} must be a number; got {value!r:.80}")
-
-
 def check_sizes(config: object, names: Iterable[str]) -> None:
-    """Check that the fields of a configuration with these names are integers of at least 1.
+    """Check that the fields of a configuration with these names, where they are given, are sizes of an axis.
 
     Raises:
         ValueError: naming the field and its value.
     """
     for name in names:
-        check_integer(name, getattr(config, name))
+        if getattr(config, name) is not None:
+            check_integer(name, getattr(config, name), most=LARGEST_SIZE)
 
 
 def check_eps(eps: float) -> None:

@@ -5,6 +5,19 @@ Chapter: ``book/concepts/optimization.ipynb``.
 
 import torch
 
+DEVICES = ("cuda", "mps", "cpu")  # the fastest first
+
+
+def check_device(name: str) -> None:
+    """Check the name of a device, "auto" or one of ``DEVICES`` with or without a number, there or not.
+
+    Raises:
+        ValueError: naming it.
+    """
+    kind, colon, number = name.partition(":")
+    if name != "auto" and (kind not in DEVICES or (colon and not number.isdecimal())):
+        raise ValueError(f"device must be one of auto, {', '.join(DEVICES)}; got {name!r}")
+
 
 def pick_device(name: str = "auto") -> torch.device:
     """Device to compute on: "auto" takes CUDA, then Apple's MPS, then the CPU.

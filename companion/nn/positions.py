@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from companion.nn.field_types import check_field_types
+
 
 def sinusoidal_positions(length: int, d_model: int, base: float = 10_000.0) -> Tensor:
     """Return the sinusoidal positional encoding: sines and cosines of each position, fast ones first.
@@ -86,6 +88,7 @@ class RopeScaling:
 
     def __post_init__(self) -> None:
         """Raise ValueError on a factor below 1, a length below 1, or limits that are not 0 < low < high."""
+        check_field_types(self)
         if not self.factor >= 1:
             raise ValueError(f"factor must be at least 1; got {self.factor}")
         if self.original_length is not None and self.original_length < 1:

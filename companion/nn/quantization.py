@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from companion.nn.checks import check_integer
+from companion.nn.field_types import check_field_types
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         """Raise ValueError on bits outside 2 to 8, or a block below 1."""
+        check_field_types(self)
         check_integer("bits", self.bits, least=2, most=8)
         check_integer("block_size", self.block_size)
 

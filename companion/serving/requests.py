@@ -5,10 +5,12 @@ trust. Chapter: ``book/practice/train_save_serve.ipynb``. Source: RFC 8259, "JSO
 """
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from companion.nn.checks import check_integer
+from companion.nn.field_types import check_field_types
 
 KEY = "texts"
 SHOWN = 60  # characters of a value that a reason repeats
@@ -39,11 +41,12 @@ class Limits:
 
     def __post_init__(self) -> None:
         """Raise ValueError on a limit that lets nothing through."""
+        check_field_types(self)
         for name in ("body_bytes", "texts", "characters", "connections"):
             check_integer(name, getattr(self, name))
         for name in ("read_seconds", "wait_seconds"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0; got {getattr(self, name)}")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be finite and above 0; got {getattr(self, name)}")
 
 
 class RefusedError(ValueError):

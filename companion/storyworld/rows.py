@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from companion.data.batch import IGNORED
 from companion.data.batching import POOL, by_length, check_batch_size
+from companion.data.whole_files import write_whole
 from companion.storyworld.world import VERSION, Story, World
 
 
@@ -42,13 +44,8 @@ def corpus(world: World, n: int, seed: int = 0) -> Tensor:
         return load_file(path)["rows"].long()
     except (OSError, SafetensorError, KeyError):
         told = rows(world.stories(n, seed))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}")
-        save_file({"rows": told.to(torch.int16)}, part)
-        part.replace(path)
-    except OSError:
-        pass
+    with suppress(OSError):
+        write_whole(path, lambda part: save_file({"rows": told.to(torch.int16)}, part))
     return told
 
 

@@ -3,11 +3,7 @@
 Chapter: ``book/algorithms/gpt.ipynb``.
 """
 
-import glob
-import os
-import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -15,40 +11,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-ABANDONED = 3600.0  # seconds after which a file that a killed run left half-written is removed
+from companion.data.whole_files import write_whole
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
     """Write tensors and texts to ``path``; a process that is killed meanwhile leaves the old file or the new one.
-
-    Each process writes aside under a name of its own, so that two runs at one file do not write into one another.
 
     Raises:
         OSError: when the file cannot be written, with its name; what stood there stays.
         ValueError: when a tensor cannot be saved, with its name.
     """
     whole = _savable(tensors)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(path)
-        save_file(whole, part, metadata=metadata)
-        if not part.exists():  # a clock that jumped let another run take it for an abandoned one
-            save_file(whole, part, metadata=metadata)
-        part.replace(path)
-    except (SafetensorError, OSError) as error:
-        raise OSError(f"{path} could not be saved: {error}") from error
-    finally:
-        with suppress(OSError):  # it was moved to its place, or never made
-            part.unlink()
-
-
-def _remove_abandoned(path: Path) -> None:
-    """Remove what runs that were killed left half-written of this file."""
-    for left in path.parent.glob(f"{glob.escape(path.name)}.*.part"):
-        with suppress(OSError):  # another run may remove it, too
-            if time.time() - left.stat().st_mtime > ABANDONED:
-                left.unlink()
+    write_whole(path, lambda part: save_file(whole, part, metadata=metadata))
 
 
 def _savable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -15,6 +15,8 @@ from typing import Any
 from torch import nn
 
 from companion.nn.checks import check_integer
+from companion.nn.device import check_device
+from companion.nn.field_types import check_field_types
 from companion.training.optimizers import check_name
 from companion.training.schedules import LearningRateMultiplier, multipliers
 
@@ -55,6 +57,7 @@ class Optimization:
 
     def __post_init__(self) -> None:
         """Raise ValueError on an unknown name or a number outside its range."""
+        check_field_types(self)
         check_name(self.optimizer)
         multipliers(self.schedule, steps=1, warmup=self.warmup)  # refuses an unknown schedule and a negative warm-up
         if not 0 <= self.weight_decay < math.inf:  # NaN too
@@ -84,6 +87,7 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         """Raise ValueError on a count below 1."""
+        check_field_types(self)
         check_integer("every", self.every)
         if self.patience is not None:
             check_integer("patience", self.patience)
@@ -103,6 +107,7 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         """Raise ValueError on a count below 1, or a path that no file can have."""
+        check_field_types(self)
         check_integer("every", self.every)
         try:
             name = os.fspath(self.path)
@@ -130,7 +135,9 @@ class Runtime:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raise ValueError on an unknown precision, or a seed that is no integer of at least 0."""
+        """Raise ValueError on an unknown device or precision, or a seed that is no integer of at least 0."""
+        check_field_types(self)
+        check_device(self.device)
         check_integer("seed", self.seed, least=0, most=LARGEST_SEED)
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {self.precision!r}")

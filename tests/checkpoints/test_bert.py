@@ -259,7 +259,7 @@ def test_a_missing_size_is_named(bert_folder, name):
         ({"position_embedding_type": "relative_key"}, "positions of the type 'relative_key'; this Bert has 'absolute'"),
         ({"is_decoder": True}, "sets is_decoder, which this Bert, an encoder, does not have"),
         ({"add_cross_attention": True}, "sets add_cross_attention"),
-        ({"hidden_act": "silu"}, "activation must be one of .*; got 'silu'"),
+        ({"hidden_act": "silu"}, "hidden_act must be one of .*; got 'silu'"),
     ],
     ids=str,
 )

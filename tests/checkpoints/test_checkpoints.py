@@ -244,7 +244,7 @@ def test_a_missing_size_is_named(folder):
         ({"scale_attn_weights": False}, "turns scale_attn_weights off"),
         (
             {"activation_function": "silu"},
-            "activation must be one of gelu_new, .*; got 'silu'",
+            "activation_function must be one of 'gelu_new', .*; got 'silu'",
         ),
         ({"n_head": 4}, "d_model must be a multiple of n_heads; got 18 and 4"),
         ({"n_layer": "two"}, "config.json"),

@@ -1,79 +1,125 @@
 """A configuration with fields of a wrong type or size is refused by name, before anything is made from it."""
 
+import inspect
 import json
+import math
+import re
+from functools import partial
 
 import pytest
-import torch
-from small_models import tiny_gpt
-from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM, T5Config, XLNetConfig
-from transformers import T5ForConditionalGeneration as TheirT5
-from transformers import XLNetLMHeadModel as TheirXLNet
 
+from companion.checkpoints import bert, bert_heads, gpt2, modern_decoder, t5, xlnet
+from companion.checkpoints.bert_names import FIELDS
 from companion.checkpoints.errors import CheckpointError
-from companion.checkpoints.field_types import check_depth, check_flags, check_types
-from companion.models.bert import Bert
+from companion.checkpoints.field_types import (
+    ACTIVATION,
+    BELOW_ONE,
+    COUNT,
+    FLAG,
+    FRACTION,
+    NUMBER,
+    OBJECT,
+    POSITIVE,
+    SIZE,
+    WORD,
+    WORDS,
+    Kind,
+    check_depth,
+    check_fields,
+    check_flags,
+    kinds_of,
+    or_null,
+)
+from companion.finetuning.gpt_classifier import GPTClassifier
+from companion.finetuning.heads import ExtractiveQA, SequenceClassifier, TokenClassifier
+from companion.models.bert import Bert, BertConfig
 from companion.models.gpt import GPT, GPTConfig
-from companion.models.modern_decoder import ModernDecoder
-from companion.models.t5 import T5
-from companion.models.xlnet import XLNet
+from companion.models.modern_decoder import ModernConfig, ModernDecoder
+from companion.models.t5 import T5, T5Config
+from companion.models.xlnet import XLNet, XLNetConfig
+from companion.nn.positions import RopeScaling
 
-FOLDERS = {
-    Bert: lambda: BertModel(
-        BertConfig(vocab_size=9, hidden_size=4, num_hidden_layers=1, num_attention_heads=1, intermediate_size=4)
-    ),
-    ModernDecoder: lambda: LlamaForCausalLM(
-        LlamaConfig(vocab_size=9, hidden_size=4, num_hidden_layers=1, num_attention_heads=1, intermediate_size=4)
-    ),
-    T5: lambda: TheirT5(T5Config(vocab_size=9, d_model=4, d_kv=2, d_ff=4, num_layers=1, num_heads=2)),
-    XLNet: lambda: TheirXLNet(XLNetConfig(vocab_size=9, d_model=4, n_layer=1, n_head=1, d_inner=4)),
-    GPT: tiny_gpt,
+TINY = {"vocab_size": 9, "context_length": 8, "n_layers": 1, "n_heads": 2, "d_model": 4}
+XLNET = {name: size for name, size in TINY.items() if name != "context_length"}
+BERTS = {"bert": BertConfig, "roberta": BertConfig.roberta, "albert": BertConfig.albert}
+BERTS |= {"distilbert": BertConfig.distilbert}
+LABELS = ("no", "yes")
+
+
+def body(family):
+    return Bert(BERTS[family](**TINY))
+
+
+def decoder():
+    return ModernDecoder(ModernConfig(**TINY, rope_scaling=RopeScaling(2.0, 4)))
+
+
+# name -> (a model to save, what each field of its config.json may hold)
+SAVED = {
+    "gpt2": (lambda: GPT(GPTConfig(**TINY)), gpt2.KINDS),
+    "gpt2 classifier": (lambda: GPTClassifier(GPT(GPTConfig(**TINY)), LABELS), bert_heads.KINDS),
+    "t5": (lambda: T5(T5Config(**TINY)), t5.KINDS),
+    "xlnet": (lambda: XLNet(XLNetConfig(**XLNET)), xlnet.KINDS),
+    **{name: (partial(body, name), kinds_of(FIELDS[name]) | bert.KINDS) for name in BERTS},
+    "sequence": (lambda: SequenceClassifier(body("albert"), LABELS), bert_heads.KINDS),
+    "token": (lambda: TokenClassifier(body("roberta"), LABELS), bert_heads.KINDS),
+    "span": (lambda: ExtractiveQA(body("bert")), {"architectures": or_null(WORDS)}),
+    "decoder": (decoder, modern_decoder.KINDS),  # its families' fields are checked as one
 }
-LAYERS = {Bert: "num_hidden_layers", ModernDecoder: "num_hidden_layers", T5: "num_layers", XLNet: "n_layer"}
+ALL_KINDS = set(modern_decoder.SCALING).union(*(kinds for _, kinds in SAVED.values()))
+STRANGE = [0, -1, 2**31, 10**400, 2.5, 16.0, True, False, None, "", "x", "16", [], [1], ["x"], {}, {"x": 1}]
+STRANGE += [math.nan, math.inf, -math.inf, 1e308]
 
 
-@pytest.fixture(scope="module", params=FOLDERS, ids=lambda kind: kind.__name__)
-def saved(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp(request.param.__name__)
-    torch.manual_seed(0)
-    FOLDERS[request.param]().save_pretrained(folder)
-    return request.param, folder, (folder / "config.json").read_text()
+@pytest.mark.parametrize("name", SAVED)
+def test_each_field_of_a_wrong_type_or_an_impossible_value_is_named_with_it(tmp_path, name):
+    make, kinds = SAVED[name]
+    model = make()
+    model.save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    right = json.loads(path.read_text())
+    for field, kind in kinds.items():
+        for value in STRANGE:
+            if not kind.allows(value):
+                path.write_text(json.dumps(right | {field: value}))
+                with pytest.raises(CheckpointError, match=rf"config\.json\b.*\b{field}\b") as caught:
+                    type(model).from_pretrained(tmp_path)
+                assert repr(value)[:60] in str(caught.value)
 
 
-def with_field(saved, name, value):
-    kind, folder, text = saved
-    (folder / "config.json").write_text(json.dumps(json.loads(text) | {name: value}))
-    return kind, folder
+@pytest.mark.parametrize("within", ["rope_scaling", "rope_parameters"])
+def test_so_is_each_field_of_the_rotary_positions(tmp_path, within):
+    model = decoder()
+    model.save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    right = json.loads(path.read_text())
+    scaling = right.pop("rope_scaling")
+    for field, kind in modern_decoder.SCALING.items():
+        for value in STRANGE:
+            if not kind.allows(value):
+                path.write_text(json.dumps(right | {within: scaling | {field: value}}))
+                with pytest.raises(CheckpointError, match=rf"config\.json: {within}\.{field} must be ") as caught:
+                    ModernDecoder.from_pretrained(tmp_path)
+                assert repr(value)[:60] in str(caught.value)
 
 
-STRANGE = [2**31, 10**30, 2.5, 16.0, True, "16", "x", None, [], {}, [[1]], float("nan"), float("inf"), -1, 0]
+@pytest.mark.parametrize("module", [gpt2, bert, t5, xlnet, modern_decoder, bert_heads], ids=lambda one: one.__name__)
+def test_no_field_is_read_without_a_kind(module):
+    read = set(re.findall(r"""(?:config|given)(?:\.get\(|\[)"(\w+)""", inspect.getsource(module)))
+    assert read - {"model_type"} <= ALL_KINDS
 
 
-@pytest.mark.parametrize("value", STRANGE, ids=str)
-@pytest.mark.parametrize("field", ["vocab_size", "layers", "heads", "width", "eps"])
-def test_a_field_of_a_wrong_type_or_size_is_refused_or_read(saved, field, value):
-    names = {
-        "layers": LAYERS.get(saved[0], "n_layer"),
-        "heads": {Bert: "num_attention_heads", ModernDecoder: "num_attention_heads", T5: "num_heads"},
-        "width": {Bert: "hidden_size", ModernDecoder: "hidden_size", T5: "d_model", XLNet: "d_model"},
-        "eps": {Bert: "layer_norm_eps", ModernDecoder: "rms_norm_eps", XLNet: "layer_norm_eps"},
-    }
-    usual = {"heads": "n_head", "width": "n_embd", "eps": "layer_norm_epsilon"}
-    chosen = names.get(field, field)
-    name = chosen if isinstance(chosen, str) else chosen.get(saved[0], usual[field])
-    kind, folder = with_field(saved, name, value)
-    try:
-        model = kind.from_pretrained(folder)
-    except CheckpointError as error:
-        assert str(folder) in str(error)  # noqa: PT017 - refused, or read as it is
-    else:
-        assert field == "eps"
-        assert value == 0
-        assert model.config.norm_eps == 0
+@pytest.fixture(params=["gpt2", "bert", "t5", "xlnet", "decoder"])
+def saved(request, tmp_path):
+    model = SAVED[request.param][0]()
+    model.save_pretrained(tmp_path)
+    return type(model), tmp_path, (tmp_path / "config.json").read_text()
 
 
-@pytest.mark.parametrize("value", ["false", "true", "False", "null", " none "])
+@pytest.mark.parametrize("value", ["false", "True", " none "])
 def test_a_flag_in_quotes_is_refused(saved, value):
-    kind, folder = with_field(saved, "tie_word_embeddings", value)
+    kind, folder, text = saved
+    (folder / "config.json").write_text(json.dumps(json.loads(text) | {"tie_word_embeddings": value}))
     with pytest.raises(CheckpointError, match=f"sets tie_word_embeddings to the string '{value}'"):
         kind.from_pretrained(folder)
 
@@ -87,39 +133,37 @@ def test_fields_nested_without_end_are_refused(saved):
         assert "is not valid JSON" in str(error)  # noqa: PT017 - refused, or never looked at
 
 
-def test_rope_scaling_that_is_no_object_is_refused(tmp_path):
-    FOLDERS[ModernDecoder]().save_pretrained(tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
-    config.pop("rope_parameters", None)
-    (tmp_path / "config.json").write_text(json.dumps(config | {"rope_scaling": "x"}))
-    with pytest.raises(CheckpointError, match="config.json does not describe a model of this class"):
-        ModernDecoder.from_pretrained(tmp_path)
-
-
 # The checks alone
 
 
 @pytest.mark.parametrize(
-    ("fields", "message"),
+    ("kind", "right", "wrong"),
     [
-        ({"vocab_size": 2.5}, "vocab_size must be an integer; got 2.5"),
-        ({"vocab_size": True}, "vocab_size must be an integer; got True"),
-        ({"d_ff": "x"}, "d_ff must be an integer or null; got 'x'"),
-        ({"dropout": float("nan")}, "dropout must be a finite number; got nan"),
-        ({"tied": 1}, "tied must be true or false; got 1"),
-        ({"activation": 3}, "activation must be a string; got 3"),
-        ({"n_layers": 2**31}, "n_layers must be at most 2147483647; got 2147483648"),
-        ({"norm_eps": 1e308}, "norm_eps must be at least 0 and below 1; got 1e.308"),
+        (SIZE, [1, 2**31 - 1], [0, -1, 2**31, 2.0, True, None, "1", [1], math.nan]),
+        (COUNT, [0, 7], [-1, 0.0, False, None, "", 10**400]),
+        (BELOW_ONE, [0, 0.5], [1, -1e-9, math.nan, math.inf, True, "0.1", None]),
+        (FRACTION, [1, 0.25], [0, 1.01, math.nan, False, "1"]),
+        (POSITIVE, [1, 1e308], [0, -1, math.inf, math.nan, 10**400, "1", True, None]),
+        (NUMBER, [-1, 0, 2.5], [math.nan, -math.inf, -(10**400), "0", False, []]),
+        (FLAG, [True, False], [0, 1, "true", None, []]),
+        (WORD, ["", "x"], [1, None, ["x"], {}]),
+        (WORDS, [[], ["x"]], ["x", [1], None, {"x": 1}]),
+        (OBJECT, [{}, {"x": 1}], [[], "x", None, 1]),
+        (ACTIVATION, ["gelu", "relu"], ["swish", "", None, 1, ["gelu"], {}]),
+        (or_null(SIZE), [None, 1], [0, "1", False]),
     ],
-    ids=lambda one: str(one) if isinstance(one, dict) else "",
+    ids=lambda one: one.words if isinstance(one, Kind) else "",
 )
-def test_what_a_field_must_be_is_said(fields, message):
-    with pytest.raises(CheckpointError, match=f"config.json: {message}"):
-        check_types(GPTConfig, fields, "config.json")
+def test_a_kind_allows_what_it_says(kind, right, wrong):
+    assert [value for value in right if not kind.allows(value)] == []
+    assert [value for value in wrong if kind.allows(value)] == []
 
 
-def test_a_number_may_be_an_integer_and_a_size_may_be_left_out():
-    check_types(GPTConfig, {"dropout": 0, "d_ff": None, "vocab_size": 7, "tied": True}, "config.json")
+def test_the_message_says_what_a_field_must_be_and_where_it_stands():
+    with pytest.raises(CheckpointError, match=r"config.json: n_embd must be an integer from 1 to 2147483647; got 2.5$"):
+        check_fields({"n_embd": 2.5, "other": "x"}, {"n_embd": SIZE, "n_head": SIZE}, "config.json")
+    with pytest.raises(CheckpointError, match=r"config.json: rope_scaling.truncate must be true or false; got 1$"):
+        check_fields({"truncate": 1}, {"truncate": FLAG}, "config.json", within="rope_scaling")
 
 
 def test_a_flag_without_quotes_is_one():

@@ -57,7 +57,7 @@ def test_a_variant_that_the_model_lacks_is_refused(folder, field, value):
 
 def test_an_unknown_activation_is_refused(folder):
     edit(folder, ff_activation="silu")
-    with pytest.raises(CheckpointError, match="activation must be one of .*; got 'silu'"):
+    with pytest.raises(CheckpointError, match="ff_activation must be one of .*; got 'silu'"):
         XLNet.from_pretrained(folder)
 
 

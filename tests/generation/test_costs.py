@@ -64,7 +64,7 @@ def test_the_roofline_bends_at_the_balance():
 
 
 def test_a_machine_without_bandwidth_is_refused():
-    with pytest.raises(ValueError, match="must be above 0; got 1.0 and 0"):
+    with pytest.raises(ValueError, match="must be finite and above 0; got 1.0 and 0"):
         Machine(flops=1.0, bandwidth=0)
 
 

@@ -72,6 +72,11 @@ def test_top_k_keeps_the_k_likeliest(logits, top_k):
         assert logits[kept].min() >= logits[~kept].max()
 
 
+def test_logits_that_differ_by_less_than_a_rounding_keep_their_order():
+    logits = torch.tensor([5.0, 0.0, 1.77e-16])
+    assert next_token_probabilities(logits, top_k=2).gt(0).tolist() == [True, False, True]
+
+
 def test_what_is_kept_keeps_its_proportions():
     logits = torch.tensor([1.0, 3.0, 2.0, -1.0])
     kept = next_token_probabilities(logits, top_k=2)
@@ -105,7 +110,7 @@ def test_each_row_is_treated_for_itself():
         ({"temperature": -0.1}, r"temperature must be 0 \(greedy\) or more, and finite; got -0.1"),
         ({"temperature": float("nan")}, r"temperature must be 0 \(greedy\) or more, and finite; got nan"),
         ({"top_k": 0}, "top_k must be at least 1; got 0"),
-        ({"top_k": 1.5}, "top_k must be an integer; got 1.5"),
+        ({"top_k": 1.5}, "top_k must be an integer, or None; got 1.5"),
         ({"temperature": torch.inf}, "temperature must be 0 .greedy. or more, and finite; got inf"),
         ({"top_p": 0.0}, r"top_p must be in \(0, 1\]; got 0.0"),
         ({"top_p": 1.01}, r"top_p must be in \(0, 1\]; got 1.01"),

@@ -224,8 +224,8 @@ def test_a_mask_of_the_wrong_shape_or_type_is_refused():
     [
         ({"vocab_size": 0}, "vocab_size must be at least 1; got 0"),
         ({"n_heads": 5}, "d_model must be a multiple of n_heads; got 12 and 5"),
-        ({"d_ff": 0}, "d_ff must be at least 1, or None; got 0"),
-        ({"d_embedding": -2}, "d_embedding must be at least 1, or None; got -2"),
+        ({"d_ff": 0}, "d_ff must be at least 1; got 0"),
+        ({"d_embedding": -2}, "d_embedding must be at least 1; got -2"),
         ({"d_embedding": 6}, "only ALBERT has a d_embedding beside d_model; got 6 in 'bert'"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\); got 1.0"),
         ({"activation": "swish"}, "activation must be one of .*; got 'swish'"),

@@ -355,7 +355,7 @@ def test_positions_are_no_parameters_and_follow_the_model(small):
         ({"activation": "swish"}, "activation must be one of .*relu.*; got 'swish'"),
         ({"start_id": 31}, "start_id must be in the vocabulary, 0 to 30; got 31"),
         ({"start_id": -1}, "start_id must be in the vocabulary, 0 to 30; got -1"),
-        ({"d_ff": 0}, "d_ff must be at least 1, or None for 4 d_model; got 0"),
+        ({"d_ff": 0}, "d_ff must be at least 1; got 0"),
     ],
 )
 def test_sizes_that_cannot_be_are_refused(sizes, words):

@@ -279,7 +279,7 @@ def test_a_mask_that_is_not_boolean_is_refused():
         ({"d_model": 9, "n_heads": 3}, "d_model must be even, for sines and cosines; got 9"),
         ({"n_heads": 5}, "d_model must be a multiple of n_heads; got 12 and 5"),
         ({"n_layers": 0}, "n_layers must be at least 1; got 0"),
-        ({"d_ff": 0}, "d_ff must be at least 1, or None for 4 d_model; got 0"),
+        ({"d_ff": 0}, "d_ff must be at least 1; got 0"),
         ({"activation": "swish"}, "activation must be one of .*gelu.*; got 'swish'"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\); got 1.0"),
     ],

@@ -1,7 +1,10 @@
 """Stories as rows of ids: padded, kept on disk, and dealt out in batches."""
 
+import sys
+
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from companion import storyworld
 from companion.data.batch import IGNORED
@@ -42,6 +45,17 @@ def test_a_corpus_needs_no_disk(tmp_path, monkeypatch):
     blocked.write_text("no folder")
     monkeypatch.setenv("COMPANION_CACHE", str(blocked))
     assert torch.equal(corpus(World(), 5), rows(World().stories(5)))
+
+
+def test_a_corpus_that_does_not_fit_on_the_disk_is_made_and_not_kept(tmp_path, monkeypatch):
+    def full(tensors, path):
+        path.write_bytes(b"half")
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setenv("COMPANION_CACHE", str(tmp_path))
+    monkeypatch.setattr(sys.modules["companion.storyworld.rows"], "save_file", full)
+    assert torch.equal(corpus(World(), 5), rows(World().stories(5)))
+    assert not list(tmp_path.iterdir())
 
 
 def test_batches_are_stories_of_the_world_and_the_same_for_the_same_seed():

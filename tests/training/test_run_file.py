@@ -1,7 +1,6 @@
 """The file of a run is written whole or not at all, and what is not such a file is refused before it is read."""
 
 import os
-import time
 
 import pytest
 import torch
@@ -50,16 +49,6 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
         run_file.write(tmp_path / "run", TENSORS, {"who": "new"})
     assert run_file.read_header(tmp_path / "run")[1] == {"who": "old"}
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
-
-
-def test_what_another_run_is_writing_stays_and_what_a_killed_one_left_goes(tmp_path):
-    fresh, old = tmp_path / "run.1.part", tmp_path / "run.2.part"
-    fresh.write_bytes(b"")
-    old.write_bytes(b"")
-    long_ago = time.time() - 2 * run_file.ABANDONED
-    os.utime(old, (long_ago, long_ago))
-    run_file.write(tmp_path / "run", TENSORS, {})
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run.1.part"]
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "nothing"])

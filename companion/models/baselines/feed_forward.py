@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from companion.nn.checks import check_ids, check_sizes
+from companion.nn.field_types import check_field_types
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class FeedForwardLMConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError on a size below 1, or an order that leaves nothing to look at."""
-        check_sizes(self, ("vocab_size", "d_model", "d_hidden"))
+        check_field_types(self)
+        check_sizes(self, ("vocab_size", "order", "d_model", "d_hidden"))
         if self.order < 2:
             raise ValueError(f"order must be at least 2, one token to look at; got {self.order}")
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from companion.data.batch import IGNORED, fill_ignored
 from companion.nn.checks import check_ids, check_sizes
+from companion.nn.field_types import check_field_types
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class NGramConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError on a size below 1, an unknown smoothing, or an ``add_k`` that is not above 0."""
+        check_field_types(self)
         check_sizes(self, ("vocab_size", "order"))
         if self.smoothing not in ("kneser-ney", "add-k"):
             raise ValueError(f"smoothing must be 'kneser-ney' or 'add-k'; got {self.smoothing!r}")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from companion.nn.checks import check_ids, check_sizes
+from companion.nn.field_types import check_field_types
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class RNNConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError on a size below 1."""
+        check_field_types(self)
         check_sizes(self, ("vocab_size", "d_model", "d_hidden"))
 
 

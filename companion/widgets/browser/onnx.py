@@ -8,7 +8,6 @@ Chapter: ``book/concepts/attention.ipynb``.
 """
 
 import logging
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -23,6 +22,7 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 from torch import Tensor, nn
 
+from companion.data.whole_files import write_whole
 from companion.models.bert import Bert, BertForPreTraining, segments_of
 from companion.models.gpt import GPT
 from companion.models.modern_decoder import ModernDecoder
@@ -107,10 +107,8 @@ def export_onnx(model: Exported, path: str | Path, sep_id: int | None = None, *,
 
 def save(proto: onnx.ModelProto, path: Path) -> None:
     """Write a file that appears when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(proto.SerializeToString(deterministic=True))
-    os.replace(partial, path)
+    content = proto.SerializeToString(deterministic=True)
+    write_whole(path, lambda part: part.write_bytes(content))
 
 
 def _trace(packed: Packed) -> onnx.ModelProto:
