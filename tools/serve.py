@@ -7,6 +7,7 @@ models of the pages answer too, in one thread.
 
 import functools
 import sys
+from contextlib import suppress
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -36,10 +37,9 @@ def main(port: str) -> int:
         return 1
     with server(BOOK, int(port)) as pages:
         print(f"http://127.0.0.1:{pages.server_port}/book/index.html  (Ctrl-C ends)", flush=True)
-        try:
+        with suppress(KeyboardInterrupt):
             pages.serve_forever()
-        except KeyboardInterrupt:
-            return 0
+    return 0
 
 
 if __name__ == "__main__":
