@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -26,15 +27,18 @@ PARTS = {
 }
 
 
+@cache
 def rows() -> list[dict]:
     return yaml.safe_load((ROOT / "book" / "appendix" / "coverage.yml").read_text(encoding="utf-8"))
 
 
+@cache
 def chapters() -> set[str]:
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
     return {c["file"].removeprefix("book/") for part in toc["parts"] for c in part["chapters"]}
 
 
+@cache
 def text(chapter: str) -> str:
     notebook = ROOT / "book" / f"{chapter}.ipynb"
     if not notebook.exists():
@@ -64,7 +68,7 @@ def test_each_place_is_a_section_of_a_chapter_of_the_contents(promise: dict):
 
 @pytest.mark.parametrize("promise", PROMISES)
 def test_each_equation_is_in_the_book(promise: dict):
-    assert [label for label in promise.get("equations", []) if label not in LABEL.findall(everything())] == []
+    assert [label for label in promise.get("equations", []) if label not in labels()] == []
 
 
 @pytest.mark.parametrize("promise", PROMISES)
@@ -75,8 +79,9 @@ def test_each_module_and_each_test_file_exists(promise: dict):
 
 def test_every_numbered_equation_stands_in_some_row():
     covered = {label for promise in PROMISES for label in promise.values[0].get("equations", [])}
-    assert set(LABEL.findall(everything())) - covered == set()
+    assert labels() - covered == set()
 
 
-def everything() -> str:
-    return "\n".join(text(chapter) for chapter in sorted(chapters()))
+@cache
+def labels() -> set[str]:
+    return {label for chapter in chapters() for label in LABEL.findall(text(chapter))}

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from companion import zoo
+from companion.data.batch import padded
 from companion.data.fetched import NotFetchedError
 from companion.data.word_similarity import SETS, Rated, word_similarity
 from companion.models.sentence_encoder import SentenceEncoder
@@ -58,10 +59,8 @@ def test_spelling_says_little_of_what_people_say_and_minilm_more(name, least):
     pairs, (body, tokenizer) = had(word_similarity, name), had(zoo.load, "minilm-l6")
     encoder = SentenceEncoder(body)
     words = sorted({word for pair in pairs for word in (pair.first, pair.second)})
-    vectors = {}
-    for word in words:
-        ids = torch.tensor([tokenizer.encode(word).ids])
-        vectors[word] = encoder(ids, torch.ones_like(ids, dtype=torch.bool))[0]
+    ids, real = padded([tokenizer.encode(word).ids for word in words])
+    vectors = dict(zip(words, encoder(ids, real), strict=True))
     scores = [pair.score for pair in pairs]
     by_meaning = spearman([float(vectors[pair.first] @ vectors[pair.second]) for pair in pairs], scores)
     by_spelling = spearman([letters(pair) for pair in pairs], scores)
