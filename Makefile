@@ -20,7 +20,7 @@ CODE := companion tools tests benchmarks book
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 BIOME := $(WITH_NODE) node_modules/.bin/biome
 
-.PHONY: help book test browser pages units check colab outputs serve format clean clean-book requirements repository environment assets lint types frontend spelling links
+.PHONY: help book test browser pages units check colab outputs pdf serve format clean clean-book requirements repository environment assets lint types frontend spelling links
 
 help: ## what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -54,6 +54,9 @@ colab: environment ## run the made notebooks as Colab does, in an environment wi
 
 outputs: environment ## pack the notebooks' outputs into dist/outputs.zip, for make book OUTPUTS=…
 	@$(BIN)/python tools/outputs.py
+
+pdf: environment ## print the built book into dist/large-language-models-live.pdf
+	@$(BIN)/python tools/pdf.py
 
 serve: ## read the built book at http://127.0.0.1:8000 (another port: PORT=…)
 	@$(BIN)/python tools/serve.py $(PORT)

@@ -24,6 +24,9 @@ class Handler(SimpleHTTPRequestHandler):
             self.send_header(name, value)
         super().end_headers()
 
+    def log_message(self, *_: object) -> None:
+        """Say nothing of each request."""
+
 
 def server(folder: Path, port: int) -> ThreadingHTTPServer:
     """Return a server of the folder for this machine alone; port 0 takes a free one."""

@@ -3,7 +3,6 @@
 import functools
 import http.server
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,23 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from chromium import NoChromiumError, chromium
+from playwright.sync_api import Browser, Page
 from serve import server
-
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-HELP = (
-    "the browser tests need a Chromium: name one in the environment variable CHROMIUM, "
-    "or install one (`apt-get install chromium`, or `python -m playwright install chromium`)"
-)
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-quic",
-    "--no-first-run",
-)
 
 
 @dataclass
@@ -52,16 +37,11 @@ class Log:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """One Chromium for all tests."""
-    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-    if os.environ.get("CHROMIUM") and not Path(program).is_file():
-        pytest.fail(f"CHROMIUM names {program}, which is not there; {HELP}")
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=program, args=list(QUIET))
-        except Exception as error:
-            pytest.fail(f"{HELP}\n{error}")
-        yield browser
-        browser.close()
+    try:
+        with chromium() as browser:
+            yield browser
+    except NoChromiumError as error:
+        pytest.fail(f"the browser tests cannot run: {error}")
 
 
 @pytest.fixture
