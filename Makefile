@@ -13,6 +13,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	"$$p" -c "$(NEW_ENOUGH)" 2>/dev/null && { echo "$$p"; break; }; done)
 BIN := .venv/bin
 PORT ?= 8000
+ROUNDS ?= 5
 # One worker a processor; the tests of a file share its fixtures, so they stay together.
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 CODE := companion tools tests benchmarks book
@@ -20,7 +21,7 @@ CODE := companion tools tests benchmarks book
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 BIOME := $(WITH_NODE) node_modules/.bin/biome
 
-.PHONY: help book test browser pages units check colab outputs pdf serve format clean clean-book requirements repository environment assets lint types frontend spelling links
+.PHONY: help book test browser pages units check colab outputs pdf bench serve format clean clean-book requirements repository environment assets lint types frontend spelling links
 
 help: ## what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -48,6 +49,9 @@ units:
 
 check: environment assets lint types frontend ## the fast loop: lint, types, unit tests, examples of the docstrings
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --doctest-modules -m "not slow and not book and not browser and not colab" companion tests
+
+bench: environment ## measure speed and pages beside peers from PyPI, and say what could not be (ROUNDS=1: a trial)
+	$(BIN)/python benchmarks/bench.py --rounds $(ROUNDS)
 
 colab: environment ## run the made notebooks as Colab does, in an environment with its versions; after make book
 	$(BIN)/python tools/colab.py "$(PYTHON)" $(SIDE_BY_SIDE)

@@ -8,7 +8,6 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import threading
 import time
 from http.server import ThreadingHTTPServer
@@ -17,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from playwright.sync_api import Browser, Page, sync_playwright
-from widget import BROWSER, ROOT, _quiet, show
+from playwright.sync_api import Browser, Page
+from widget import ROOT, _quiet, chromium, show
 
 from companion import zoo
 from companion.nn.capture import capture
@@ -141,14 +140,11 @@ def main() -> None:
         "cores": os.cpu_count(),
         "load_average": round(os.getloadavg()[0], 1),
     }
-    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(BROWSER))
+    with chromium() as browser:
         results["versions"]["chromium"] = browser.version
         address = f"http://127.0.0.1:{server.server_port}"
         for name in arguments.models:
             results[name] = show(name, measure(browser, address, name))
-        browser.close()
     target = ROOT / "benchmarks" / "results" / "page_models.json"
     target.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     print(f"written to {target.relative_to(ROOT)}")

@@ -10,7 +10,6 @@ import http.server
 import json
 import os
 import platform
-import shutil
 import statistics
 import sys
 import tempfile
@@ -21,11 +20,13 @@ from pathlib import Path
 
 import nbformat
 import torch
-from playwright.sync_api import Page, TimeoutError, sync_playwright
+from playwright.sync_api import Page, TimeoutError
 
 from companion.widgets import AttentionView
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+from chromium import chromium
+
 from notebook_servers import jupyterlab
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,7 +34,6 @@ SEED = 0
 KEYSTROKES = 25
 TEXT = "Tom is in the garden. Anna is in the park. Anna "
 MORE = "goes to the garden. Tom takes the key"
-BROWSER = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 # From the keystroke to the second frame after the tokens are there: what the reader waits for.
 WATCH = """where => {
   window.waits = [];
@@ -169,7 +169,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--book", type=Path, default=ROOT / "_build" / "html", help="the built book")
     book = parser.parse_args().book.resolve()
-    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     packages = ("torch", "ipywidgets", "anywidget", "jupyterlab", "playwright", "large-language-models-live")
     results = {
         "command": "python benchmarks/widget.py",
@@ -177,15 +176,13 @@ def main() -> None:
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
         "cores": os.cpu_count(),
     }
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(BROWSER))
+    with chromium() as browser:
         results["versions"]["chromium"] = browser.version
         results["book_keystroke_to_picture"] = show("in the page", in_the_page(browser, book))
         results["jupyterlab_keystroke_to_picture"] = show("in JupyterLab", in_jupyterlab(browser))
         results["pages_of_144_heads"] = {
             n: show(f"page of {n} tokens", a_page(browser, n)) for n in (32, 64, 128, 256, 512)
         }
-        browser.close()
     target = ROOT / "benchmarks" / "results" / "widget.json"
     target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

@@ -46,13 +46,24 @@ def is_plain(model: nn.Module, own: set[type[nn.Module]]) -> bool:
         model: a GPT; what it computes in training is not asked.
         own: the classes of the model and its blocks.
     """
+    return getattr(model.config, "activation", None) in ACTIVATIONS and not is_watched(model, PARTS | own)
+
+
+def is_watched(model: nn.Module, known: set[type[nn.Module]]) -> bool:
+    """Whether a forward pass does more than its known parts say, or computes elsewhere or in other numbers.
+
+    >>> is_watched(nn.Linear(2, 2), {nn.Linear})
+    False
+
+    Args:
+        model: any model.
+        known: classes of its parts.
+    """
     parts = list(model.modules())
-    watched = any(part._forward_hooks or part._forward_pre_hooks or getattr(part, "observers", None) for part in parts)
     return (
-        not watched
-        and getattr(model.config, "activation", None) in ACTIVATIONS
-        and all(type(part) in PARTS | own and "forward" not in vars(part) for part in parts)
-        and all(p.device.type == "cpu" and p.dtype == torch.float32 for p in model.parameters())
+        any(part._forward_hooks or part._forward_pre_hooks or getattr(part, "observers", None) for part in parts)
+        or any(type(part) not in known or "forward" in vars(part) for part in parts)
+        or any(p.device.type != "cpu" or p.dtype != torch.float32 for p in model.parameters())
     )
 
 
@@ -81,9 +92,9 @@ class GPTDecodeStep:
         self.length = cache[0].length
         self._heads, self._eps = model.config.n_heads, model.config.norm_eps
         self._activation: Callable[[Vector], Vector] = ACTIVATIONS[model.config.activation]
-        self._tokens = _array(model.token_embedding.weight)
-        self._positions = _array(model.position_embedding.weight)
-        self._final_norm, self._unembedding = _affine(model.final_norm), _array(model.unembedding.weight)
+        self._tokens = array(model.token_embedding.weight)
+        self._positions = array(model.position_embedding.weight)
+        self._final_norm, self._unembedding = _affine(model.final_norm), array(model.unembedding.weight)
         positions = model.config.context_length
         self._layers = [_Layer(block, kept, positions) for block, kept in zip(model.blocks, cache, strict=True)]
 
@@ -128,7 +139,7 @@ class _Layer:
         self.projections = _side_by_side(attention)
         self.output, self.expand = _affine(attention.output), _affine(feed_forward.expand)
         self.contract = _affine(feed_forward.contract)
-        key, value = (_array(kept[0]) for kept in cache.filled())  # (heads, length, d_head)
+        key, value = (array(kept[0]) for kept in cache.filled())  # (heads, length, d_head)
         heads, length, size = key.shape
         self.keys, self.values = (np.empty((heads, positions, size), np.float32) for _ in range(2))
         self.keys[:, :length], self.values[:, :length] = key, value
@@ -141,13 +152,18 @@ def _side_by_side(attention: Any) -> Affine:
     return np.concatenate([query / scale, key, value]), np.concatenate([biases[0] / scale, *biases[1:]])
 
 
-def _array(tensor: Tensor) -> Vector:
+def array(tensor: Tensor) -> Vector:
+    """The numbers of a tensor on the CPU, not copied.
+
+    >>> array(torch.ones(2)).tolist()
+    [1.0, 1.0]
+    """
     values: Vector = tensor.detach().numpy()
     return values
 
 
 def _affine(layer: Any) -> Affine:
-    return _array(layer.weight), _array(layer.bias)
+    return array(layer.weight), array(layer.bias)
 
 
 def _project(how: Affine, x: Vector) -> Vector:

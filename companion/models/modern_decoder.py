@@ -16,6 +16,7 @@ from companion.checkpoints import modern_decoder
 from companion.checkpoints.gguf import load_gguf
 from companion.checkpoints.gguf_file import GGUF
 from companion.checkpoints.pretrained import Pretrained
+from companion.models.modern_decode_step import ModernDecodeStep, is_plain
 from companion.nn.checks import check_dropout, check_eps, check_heads, check_ids, check_mask, check_sizes
 from companion.nn.feed_forward import SwiGLU
 from companion.nn.field_types import check_field_types
@@ -284,6 +285,10 @@ class ModernDecoder(Pretrained):
     def new_cache(self) -> list[KVCache]:
         """Return an empty cache for each layer, to be passed to :meth:`forward` again and again."""
         return [KVCache(self.config.context_length) for _ in self.blocks]
+
+    def decode_step(self, cache: Sequence[KVCache]) -> ModernDecodeStep | None:
+        """Return what continues the one text of ``cache`` faster, or None where only :meth:`forward` can."""
+        return ModernDecodeStep(self, cache) if is_plain(self, {ModernDecoder, ModernBlock}) else None
 
 
 def _norm(config: ModernConfig) -> nn.Module:

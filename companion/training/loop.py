@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -21,6 +22,7 @@ from tqdm import tqdm
 from companion.losses.causal import causal_loss, causal_targets
 from companion.nn.checks import check_integer
 from companion.nn.device import pick_device
+from companion.nn.machine import fastest_precision
 from companion.nn.wrappers import plain_name
 from companion.training.non_finite import origin
 from companion.training.optimizers import make_optimizers
@@ -84,6 +86,8 @@ def fit(
     """
     rates = _multipliers(steps, learning_rate, optimization)
     device = pick_device(runtime.device)
+    if runtime.precision == "auto":  # resolved here, so that a resumed run is refused where it would compute otherwise
+        runtime = replace(runtime, precision=fastest_precision(device))
     model.to(device).zero_grad()
     torch.manual_seed(runtime.seed)
     run = TrainingState(
@@ -94,7 +98,7 @@ def fit(
     )
     stream = _begun(run, batches, checkpoint)
     first = _resume(run, checkpoint, steps, shown=progress is True)
-    size, half = optimization.gradient_accumulation_steps, _is_half(runtime.precision, device)
+    size, half = optimization.gradient_accumulation_steps, runtime.precision == "bfloat16"
     targets = optimization.targets or (causal_targets if loss is causal_loss else _alike)
     stream = itertools.islice(stream, run.batches, None)
     started = time.process_time() - run.history.cpu_seconds
@@ -176,11 +180,6 @@ def _shown(progress: bool | OnStep, steps: int, first: int) -> Iterator[OnStep]:
             bar.update()
 
         yield move
-
-
-def _is_half(precision: str, device: torch.device) -> bool:
-    gains = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return precision == "bfloat16" or (precision == "auto" and gains)
 
 
 def _objective(loss: Callable[[nn.Module, Any], Tensor], model: nn.Module, batch: Any, half: bool) -> Tensor:

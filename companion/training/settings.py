@@ -126,7 +126,8 @@ class Runtime:
     Attributes:
         device: "auto", "cuda", "mps" or "cpu"; see :func:`companion.nn.device.pick_device`.
         precision: "float32", "bfloat16" (the matrix products of the forward pass; weights stay float32), or "auto":
-            bfloat16 on a CUDA device that computes in it, where it is faster, and float32 elsewhere.
+            whichever a measurement finds faster, and float32 on a CPU; see
+            :func:`companion.nn.machine.fastest_precision`.
         seed: of dropout.
     """
 
