@@ -43,6 +43,8 @@ SHOWN_WITH_SEVERAL = {
     "transfer",
     "bert_family",
     "inference",
+    "applications",
+    "scaling_out",
     "attention_math",
     "positions_norms_activations",
     "distillation_losses",

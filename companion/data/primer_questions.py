@@ -68,5 +68,24 @@ def open_questions() -> list[str]:
     return _lines("unanswered.txt")
 
 
+def follow_ups() -> list[tuple[str, tuple[str, ...]]]:
+    """What is asked next about each of the invented stories, with pronouns for what was asked first, and its answers.
+
+    >>> follow_ups()[0]
+    ('And how late did his letter come?', ('a day', 'one day'))
+    """
+    rows = (line.split("\t") for line in _lines("follow_ups.tsv")[1:])
+    return [(question, tuple(answers.split(";"))) for question, answers in rows]
+
+
+def people() -> list[set[str]]:
+    """Names of the people in the paragraph of each invented story, without titles.
+
+    >>> sorted(people()[11])
+    ['Kim', 'Ruth']
+    """
+    return [{name for name in line.split(";") if name} for line in _lines("people.txt")]
+
+
 def _lines(name: str) -> list[str]:
     return (resources.files("companion.data") / "primer_questions" / name).read_text(encoding="utf8").splitlines()

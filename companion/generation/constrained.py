@@ -7,6 +7,7 @@ Language Models", section 3 (the allowed tokens of each state of an automaton).
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -23,6 +24,19 @@ class _Node:
 
     ends: list[int] = field(default_factory=list)
     children: dict[str, "_Node"] = field(default_factory=dict)
+
+
+@lru_cache(maxsize=8)
+def _tree(tokens: tuple[str | None, ...]) -> _Node:
+    """Tree of the tokens' texts, made once for all grammars over a vocabulary."""
+    root = _Node()
+    for number, text in enumerate(tokens):
+        if text:
+            node = root
+            for character in text:
+                node = node.children.setdefault(character, _Node())
+            node.ends.append(number)
+    return root
 
 
 class TokenMask:
@@ -63,13 +77,7 @@ class TokenMask:
         self._places = {grammar: self.start}
         self._steps: dict[tuple[int, str], int | None] = {}
         self._masks: dict[int, Tensor] = {}
-        self._root = _Node()
-        for number, text in enumerate(tokens):
-            if text and number != stop:
-                node = self._root
-                for character in text:
-                    node = node.children.setdefault(character, _Node())
-                node.ends.append(number)
+        self._root = _tree(tuple(tokens))
 
     def allowed(self, state: int) -> Tensor:
         """Which tokens may come next, boolean (vocab,).
@@ -82,7 +90,7 @@ class TokenMask:
             pending = [(self._root, state)]
             while pending:
                 node, there = pending.pop()
-                numbers += node.ends
+                numbers += [number for number in node.ends if number != self.stop]
                 for character, child in node.children.items():
                     if (then := self._step(there, character)) is not None:
                         pending.append((child, then))

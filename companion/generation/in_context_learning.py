@@ -81,11 +81,16 @@ class SharedPrompt:
         for first in range(0, len(endings), BATCH):
             some = endings[first : first + BATCH]
             ids, _ = padded(some)  # at the end, where a causal model does not look
-            cache = copy.deepcopy(self._cache)
-            for layer in cache:
-                layer.reorder(torch.zeros(len(some), dtype=torch.long))
-            found += [row[: len(one)] for row, one in zip(self.model(ids, cache=cache), some, strict=True)]
+            logits = self.model(ids, cache=self.cache(len(some)))
+            found += [row[: len(one)] for row, one in zip(logits, some, strict=True)]
         return found
+
+    def cache(self, texts: int) -> Any:
+        """Keys and values of the prompt for so many texts that go on after it, to be passed to the model."""
+        cache = copy.deepcopy(self._cache)
+        for layer in cache:
+            layer.reorder(torch.zeros(texts, dtype=torch.long))
+        return cache
 
     def writes(self, asked: Sequence[Pair]) -> list[bool]:
         """Whether greedy decoding goes on with each output: at each of its tokens, that token is the likeliest.

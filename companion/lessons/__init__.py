@@ -59,6 +59,8 @@ CHAPTERS = (  # in the order of the contents
     "optimizers",
     "huggingface",
     "train_save_serve",
+    "applications",
+    "scaling_out",
 )
 
 

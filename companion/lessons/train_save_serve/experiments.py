@@ -115,10 +115,15 @@ def review_features(train: int, test: int) -> tuple[Features, Features]:
 
 def _features(texts: Texts) -> Features:
     labels = torch.tensor([POLARITIES.index(label) for label in texts.labels])
-    return Features(_embedded(texts.texts), labels)
+    return Features(embedded(texts.texts), labels)
 
 
-def _embedded(texts: Sequence[str]) -> Tensor:
+def embedded(texts: Sequence[str]) -> Tensor:
+    """Vectors of texts by frozen MiniLM: (texts, 384), each of length 1.
+
+    Raises:
+        companion.data.fetched.NotFetchedError: when it cannot be fetched.
+    """
     model, tokenizer = zoo.load(ENCODER)
     encoder = SentenceEncoder(model).eval()
     encodings = encode(tokenizer, texts, context_length=128)
