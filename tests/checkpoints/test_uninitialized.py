@@ -1,4 +1,4 @@
-"""A model that is made for the weights of a file draws no random numbers, and is otherwise the model that it would be."""
+"""A model that is made for the weights of a file draws no random numbers; all else of it is as it would be."""
 
 import torch
 from torch import nn
