@@ -1,7 +1,7 @@
-"""Checkpoints of BERT, RoBERTa, ALBERT and DistilBERT: their tensors and the fields of their ``config.json``.
+"""Checkpoints of BERT, RoBERTa, ALBERT, DistilBERT and ELECTRA: their tensors and the fields of their ``config.json``.
 
-The names of each family are in :mod:`companion.checkpoints.bert_names`. Chapter:
-``book/algorithms/bert_family.ipynb``.
+The names of each family are in :mod:`companion.checkpoints.bert_names`. Chapters:
+``book/algorithms/bert_family.ipynb``, ``book/algorithms/encoders.ipynb``.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,11 @@ from companion.checkpoints.bert_names import BLOCK, DEFAULTS, EMBEDDINGS, FIELDS
 from companion.checkpoints.field_types import COUNT, FLAG, WORD, check_fields, kinds_of, or_null
 from companion.checkpoints.layout import NOTHING, Layout, Rule, SharedFields
 
-HEADS = r"^(cls|lm_head|predictions|sop_classifier|vocab_\w+|pre_classifier|classifier|qa_outputs)\."
+HEADS = (
+    r"^(cls|lm_head|predictions|sop_classifier|vocab_\w+|pre_classifier|classifier|qa_outputs|"
+    r"generator_\w+|discriminator_predictions)\."
+)
+DISCRIMINATOR = {"dense": "transform", "dense_prediction": "replaced"}
 BUFFERS = r"^(\w+\.)?embeddings\.position_ids$"  # 0, 1, 2 …, in files of earlier versions
 LEGACY = {r"LayerNorm\.gamma$": "LayerNorm.weight", r"LayerNorm\.beta$": "LayerNorm.bias"}
 KINDS = {
@@ -33,6 +37,7 @@ class BertFields(SharedFields, Protocol):
     family: str
     n_segments: int
     pad_id: int
+    widens: bool
     sentence_head: bool
     first_position: int
     n_groups: int
@@ -130,8 +135,24 @@ class BertFamily:
         }
 
 
+class DiscriminatorFamily(BertFamily):
+    """The checkpoint format of ELECTRA's discriminator: the body, and the head for replaced tokens."""
+
+    def layout(self, config: BertFields) -> Layout:
+        """Return the tensors of a checkpoint; see :class:`companion.checkpoints.Family`."""
+        rules, head = _body(config, "bert."), "discriminator_predictions"
+        for theirs, ours in DISCRIMINATOR.items():
+            rules += _linear(f"{head}.{theirs}", ours)
+        return Layout(rules, "electra.", (f"{head}.",), BUFFERS, renamed=LEGACY)
+
+    def config_json(self, config: BertFields) -> dict[str, Any]:
+        """Return the content of ``config.json`` for a configuration."""
+        return super().config_json(config) | {"architectures": ["ElectraForPreTraining"]}
+
+
 BODY = BertFamily(heads=False)
 FULL = BertFamily(heads=True)
+REPLACED = DiscriminatorFamily(heads=True)
 
 
 def _body(config: BertFields, prefix: str) -> list[Rule]:
@@ -142,7 +163,7 @@ def _body(config: BertFields, prefix: str) -> list[Rule]:
         if ours != "segment_embedding" or config.n_segments:
             rules.append(Rule(f"embeddings.{theirs}.weight", (f"{prefix}{ours}.weight",)))
     rules.append(Rule("embeddings.LayerNorm.bias", (f"{prefix}embedding_norm.bias",)))
-    if names.widen:
+    if names.widen and config.widens:
         rules += _linear(names.widen, f"{prefix}widen")
     for numbers, place in _blocks(config):
         for theirs, ours in zip(names.block_parts, BLOCK, strict=True):

@@ -1,6 +1,6 @@
-"""The names of the same parts in checkpoints of BERT, RoBERTa, ALBERT and DistilBERT, and in their ``config.json``.
+"""The names of the same parts in checkpoints of BERT and its four variants, and in their ``config.json``.
 
-Chapter: ``book/algorithms/bert_family.ipynb``.
+Chapters: ``book/algorithms/bert_family.ipynb``, ``book/algorithms/encoders.ipynb``.
 """
 
 from dataclasses import dataclass
@@ -135,6 +135,18 @@ NAMES = {
         decoder="vocab_projector",
         bias="vocab_projector.bias",
     ),
+    "electra": Names(
+        architecture="ElectraForMaskedLM",
+        bare="ElectraModel",
+        block="encoder.layer.{}",
+        block_parts=_BERT_BLOCK,
+        heads=("generator_predictions.", "generator_lm_head."),
+        transform="generator_predictions.dense",
+        transform_norm="generator_predictions.LayerNorm",
+        decoder="generator_lm_head",
+        bias="generator_lm_head.bias",
+        widen="embeddings_project",
+    ),
 }
 _COMMON = {"vocab_size": "vocab_size", "max_position_embeddings": "context_length"}
 _BERT = _COMMON | {
@@ -161,6 +173,7 @@ FIELDS = {
         "dropout": "dropout",
         "activation": "activation",
     },
+    "electra": _BERT | {"embedding_size": "d_embedding"},
 }
 # What a field means that a file leaves out: the defaults of transformers. No size is left out.
 _USUAL = {"layer_norm_eps": 1e-12, "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "type_vocab_size": 2}
@@ -170,4 +183,5 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "albert": _USUAL
     | {"hidden_act": "gelu_new", "hidden_dropout_prob": 0, "num_hidden_groups": 1, "inner_group_num": 1},
     "distilbert": {"activation": "gelu", "dropout": 0.1},
+    "electra": _USUAL,
 }

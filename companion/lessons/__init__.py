@@ -47,6 +47,7 @@ CHAPTERS = (  # in the order of the contents
     "denoising",
     "retrieval",
     "modern_decoder",
+    "encoders",
     "in_context_learning",
     "finetuning",
     "distillation",

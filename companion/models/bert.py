@@ -1,18 +1,20 @@
-"""BERT, a bidirectional encoder trained as a masked language model, and its variants RoBERTa, ALBERT and DistilBERT.
+"""BERT, a bidirectional encoder trained as a masked language model, and four variants of it.
 
-================  ===========  ===============  ============================  ============
-What differs      BERT         RoBERTa          ALBERT                        DistilBERT
-================  ===========  ===============  ============================  ============
-first position    0            pad_id + 1       0                             0
-segments          2            1, so no use     2                             none
-token embedding   d_model      d_model          d_embedding, then widened     d_model
-blocks            n_layers     n_layers         one group, used n_layers      n_layers
+================  ===========  ===============  ============================  ============  ==============
+What differs      BERT         RoBERTa          ALBERT                        DistilBERT    ELECTRA
+================  ===========  ===============  ============================  ============  ==============
+first position    0            pad_id + 1       0                             0             0
+segments          2            1, so no use     2                             none          2
+token embedding   d_model      d_model          d_embedding, then widened     d_model       as ALBERT's
+blocks            n_layers     n_layers         one group, used n_layers      n_layers      n_layers
                                                 times, or a few groups
-sentence head     follows?     none             in order?                     none
-================  ===========  ===============  ============================  ============
+sentence head     follows?     none             in order?                     none          none
+================  ===========  ===============  ============================  ============  ==============
 
-Chapters: ``book/algorithms/bert.ipynb``, ``book/algorithms/bert_family.ipynb``. Sources: Devlin et al. 2019, section 3;
-Liu et al. 2019 (RoBERTa); Lan et al. 2020 (ALBERT), section 3.1; Sanh et al. 2019 (DistilBERT), section 3.
+ELECTRA's second head, for replaced tokens, is in :mod:`companion.models.electra`. Chapters:
+``book/algorithms/bert.ipynb``, ``book/algorithms/bert_family.ipynb``, ``book/algorithms/encoders.ipynb``. Sources:
+Devlin et al. 2019, section 3; Liu et al. 2019 (RoBERTa); Lan et al. 2020 (ALBERT), section 3.1; Sanh et al. 2019
+(DistilBERT), section 3; Clark et al. 2020 (ELECTRA), section 3.
 """
 
 from dataclasses import dataclass
@@ -41,7 +43,8 @@ from companion.nn.initialization import normal_initialization
 from companion.nn.masks import key_mask
 from companion.nn.positions import real_positions
 
-FAMILIES = ("bert", "roberta", "albert", "distilbert")
+FAMILIES = ("bert", "roberta", "albert", "distilbert", "electra")
+NARROW = ("albert", "electra")  # families whose embeddings may be narrower than d_model
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class BertConfig:
         n_heads: attention heads per block.
         d_model: width of the residual stream.
         d_ff: width inside the feed-forward network; 4 d_model when not given.
-        d_embedding: width of the embeddings; d_model when not given, and in all families but ALBERT.
+        d_embedding: width of the embeddings; d_model when not given, and in all families but ALBERT and ELECTRA.
         n_groups: number of groups of blocks that ALBERT's layers share, as many consecutive layers each; 1 in the
             published models.
         blocks_per_group: number of blocks in each of ALBERT's groups, one after the other; 1 in the published models.
@@ -65,7 +68,7 @@ class BertConfig:
         norm_eps: number added to the variance in LayerNorm.
         tied: whether the output matrix is the token embedding.
         pad_id: id of the padding token; RoBERTa's first position is ``pad_id`` + 1.
-        family: "bert", "roberta", "albert" or "distilbert".
+        family: "bert", "roberta", "albert", "distilbert" or "electra".
     """
 
     vocab_size: int
@@ -100,6 +103,11 @@ class BertConfig:
         """Return the configuration of a DistilBERT: neither segments nor a sentence head."""
         return cls(**sizes, n_segments=0, family="distilbert")
 
+    @classmethod
+    def electra(cls, **sizes: Any) -> "BertConfig":
+        """Return the configuration of an ELECTRA, of its generator or its discriminator: no sentence head."""
+        return cls(**sizes, family="electra")
+
     def __post_init__(self) -> None:
         """Raise ValueError on a size out of range, or a part that the family does not have."""
         check_field_types(self)
@@ -113,8 +121,10 @@ class BertConfig:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {self.activation!r}")
         if self.family not in FAMILIES:
             raise ValueError(f"family must be one of {', '.join(FAMILIES)}; got {self.family!r}")
-        if self.family != "albert" and self.d_embedding not in (None, self.d_model):
-            raise ValueError(f"only ALBERT has a d_embedding beside d_model; got {self.d_embedding} in {self.family!r}")
+        if self.family not in NARROW and self.d_embedding not in (None, self.d_model):
+            raise ValueError(
+                f"only ALBERT and ELECTRA have a d_embedding beside d_model; got {self.d_embedding} in {self.family!r}"
+            )
         groups = self.n_groups, self.blocks_per_group
         if groups != (1, 1) and self.family != "albert":
             raise ValueError(f"n_groups and blocks_per_group are ALBERT's; got {groups} in {self.family!r}")
@@ -129,6 +139,11 @@ class BertConfig:
     def first_position(self) -> int:
         """The index of the first position; the embeddings before it are never used."""
         return self.pad_id + 1 if self.family == "roberta" else 0
+
+    @property
+    def widens(self) -> bool:
+        """Whether embeddings pass a linear map to d_model: always in ALBERT, and in ELECTRA where they are narrower."""
+        return self.family == "albert" or self.d_embedding not in (None, self.d_model)
 
     @property
     def layer_groups(self) -> tuple[int, ...]:
@@ -163,7 +178,7 @@ class Bert(Pretrained):
         self.segment_embedding = nn.Embedding(config.n_segments, d_embedding) if config.n_segments else None
         self.embedding_norm = nn.LayerNorm(d_embedding, eps=config.norm_eps)
         self.dropout = nn.Dropout(config.dropout)
-        self.widen = nn.Linear(d_embedding, config.d_model) if config.family == "albert" else nn.Identity()
+        self.widen = nn.Linear(d_embedding, config.d_model) if config.widens else nn.Identity()
         d_ff = config.d_ff or 4 * config.d_model
         sizes = (config.d_model, config.n_heads, d_ff, config.activation, config.norm_eps, config.dropout)
         if config.family == "albert":
@@ -231,8 +246,8 @@ class BertForPreTraining(Pretrained):
         self.bert = Bert(config)
         d_embedding = config.d_embedding or config.d_model
         self.transform = nn.Linear(config.d_model, d_embedding)
-        # RoBERTa's head has the exact GELU, whatever the blocks have
-        self.activation = ACTIVATIONS["gelu" if config.family == "roberta" else config.activation]
+        # RoBERTa's and ELECTRA's heads have the exact GELU, whatever the blocks have
+        self.activation = ACTIVATIONS["gelu" if config.family in ("roberta", "electra") else config.activation]
         self.transform_norm = nn.LayerNorm(d_embedding, eps=config.norm_eps)
         self.decoder = nn.Linear(d_embedding, config.vocab_size)
         self.sentence_head = nn.Linear(config.d_model, 2) if config.sentence_head else None

@@ -1,7 +1,8 @@
-"""Feed-forward networks: two projections with an activation between them, or three with a gate (SwiGLU).
+"""Feed-forward networks: two projections with an activation between them, or three with a gate (SwiGLU, GeGLU).
 
-Chapters: ``book/concepts/transformer.ipynb``, ``book/algorithms/modern_decoder.ipynb``. Sources: Vaswani et al. 2017,
-section 3.3; Hendrycks & Gimpel 2016 (GELU); Shazeer 2020, "GLU Variants Improve Transformer", eq. 6.
+Chapters: ``book/concepts/transformer.ipynb``, ``book/algorithms/modern_decoder.ipynb``,
+``book/algorithms/encoders.ipynb``. Sources: Vaswani et al. 2017, section 3.3; Hendrycks & Gimpel 2016 (GELU); Shazeer
+2020, "GLU Variants Improve Transformer", eq. 6.
 """
 
 from collections.abc import Callable
@@ -36,6 +37,8 @@ class FeedForward(nn.Module):
 class SwiGLU(nn.Module):
     """The gated feed-forward network ``(SiLU(x W_gate) * x W_expand) W_contract`` (Shazeer 2020, eq. 6)."""
 
+    gated_by: Callable[[Tensor], Tensor] = staticmethod(F.silu)
+
     def __init__(self, d_model: int, d_ff: int) -> None:
         """Make the three projections, without biases."""
         super().__init__()
@@ -45,5 +48,17 @@ class SwiGLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, d_model) -> (…, d_model), each position for itself."""
-        output: Tensor = self.contract(F.silu(self.gate(x)) * self.expand(x))
+        output: Tensor = self.contract(self.gated_by(self.gate(x)) * self.expand(x))
         return output
+
+
+class GeGLU(SwiGLU):
+    """SwiGLU with GELU in the place of SiLU (Shazeer 2020, eq. 6), as in ModernBERT.
+
+    Example:
+        >>> import torch
+        >>> GeGLU(d_model=6, d_ff=8)(torch.zeros(2, 5, 6)).shape
+        torch.Size([2, 5, 6])
+    """
+
+    gated_by = staticmethod(F.gelu)

@@ -1,7 +1,7 @@
 """Grouped-query attention: query heads share key/value heads in groups; positions are rotary.
 
-Chapter: ``book/algorithms/modern_decoder.ipynb``. Sources: Ainslie et al. 2023, "GQA", section 2.2; Su et al. 2021,
-"RoFormer", section 3.2.
+Chapters: ``book/algorithms/modern_decoder.ipynb``, ``book/algorithms/encoders.ipynb``. Sources: Ainslie et al. 2023,
+"GQA", section 2.2; Su et al. 2021, "RoFormer", section 3.2.
 """
 
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from companion.nn.positions import rotate
 
 
 class GroupedQueryAttention(Attention):
-    """Causal self-attention of ``n_heads`` query heads over ``n_kv_heads`` key/value heads.
+    """Self-attention of ``n_heads`` query heads over ``n_kv_heads`` key/value heads, causal unless told otherwise.
 
     Query head h reads key/value head ``h // (n_heads / n_kv_heads)``, so a cache holds ``n_kv_heads`` keys and values
     per position. As many key/value heads as query heads is multi-head attention; a single one is multi-query attention
@@ -30,6 +30,7 @@ class GroupedQueryAttention(Attention):
         bias: bool = False,
         norm_eps: float | None = None,
         dropout: float = 0.0,
+        causal: bool = True,
     ) -> None:
         """Make the four projections.
 
@@ -42,6 +43,7 @@ class GroupedQueryAttention(Attention):
             norm_eps: eps of an RMSNorm of each head's queries and keys before the rotation, as in Qwen3; no norm when
                 not given.
             dropout: probability of dropping an attention weight in training.
+            causal: whether no position attends to a later one; an encoder such as ModernBERT has False.
 
         Raises:
             ValueError: when the heads do not form equal groups.
@@ -49,7 +51,7 @@ class GroupedQueryAttention(Attention):
         super().__init__(n_heads, dropout=dropout)
         if n_kv_heads < 1 or n_heads % n_kv_heads:
             raise ValueError(f"n_heads must be a multiple of n_kv_heads >= 1; got {n_heads} and {n_kv_heads}")
-        self.n_kv_heads = n_kv_heads
+        self.n_kv_heads, self.causal = n_kv_heads, causal
         self.query = nn.Linear(d_model, n_heads * d_head, bias=bias)
         self.key = nn.Linear(d_model, n_kv_heads * d_head, bias=bias)
         self.value = nn.Linear(d_model, n_kv_heads * d_head, bias=bias)
@@ -60,7 +62,7 @@ class GroupedQueryAttention(Attention):
     def forward(
         self, x: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor | None = None, cache: KVCache | None = None
     ) -> Tensor:
-        """Attend from each position to itself and to those before it.
+        """Attend from each position to itself and to those before it, or to all where ``causal`` is False.
 
         Args:
             x: (batch, length, d_model).
@@ -79,6 +81,6 @@ class GroupedQueryAttention(Attention):
             k, v = cache.append(k, v)
         group = self.n_heads // self.n_kv_heads
         k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
-        heads = self.attend(q, k, v, mask, causal=True)
+        heads = self.attend(q, k, v, mask, causal=self.causal)
         output: Tensor = self.output(heads.transpose(1, 2).flatten(2))
         return output

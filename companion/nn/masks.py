@@ -1,8 +1,9 @@
 """Attention masks: which query may attend to which key, boolean, True = may attend.
 
 Chapters: ``book/concepts/attention.ipynb``, ``book/algorithms/xlnet.ipynb``,
-``book/algorithms/modern_decoder.ipynb``. Sources: Vaswani et al. 2017, section 3.2.3 (causal); Yang et al. 2019,
-section 2.3 (factorisation order); Jiang et al. 2023, "Mistral 7B", section 2 (sliding window).
+``book/algorithms/modern_decoder.ipynb``, ``book/algorithms/encoders.ipynb``. Sources: Vaswani et al. 2017, section
+3.2.3 (causal); Yang et al. 2019, section 2.3 (factorisation order); Jiang et al. 2023, "Mistral 7B", section 2 (sliding
+window); Warner et al. 2024, "ModernBERT", section 2.1 (to both sides).
 """
 
 import torch
@@ -91,6 +92,33 @@ def window_mask(
         return None
     query = torch.arange(key_length - query_length, key_length, device=device)[:, None]
     return torch.arange(key_length, device=device) > query - window
+
+
+def band_mask(length: int, reach: int, device: torch.device | str | None = None) -> Tensor:
+    """Return the mask of a window to both sides: a query attends to keys at most ``reach`` tokens away.
+
+    Args:
+        length: number of positions.
+        reach: largest distance.
+        device: device of the mask.
+
+    Returns:
+        boolean (length, length), True = may attend.
+
+    Raises:
+        ValueError: when there is no position, or ``reach`` is negative.
+
+    Example:
+        >>> band_mask(4, reach=1).int()
+        tensor([[1, 1, 0, 0],
+                [1, 1, 1, 0],
+                [0, 1, 1, 1],
+                [0, 0, 1, 1]], dtype=torch.int32)
+    """
+    if length < 1 or reach < 0:
+        raise ValueError(f"length must be at least 1 and reach not negative; got {length} and {reach}")
+    position = torch.arange(length, device=device)
+    return (position[:, None] - position).abs() <= reach
 
 
 def key_mask(attention_mask: Tensor | None) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""BERT, RoBERTa, ALBERT and DistilBERT."""
+"""BERT, RoBERTa, ALBERT, DistilBERT, and ELECTRA's generator."""
 
 from collections.abc import Callable
 from functools import partial
@@ -53,6 +53,7 @@ def theirs_of(family: str, sizes: dict) -> torch.nn.Module:
         "roberta": ("RobertaConfig", "RobertaForMaskedLM"),
         "albert": ("AlbertConfig", "AlbertForPreTraining"),
         "distilbert": ("DistilBertConfig", "DistilBertForMaskedLM"),
+        "electra": ("ElectraConfig", "ElectraForMaskedLM"),
     }[family]
     if family == "distilbert":
         sizes = {DISTILBERT[name]: size for name, size in sizes.items() if name in DISTILBERT}
@@ -125,4 +126,5 @@ CASES = {
         [shape | narrow | groups for shape, narrow, groups in zip(SHAPES, NARROW, GROUPS, strict=True)],
     ),
     "DistilBERT": makers("distilbert", SHAPES),
+    "ELECTRA, generator": makers("electra", [shape | narrow for shape, narrow in zip(SHAPES, NARROW, strict=True)]),
 }
