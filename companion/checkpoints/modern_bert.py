@@ -7,6 +7,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from companion.checkpoints import CheckpointError, read_config
+from companion.checkpoints.field_types import (
+    BELOW_ONE,
+    FLAG,
+    OBJECT,
+    POSITIVE,
+    SIZE,
+    WORDS,
+    check_fields,
+    integer,
+    kinds_of,
+    or_null,
+)
 from companion.checkpoints.layout import Layout, Rule, SharedFields
 
 FIELDS = {
@@ -30,6 +42,16 @@ REFUSED = {  # field -> the one value that this package has; the published model
     "decoder_bias": True,
     "hidden_activation": "gelu",
     "classifier_activation": "gelu",
+}
+KINDS = {
+    **kinds_of(FIELDS),
+    "local_attention": integer(2),
+    "global_attn_every_n_layers": SIZE,
+    "layer_types": or_null(WORDS),
+    **dict.fromkeys(("global_rope_theta", "local_rope_theta"), POSITIVE),
+    "rope_parameters": or_null(OBJECT),
+    **dict.fromkeys(("attention_dropout", "norm_eps"), BELOW_ONE),
+    "tie_word_embeddings": FLAG,
 }
 FULL, SLIDING = "full_attention", "sliding_attention"
 
@@ -69,9 +91,11 @@ def read_fields(folder: Path) -> dict[str, Any]:
     """Return the fields of a :class:`companion.models.modern_bert.ModernBertConfig` from a ``config.json``.
 
     Raises:
-        CheckpointError: when a field is missing, or asks for a variant that this package does not have.
+        CheckpointError: when a field is missing, holds what it must not, or asks for a variant that this package does
+            not have.
     """
     config = read_config(folder, "modernbert")
+    check_fields(config, KINDS, folder / "config.json")
     for name, ours in REFUSED.items():
         if config.get(name, ours) != ours:
             raise CheckpointError(f"{folder}/config.json: {name} must be {ours!r}; got {config[name]!r}")
@@ -106,6 +130,8 @@ def _global_every(config: dict[str, Any], folder: Path) -> int:
 def _base(config: dict[str, Any], kind: str, name: str, usual: float, folder: Path) -> float:
     """Base of the rotary positions in one kind of layer."""
     given = (config.get("rope_parameters") or {}).get(kind) or {}
+    check_fields({kind: given}, {kind: OBJECT}, folder / "config.json", "rope_parameters")
+    check_fields(given, {"rope_theta": POSITIVE}, folder / "config.json", f"rope_parameters.{kind}")
     if given.get("rope_type", "default") != "default" or config.get("rope_scaling"):
         raise CheckpointError(f"{folder}/config.json scales the rotary positions, which this ModernBERT does not have")
     return float(given.get("rope_theta", config.get(name, usual)))

@@ -4,6 +4,7 @@ Chapter: ``book/algorithms/encoders.ipynb``. Source: Warner et al. 2024, "Smarte
 Bidirectional Encoder", section 2.1 and table 4.
 """
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from companion.checkpoints import modern_bert
 from companion.checkpoints.pretrained import Pretrained
 from companion.nn.checks import check_dropout, check_eps, check_heads, check_ids, check_mask, check_sizes
 from companion.nn.feed_forward import GeGLU
+from companion.nn.field_types import check_field_types
 from companion.nn.grouped_query_attention import GroupedQueryAttention
 from companion.nn.initialization import normal_initialization
 from companion.nn.masks import band_mask, combine_masks, key_mask
@@ -59,13 +61,17 @@ class ModernBertConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError on a size out of range, or heads that do not fit."""
+        check_field_types(self)
         names = ("vocab_size", "context_length", "n_layers", "n_heads", "d_model", "d_ff", "reach", "global_every")
         check_sizes(self, names)
         check_dropout(self.dropout)
         check_eps(self.norm_eps)
         check_heads(self.d_model, self.n_heads)
-        for base in (self.global_base, self.local_base):
-            rotary_frequencies(self.d_model // self.n_heads, base)  # checks both
+        for name in ("global_base", "local_base"):
+            base = getattr(self, name)
+            if not 1 < base < math.inf:  # NaN too
+                raise ValueError(f"{name} must be finite and above 1; got {base}")
+            rotary_frequencies(self.d_model // self.n_heads, base)  # checks that the width of a head is even
 
     def is_global(self, layer: int) -> bool:
         """Return whether a layer attends to all tokens."""

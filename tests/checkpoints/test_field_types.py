@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from companion.checkpoints import bert, bert_heads, gpt2, modern_decoder, t5, xlnet
+from companion.checkpoints import bert, bert_heads, gpt2, modern_bert, modern_decoder, t5, xlnet
 from companion.checkpoints.bert_names import FIELDS
 from companion.checkpoints.errors import CheckpointError
 from companion.checkpoints.field_types import (
@@ -34,6 +34,7 @@ from companion.finetuning.gpt_classifier import GPTClassifier
 from companion.finetuning.heads import ExtractiveQA, SequenceClassifier, TokenClassifier
 from companion.models.bert import Bert, BertConfig
 from companion.models.gpt import GPT, GPTConfig
+from companion.models.modern_bert import ModernBertConfig, ModernBertForMaskedLM
 from companion.models.modern_decoder import ModernConfig, ModernDecoder
 from companion.models.t5 import T5, T5Config
 from companion.models.xlnet import XLNet, XLNetConfig
@@ -42,7 +43,7 @@ from companion.nn.positions import RopeScaling
 TINY = {"vocab_size": 9, "context_length": 8, "n_layers": 1, "n_heads": 2, "d_model": 4}
 XLNET = {name: size for name, size in TINY.items() if name != "context_length"}
 BERTS = {"bert": BertConfig, "roberta": BertConfig.roberta, "albert": BertConfig.albert}
-BERTS |= {"distilbert": BertConfig.distilbert}
+BERTS |= {"distilbert": BertConfig.distilbert, "electra": BertConfig.electra}
 LABELS = ("no", "yes")
 
 
@@ -64,6 +65,7 @@ SAVED = {
     "sequence": (lambda: SequenceClassifier(body("albert"), LABELS), bert_heads.KINDS),
     "token": (lambda: TokenClassifier(body("roberta"), LABELS), bert_heads.KINDS),
     "span": (lambda: ExtractiveQA(body("bert")), {"architectures": or_null(WORDS)}),
+    "modernbert": (lambda: ModernBertForMaskedLM(ModernBertConfig(**TINY, d_ff=4)), modern_bert.KINDS),
     "decoder": (decoder, modern_decoder.KINDS),  # its families' fields are checked as one
 }
 ALL_KINDS = set(modern_decoder.SCALING).union(*(kinds for _, kinds in SAVED.values()))
@@ -103,13 +105,15 @@ def test_so_is_each_field_of_the_rotary_positions(tmp_path, within):
                 assert repr(value)[:60] in str(caught.value)
 
 
-@pytest.mark.parametrize("module", [gpt2, bert, t5, xlnet, modern_decoder, bert_heads], ids=lambda one: one.__name__)
+@pytest.mark.parametrize(
+    "module", [gpt2, bert, t5, xlnet, modern_decoder, modern_bert, bert_heads], ids=lambda one: one.__name__
+)
 def test_no_field_is_read_without_a_kind(module):
     read = set(re.findall(r"""(?:config|given)(?:\.get\(|\[)"(\w+)""", inspect.getsource(module)))
     assert read - {"model_type"} <= ALL_KINDS
 
 
-@pytest.fixture(params=["gpt2", "bert", "t5", "xlnet", "decoder"])
+@pytest.fixture(params=["gpt2", "bert", "t5", "xlnet", "modernbert", "decoder"])
 def saved(request, tmp_path):
     model = SAVED[request.param][0]()
     model.save_pretrained(tmp_path)

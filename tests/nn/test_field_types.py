@@ -20,6 +20,7 @@ from companion.models.baselines.ngram import NGramConfig
 from companion.models.baselines.recurrent import LSTMConfig, RNNConfig
 from companion.models.bert import BertConfig
 from companion.models.gpt import GPTConfig
+from companion.models.modern_bert import ModernBertConfig
 from companion.models.modern_decoder import DerivedSize, ModernConfig
 from companion.models.t5 import T5Config
 from companion.models.transformer import TransformerConfig
@@ -39,6 +40,7 @@ RIGHT = {
     T5Config: SIZES,
     XLNetConfig: UNPOSITIONED,
     TransformerConfig: SIZES,
+    ModernBertConfig: SIZES | {"d_ff": 8},
     ModernConfig: SIZES | {"family": "qwen2", "window": 4, "full_layers": (1,)},
     RNNConfig: RECURRENT,
     LSTMConfig: RECURRENT,
