@@ -123,7 +123,7 @@ def _bubble_torch(p: int, m: int) -> Tensor:
 
 EQUATIONS = (
     Equation(
-        label="eq-scaling-gradient",
+        label="eq-scaling_out-gradient",
         symbols=(
             Symbol("L", "mean loss per target"),
             Symbol("B", "batch"),
@@ -135,7 +135,7 @@ EQUATIONS = (
         library=_gradient_torch,
     ),
     Equation(
-        label="eq-scaling-memory",
+        label="eq-scaling_out-memory",
         symbols=(
             Symbol("M", "bytes of weights, gradients and optimizer states"),
             Symbol("N", "number of parameters"),
@@ -145,7 +145,7 @@ EQUATIONS = (
         library=_memory_torch,
     ),
     Equation(
-        label="eq-scaling-zero",
+        label="eq-scaling_out-zero",
         symbols=(
             Symbol("M_1", "bytes per process when the optimizer states are sharded"),
             Symbol("N", "number of parameters"),
@@ -158,7 +158,7 @@ EQUATIONS = (
         library=_stages_torch,
     ),
     Equation(
-        label="eq-scaling-ring",
+        label="eq-scaling_out-ring",
         symbols=(
             Symbol("S", "bytes that each process sends"),
             Symbol("W", "number of processes"),
@@ -170,7 +170,7 @@ EQUATIONS = (
         library_name="a ring played through",
     ),
     Equation(
-        label="eq-scaling-tensor",
+        label="eq-scaling_out-tensor",
         symbols=(
             Symbol("X", "vectors of the tokens", r"n \times d"),
             Symbol("A", "first matrix", r"d \times d_{\text{ff}}"),
@@ -184,7 +184,7 @@ EQUATIONS = (
         library=_tensor_torch,
     ),
     Equation(
-        label="eq-scaling-bubble",
+        label="eq-scaling_out-bubble",
         symbols=(
             Symbol(r"\beta", "bubble: fraction of all time in which processes are idle"),
             Symbol("p", "number of processes in the pipeline"),
