@@ -43,7 +43,7 @@ def matrix_rates(kind: str) -> dict[str, float]:
 
 
 def fastest_precision(device: torch.device) -> str:
-    """ "bfloat16" where matrix products are so much faster in it that training is, and "float32" elsewhere.
+    """Precision to train in: "bfloat16" where matrix products are so much faster that training is, or "float32".
 
     On a CPU it is "float32" in any case: a run there has the same weights on every machine, which a measurement that
     is near the limit would not leave so. :func:`env` says what would be gained.
