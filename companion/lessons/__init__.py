@@ -48,6 +48,7 @@ CHAPTERS = (  # in the order of the contents
     "retrieval",
     "modern_decoder",
     "encoders",
+    "scaling",
     "in_context_learning",
     "finetuning",
     "distillation",
