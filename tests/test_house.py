@@ -42,6 +42,7 @@ SHOWN_WITH_SEVERAL = {
     "train_save_serve",
     "transfer",
     "bert_family",
+    "decoders_2026",
     "encoders",
     "inference",
     "applications",

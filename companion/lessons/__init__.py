@@ -47,6 +47,7 @@ CHAPTERS = (  # in the order of the contents
     "denoising",
     "retrieval",
     "modern_decoder",
+    "decoders_2026",
     "encoders",
     "scaling",
     "in_context_learning",

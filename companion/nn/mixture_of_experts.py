@@ -1,7 +1,8 @@
 """Sparse mixture of experts: feed-forward networks side by side, of which a router chooses a few for each token.
 
-Chapter: ``book/algorithms/modern_decoder.ipynb``. Sources: Jiang et al. 2024, "Mixtral of Experts", section 2; Fedus et
-al. 2022, "Switch Transformers", section 2.2 (the load-balancing loss).
+Chapters: ``book/algorithms/modern_decoder.ipynb``, ``book/algorithms/decoders_2026.ipynb``. Sources: Jiang et al. 2024,
+"Mixtral of Experts", section 2; Fedus et al. 2022, "Switch Transformers", section 2.2 (the load-balancing loss);
+DeepSeek-AI 2024, "DeepSeek-V3", section 2.1.2 (shared experts, balancing by a bias).
 """
 
 from collections.abc import Iterator, Sequence
@@ -51,7 +52,7 @@ class MixtureOfExperts(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, length, d_model) -> (batch, length, d_model), each position for itself."""
-        weights, chosen = routed(self.router(x), self.experts_per_token)  # (batch, length, experts_per_token)
+        weights, chosen = self.route(self.router(x))  # (batch, length, experts_per_token)
         flat, weights, chosen = x.flatten(0, -2), weights.flatten(0, -2).to(x.dtype), chosen.flatten(0, -2)
         total = torch.zeros_like(flat)
         for number, expert in enumerate(self.experts):
@@ -59,6 +60,77 @@ class MixtureOfExperts(nn.Module):
             output = expert(flat[token]) * weights[token, choice, None]
             total = total.index_add(0, token, output.to(total.dtype))
         return total.view_as(x)
+
+    def route(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Return weights and indices of the chosen experts; see :func:`routed`."""
+        return routed(logits, self.experts_per_token)
+
+
+class BiasBalancedMixture(MixtureOfExperts):
+    """DeepSeek-V3's mixture: many small experts, shared ones that process every token, balance by a bias.
+
+    An expert's affinity is a sigmoid, not a softmax. The experts are chosen by affinity plus a bias, and weighted by
+    affinity alone (eq. 12 to 16): so the bias decides who works and not how much is said, and no loss asks for balance.
+    :meth:`rebalance` moves it. DeepSeek-V3's choice among groups of experts is left out.
+
+    Example:
+        >>> layer = BiasBalancedMixture(d_model=6, d_ff=4, n_experts=8, experts_per_token=2, n_shared=1)
+        >>> layer(torch.zeros(2, 5, 6)).shape, layer.bias.tolist()
+        (torch.Size([2, 5, 6]), [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    """
+
+    bias: Tensor
+
+    def __init__(
+        self, d_model: int, d_ff: int, n_experts: int, experts_per_token: int, *, n_shared: int = 1, scale: float = 1.0
+    ) -> None:
+        """Make the router, its bias, the experts and the shared ones.
+
+        Args:
+            d_model: width of the input and of the output.
+            d_ff: width inside each expert.
+            n_experts: number of routed experts.
+            experts_per_token: number of routed experts that process each token.
+            n_shared: number of shared experts, made as one network of ``n_shared * d_ff``.
+            scale: multiplies the sum of the routed experts; 2.5 in DeepSeek-V3.
+
+        Raises:
+            ValueError: as :class:`MixtureOfExperts`, or when there is no shared expert.
+        """
+        super().__init__(d_model, d_ff, n_experts, experts_per_token)
+        if n_shared < 1:
+            raise ValueError(f"n_shared must be at least 1; got {n_shared}")
+        self.scale = scale
+        self.shared = SwiGLU(d_model, n_shared * d_ff)
+        self.register_buffer("bias", torch.zeros(n_experts))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, length, d_model) -> (batch, length, d_model), each position for itself."""
+        output: Tensor = super().forward(x) + self.shared(x)
+        return output
+
+    def route(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the weights, which sum to ``scale``, and the indices of the chosen experts."""
+        affinity = logits.to(torch.promote_types(logits.dtype, torch.float32)).sigmoid()
+        chosen = (affinity + self.bias).topk(self.experts_per_token).indices
+        weights = affinity.gather(-1, chosen)
+        return self.scale * weights / weights.sum(-1, keepdim=True), chosen
+
+    @torch.no_grad()
+    def rebalance(self, logits: Tensor, rate: float = 0.001) -> Tensor:
+        """Raise the bias of experts with less than the mean load by ``rate``, lower the others', return the loads.
+
+        Args:
+            logits: (…, experts), of the router for a batch; see :func:`record_routing`.
+            rate: the step; 0.001 for most of DeepSeek-V3's training.
+
+        Returns:
+            fraction of the choices that went to each expert, (experts,), before the step.
+        """
+        chosen = self.route(logits)[1].flatten()
+        loads = chosen.bincount(minlength=len(self.experts)) / len(chosen)
+        self.bias += rate * (1 / len(self.experts) - loads).sign()
+        return loads
 
 
 def routed(logits: Tensor, experts_per_token: int) -> tuple[Tensor, Tensor]:

@@ -113,9 +113,8 @@ EQUATIONS = (
         symbols=(
             Symbol("q_i", "query of the word at position $i$", "d_h"),
             Symbol("k_j", "key of the word at position $j$", "d_h"),
-            Symbol(r"k^{r}_{\delta}", r"key of the distance in row $\delta$ of the table", "d_h"),
-            Symbol(r"q^{r}_{\delta}", r"query of the distance in row $\delta$ of the table", "d_h"),
-            Symbol(r"\delta(i, j)", "row of the distance from $j$ to $i$; all far distances share one"),
+            Symbol(r"k^{r}_{\delta(i, j)}", "key of the distance from $j$ to $i$, a row of the table", "d_h"),
+            Symbol(r"q^{r}_{\delta(i, j)}", "query of that distance", "d_h"),
             Symbol("d_h", "width of a head"),
         ),
         draw=_words,
