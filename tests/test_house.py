@@ -44,6 +44,7 @@ SHOWN_WITH_SEVERAL = {
     "bert_family",
     "decoders_2026",
     "encoders",
+    "assistants",
     "inference",
     "applications",
     "scaling_out",

@@ -52,6 +52,7 @@ CHAPTERS = (  # in the order of the contents
     "scaling",
     "in_context_learning",
     "finetuning",
+    "assistants",
     "distillation",
     "inference",
     "attention_math",

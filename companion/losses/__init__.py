@@ -2,9 +2,10 @@
 
 Each objective has a module: ``causal`` (next token), ``mixture_of_experts`` (the same, with load balancing),
 ``masked``, ``sentences``, ``permutation``, ``spans``, ``denoising``, ``contrastive``, ``preference``,
-``classification`` (fine-tuning, with the batches of :mod:`companion.data.labelled`). A batch is a named tuple of
-tensors with ``inputs``, ``targets`` (``IGNORED`` at positions without a target) and ``visible``, boolean
-(batch, query, key), True = this query may attend to this key. Chapter: ``book/algorithms/denoising.ipynb``.
+``group_relative`` (answers with a reward), ``classification`` (fine-tuning, with the batches of
+:mod:`companion.data.labelled`). A batch is a named tuple of tensors with ``inputs``, ``targets`` (``IGNORED`` at
+positions without a target) and ``visible``, boolean (batch, query, key), True = this query may attend to this key.
+Chapter: ``book/algorithms/denoising.ipynb``.
 """
 
 from companion.losses.causal import causal_loss

@@ -1,6 +1,7 @@
 """Causal language modelling: each position predicts the next token.
 
-Chapters: ``book/algorithms/gpt.ipynb``; ``book/algorithms/finetuning.ipynb`` (answers to prompts).
+Chapters: ``book/algorithms/gpt.ipynb``; ``book/algorithms/finetuning.ipynb`` and ``book/algorithms/assistants.ipynb``
+(answers to prompts).
 """
 
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from companion.data.batch import IGNORED, fill_ignored, padded
+from companion.data.batch import IGNORED, fill_ignored, padded, upcast
 from companion.losses.cross_entropy import cross_entropy
 from companion.nn.masks import causal_mask
 
@@ -108,3 +109,22 @@ def completion_loss(model: nn.Module, batch: Completions) -> Tensor:
         batch: prompts with their answers.
     """
     return cross_entropy(model(batch.inputs), batch.targets)
+
+
+def answer_log_probs(model: nn.Module, batch: Completions) -> Tensor:
+    """Log-probabilities of the answers' tokens given the prompts, (batch, length), in nats; 0 where there is no target.
+
+    Summed over a row they are the log-probability of the whole answer.
+
+    >>> import torch
+    >>> uniform = lambda ids: torch.zeros(*ids.shape, 8)
+    >>> answer_log_probs(uniform, completions([[7, 8]], [[1, 2]])).exp()
+    tensor([[1.0000, 0.1250, 0.1250]])
+
+    Args:
+        model: a causal model, ids (batch, length) -> logits (batch, length, vocab).
+        batch: prompts with their answers.
+    """
+    log_probs = upcast(model(batch.inputs)).log_softmax(-1)
+    found = log_probs.gather(-1, fill_ignored(batch.targets)[..., None])[..., 0]
+    return found.masked_fill(batch.targets == IGNORED, 0.0)

@@ -16,9 +16,7 @@ TAUGHT_LATER = {  # of the curriculum, and in no chapter of the book yet
     "activation patching",
     "attention rollout",
     "data parallelism",
-    "instruction tuning",
     "probing",
-    "reinforcement learning from human feedback",
     "sharded training",
 }
 CURRICULUM = {  # the terms that the book promises in both languages

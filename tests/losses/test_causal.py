@@ -8,7 +8,7 @@ from small_models import random_ids, tiny_gpt
 from torch import nn
 
 from companion.data.batch import IGNORED
-from companion.losses.causal import causal_loss, completion_loss, completions
+from companion.losses.causal import answer_log_probs, causal_loss, completion_loss, completions
 
 
 class Fixed(nn.Module):
@@ -125,3 +125,17 @@ def test_after_a_prompt_of_one_token_it_is_the_causal_loss():
 def test_a_prompt_without_an_answer_is_refused(prompts, answers):
     with pytest.raises(ValueError, match="each prompt must have an answer, none empty"):
         completions(prompts, answers)
+
+
+def test_the_log_probabilities_of_an_answer_add_up_to_the_loss_and_the_prompt_has_none():
+    model = tiny_gpt()
+    batch = completions([[1, 2, 3], [4]], [[0], [2, 3, 1]])
+    found = answer_log_probs(model, batch)
+    assert found[batch.targets == IGNORED].abs().sum() == 0
+    torch.testing.assert_close(-found.sum() / 4, completion_loss(model, batch))
+
+
+def test_the_log_probability_of_an_answer_is_that_of_its_tokens_in_turn():
+    probabilities = torch.tensor([0.7, 0.2, 0.1])
+    found = answer_log_probs(Fixed(probabilities.log()), completions([[0, 0]], [[1, 2]]))
+    torch.testing.assert_close(found.sum(1).exp(), torch.tensor([0.2 * 0.1]))

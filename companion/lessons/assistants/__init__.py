@@ -1,0 +1,1 @@
+"""The checked equations and exercises of ``book/algorithms/assistants.ipynb``."""
