@@ -15,9 +15,7 @@ from small_sphinx import build, write
 TAUGHT_LATER = {  # of the curriculum, and in no chapter of the book yet
     "activation patching",
     "attention rollout",
-    "data parallelism",
     "probing",
-    "sharded training",
 }
 CURRICULUM = {  # the terms that the book promises in both languages
     "language model": "语言模型",
