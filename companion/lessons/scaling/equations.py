@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import between, distribution, whole
-from companion.training.scaling_law import ScalingLaw, lifetime_flops
+from companion.training.scaling import ScalingLaw, lifetime_flops
 
 PARAMETERS, TOKENS = Symbol("N", "number of parameters"), Symbol("D", "number of tokens that are trained on")
 SIZE_SCALE = Symbol("A", "scale of what the limited model costs")

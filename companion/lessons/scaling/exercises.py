@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from companion.lessons.exercise_check import Exercise, Mistake
-from companion.training.scaling_law import ScalingLaw, lifetime_flops
+from companion.training.scaling import ScalingLaw, lifetime_flops
 
 
 def _needed(exact: float, k: int) -> float:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from companion.training.flops import training_flops
-from companion.training.scaling_law import (
+from companion.training.scaling import (
     CHINCHILLA,
     REFITTED_CHINCHILLA,
     ScalingLaw,
