@@ -40,6 +40,7 @@ SHOWN_WITH_SEVERAL = {
     "foundations",
     "optimization",
     "train_save_serve",
+    "interpretability",
     "transfer",
     "bert_family",
     "decoders_2026",

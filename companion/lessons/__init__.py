@@ -63,6 +63,7 @@ CHAPTERS = (  # in the order of the contents
     "optimizers",
     "huggingface",
     "train_save_serve",
+    "interpretability",
     "applications",
     "scaling_out",
 )

@@ -28,12 +28,15 @@ class Record:
         query_attention: attention of XLNet's query stream, one such tensor per layer.
         hidden: the input of the first block, then the output of each block: (batch, length, d_model); of a model with
             an encoder and a decoder, first the encoder's, then the decoder's.
+        heads: outputs of the heads of self-attention before the output matrix mixes them, one tensor
+            (batch, heads, length, d_head) per layer; empty for XLNet.
     """
 
     attention: list[Tensor] = field(default_factory=list)
     cross_attention: list[Tensor] = field(default_factory=list)
     query_attention: list[Tensor] = field(default_factory=list)
     hidden: list[Tensor] = field(default_factory=list)
+    heads: list[Tensor] = field(default_factory=list)
 
     def of(self, kind: str) -> list[Tensor]:
         """Return the list of one kind of attention; see :func:`attention_layers`."""
@@ -42,7 +45,7 @@ class Record:
 
     def clear(self) -> None:
         """Empty all lists."""
-        for tensors in (self.attention, self.cross_attention, self.query_attention, self.hidden):
+        for tensors in (self.attention, self.cross_attention, self.query_attention, self.hidden, self.heads):
             tensors.clear()
 
 
@@ -121,6 +124,10 @@ class _Recorder:
             if isinstance(blocks, nn.ModuleList) and name.rpartition(".")[2] == "blocks":
                 handles += [block.register_forward_pre_hook(self.enter) for block in blocks[:1]]
                 handles += [block.register_forward_hook(self.leave) for block in dict.fromkeys(blocks)]
+        for name, layer in model.named_modules():
+            if isinstance(layer, Attention) and _kind(name) == "attention" and hasattr(layer, "output"):
+                output: nn.Module = layer.get_submodule("output")
+                handles.append(output.register_forward_pre_hook(self.mixer(layer.n_heads)))
         return handles
 
     def observer(self, kind: str) -> Observer:
@@ -129,6 +136,14 @@ class _Recorder:
             return weights
 
         return observe
+
+    def mixer(self, n_heads: int) -> Callable[..., None]:
+        """A hook on an output matrix, which takes the outputs of all heads side by side."""
+
+        def mix(output: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            self.record.heads.append(self.keep(inputs[0]).unflatten(-1, (n_heads, -1)).transpose(1, 2))
+
+        return mix
 
     def start(self, *_: Any) -> None:
         self.entered.clear()

@@ -12,11 +12,7 @@ from docutils.nodes import make_id
 from markdown_it import MarkdownIt
 from small_sphinx import build, write
 
-TAUGHT_LATER = {  # of the curriculum, and in no chapter of the book yet
-    "activation patching",
-    "attention rollout",
-    "probing",
-}
+TAUGHT_LATER: set[str] = set()  # of the curriculum, and in no chapter of the book yet
 CURRICULUM = {  # the terms that the book promises in both languages
     "language model": "语言模型",
     "large language model": "大语言模型",
