@@ -1,12 +1,13 @@
-"""Seven uses of published models, each beside something trivial on the same items.
+"""Eight uses of published models, each beside something trivial on the same items.
 
     python benchmarks/applications.py
 
 The parts are those of `companion.lessons.applications`: labels of film reviews, names in stories of the primer,
-answers, summaries, translated names of countries, facts of the story world as a graph with questions to it, and a chat
-of two turns that searches the primer. Each row has one number for each item, so that methods can be compared in pairs;
-a list of lists has one list for each of five draws of demonstrations. Each part is written when it is done. The chat
-model computes in bfloat16, which takes half the memory, and is three times as fast on a processor that has it.
+answers, summaries, translated names of countries, small programs, facts of the story world as a graph with questions to
+it, and a chat of two turns that searches the primer. Each row has one number for each item, so that methods can be
+compared in pairs; a list of lists has one list for each of five draws of demonstrations. Each part is written when it
+is done. The chat model computes in bfloat16, which takes half the memory, and is three times as fast on a processor
+that has it.
 """
 
 import json
@@ -24,6 +25,7 @@ from companion.data.primer_questions import follow_ups, paragraphs, people, ques
 from companion.data.reviews import lexicon
 from companion.generation.in_context_learning import SharedPrompt
 from companion.lessons.applications import experiments as e
+from companion.lessons.applications.experiments.programs import PROGRAMMER, TASKS, TRIVIAL, code_of, is_right
 from companion.lessons.in_context_learning.experiments import POLARITIES, REVIEW, opinions
 from companion.lessons.limits.experiments import END
 from companion.lessons.retrieval.experiments import means, token_vectors
@@ -140,6 +142,22 @@ def translation(models: Models) -> Table:
     return table
 
 
+def programs(models: Models) -> Table:
+    """Small programs that return what they should: asked for by name and in words, and by one of them alone."""
+    ways = {
+        "name and words": {},
+        "name alone": {"described": False},
+        "words alone": {"named": False},
+    }
+    table: Table = {"its argument": [float(is_right(task, TRIVIAL)) for task in TASKS]}
+    said: Table = {}
+    for way, parts in ways.items():
+        replies = models.say([e.told_to(PROGRAMMER, [task.request(**parts)]) for task in TASKS], 96)
+        table[way] = [float(is_right(task, code_of(reply))) for task, reply in zip(TASKS, replies, strict=True)]
+        said[way] = replies
+    return table | {"said": said}
+
+
 def extraction(models: Models) -> Table:
     """Facts of six stories in two wordings, and what a graph of them answers."""
     stories = World().stories(STORIES, seed="applications")
@@ -220,7 +238,7 @@ def chat(models: Models) -> Table:
     return table
 
 
-PARTS = (answers, extraction, entities, classification, translation, summary, chat)
+PARTS = (answers, extraction, entities, classification, translation, programs, summary, chat)
 
 
 def without_texts(table: Table) -> Table:

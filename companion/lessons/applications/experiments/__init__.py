@@ -1,4 +1,4 @@
-"""What the chapter on applications runs: seven uses of published models, each beside something trivial.
+"""What the chapter on applications runs: uses of published models, each beside something trivial.
 
 Chapter: ``book/practice/applications.ipynb``; ``benchmarks/applications.py`` runs all of it.
 """
