@@ -103,7 +103,7 @@ def function_of(code: str) -> Callable[..., Any]:
     if not functions:
         raise ValueError("no function is defined here")
     made: dict[str, Any] = {"__builtins__": BUILTINS}
-    exec(compile(ast.Module(functions, []), "<program>", "exec"), made)
+    exec(compile(ast.Module([*functions], []), "<program>", "exec"), made)
     function: Callable[..., Any] = made[functions[-1].name]
     return function
 
