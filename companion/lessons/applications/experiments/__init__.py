@@ -136,7 +136,7 @@ def demonstrations(wording: Callable[[Story], list[Sentence]], seed: int, each: 
     """Sentences with their triples, so many of each kind of event, from stories of their own, in random order.
 
     Args:
-        wording: :func:`told_facts` or :func:`reworded_facts`.
+        wording: :func:`companion.storyworld.triples.told_facts`, or ``reworded_facts`` beside it.
         seed: of the stories and the order.
         each: number for each kind of event.
     """
