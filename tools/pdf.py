@@ -10,7 +10,6 @@ from urllib.parse import urldefrag
 
 import yaml
 from chromium import chromium
-from plain_notebooks import pages_address
 from playwright.sync_api import Page
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import (
@@ -25,6 +24,9 @@ from pypdf.generic import (
 from serve import BOOK, server
 
 from notebooks import ROOT, repository
+
+sys.path.insert(0, str(ROOT / "book" / "_ext"))
+from plain_notebooks import pages_address
 
 OUT = ROOT / "dist" / "large-language-models-live.pdf"
 MARGIN = "18mm"

@@ -1,8 +1,8 @@
 """Serve the built book with the two headers that let a page compute in several threads.
 
 A browser gives shared memory, and with it threads, to pages that no other host's page can reach. Hosts that read a
-file `_headers` (Netlify, Cloudflare Pages) send the same: `book/_headers` is copied beside the pages. Without them the
-models of the pages answer too, in one thread.
+file `_headers` (Netlify, Cloudflare Pages) send the same: `book/_ext/sharing.py` writes it beside the pages. Without
+them the models of the pages answer too, in one thread.
 """
 
 import functools
@@ -11,8 +11,12 @@ from contextlib import suppress
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-BOOK = Path(__file__).resolve().parent.parent / "_build" / "html"
-ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
+from notebooks import ROOT
+
+sys.path.insert(0, str(ROOT / "book" / "_ext"))
+from isolation import ISOLATED
+
+BOOK = ROOT / "_build" / "html"
 
 
 class Handler(SimpleHTTPRequestHandler):

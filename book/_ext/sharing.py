@@ -1,4 +1,5 @@
-"""What others see of the site: cards for links that are shared, a map for search engines, a page for lost addresses.
+"""What others see of the site: cards for links that are shared, a map for search engines, a page for lost addresses,
+and the headers that the pages are to be sent with.
 
 The address of the site is that of GitHub's pages of the repository; a site elsewhere has it in ``html_baseurl``.
 """
@@ -14,6 +15,7 @@ from matplotlib.patches import Circle, PathPatch
 from matplotlib.path import Path as Line
 from sphinx.application import Sphinx
 
+from isolation import ISOLATED
 from plain_notebooks import pages_address
 from words import word
 
@@ -111,6 +113,8 @@ def write_files(app: Sphinx, exception: Exception | None) -> None:
         title=escape(app.config.html_title),
     )
     (out / "404.html").write_text(lost, encoding="utf-8")
+    headers = "\n".join(f"  {name}: {value}" for name, value in ISOLATED.items())
+    (out / "_headers").write_text(f"/*\n{headers}\n", encoding="utf-8")
     draw_card(out / "_static" / CARD, app.config.html_title)
 
 

@@ -1,4 +1,7 @@
-"""Models made without initial values, because a file's take their place."""
+"""Models made without initial values, because a file's take their place.
+
+Chapter: ``book/practice/huggingface.ipynb``.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -5,6 +5,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from isolation import ISOLATED
 from PIL import Image
 from small_sphinx import build, write
 
@@ -63,3 +64,8 @@ def test_the_page_for_lost_addresses_leads_back_from_any_depth(html: Path):
     assert '<base href="/site/">' in page
     assert '<a href="index.html">A &lt;book&gt;</a>' in page
     assert '<a href="search.html">' in page
+
+
+def test_hosts_that_read_it_are_told_to_isolate_the_pages(html: Path):
+    said = (html / "_headers").read_text(encoding="utf-8").splitlines()
+    assert said == ["/*", *(f"  {name}: {value}" for name, value in ISOLATED.items())]

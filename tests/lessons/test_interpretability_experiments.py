@@ -6,6 +6,10 @@ import torch
 from companion import zoo
 from companion.data.tokenization import train_byte_bpe
 from companion.lessons.interpretability import experiments as e
+from companion.lessons.interpretability.experiments.known import known
+from companion.lessons.interpretability.experiments.pairs import where_pairs
+from companion.lessons.interpretability.experiments.probes import probe_controls
+from companion.lessons.interpretability.experiments.sparse import shuffled
 from companion.storyworld import State
 
 
@@ -15,7 +19,7 @@ def gpt():
 
 
 def test_pairs_of_stories_differ_in_the_place_that_is_asked_for():
-    pairs = e.where_pairs(20, seed=0)
+    pairs = where_pairs(20, seed=0)
     each = torch.arange(len(pairs.ends))
     assert ((pairs.clean != pairs.corrupted).sum(1) == 1).all()
     assert torch.equal(pairs.clean[each, pairs.changed], pairs.right)
@@ -23,7 +27,7 @@ def test_pairs_of_stories_differ_in_the_place_that_is_asked_for():
 
 
 def test_the_story_gpt_answers_both_texts_of_a_pair(gpt):
-    pairs = e.where_pairs(20, seed=0)
+    pairs = where_pairs(20, seed=0)
     each = torch.arange(len(pairs.ends))
     with torch.no_grad():
         answers = [gpt(ids)[each, pairs.ends].argmax(-1) for ids in (pairs.clean, pairs.corrupted)]
@@ -32,7 +36,7 @@ def test_the_story_gpt_answers_both_texts_of_a_pair(gpt):
 
 
 def test_each_position_of_a_text_has_one_role():
-    pairs = e.where_pairs(10, seed=1)
+    pairs = where_pairs(10, seed=1)
     roles = e.roles(pairs)
     for row, ids in enumerate(pairs.clean):
         named = [int((roles[row] == number).sum()) for number in range(len(e.ROLES))]
@@ -57,7 +61,7 @@ def test_a_name_of_several_tokens_is_refused():
 
 def test_what_is_known_of_a_token_is_what_the_state_says():
     stories = e.WORLD.stories(5, "known")
-    facts = e.known(stories)
+    facts = known(stories)
     for row, story in enumerate(stories):
         end = State.after(story.statements)
         last = (facts.row == row).nonzero()[-1].item()
@@ -68,7 +72,7 @@ def test_what_is_known_of_a_token_is_what_the_state_says():
 
 
 def test_facts_are_learned_from_some_stories_and_tested_on_others():
-    learn, test = (e.known(e.WORLD.stories(60, f"facts {n}")) for n in range(2))
+    learn, test = (known(e.WORLD.stories(60, f"facts {n}")) for n in range(2))
     facts = e.facts_of("subject", learn, test)
     assert (facts.learn_true.sum(1) <= 1).all()
     assert facts.test_true.any(0).all()
@@ -77,14 +81,14 @@ def test_facts_are_learned_from_some_stories_and_tested_on_others():
 
 
 def test_a_score_that_is_the_fact_detects_it():
-    learn, test = (e.known(e.WORLD.stories(60, f"facts {n}")) for n in range(2))
+    learn, test = (known(e.WORLD.stories(60, f"facts {n}")) for n in range(2))
     facts = e.facts_of("word", learn, test)
     told = [(one.word[:, None] == facts.values).float() for one in (learn, test)]
     assert (e.detected(facts, *told) == 1).all()
 
 
 def test_neurons_and_states_are_of_the_tokens_asked_for(gpt):
-    facts = e.known(e.WORLD.stories(4, "states"))
+    facts = known(e.WORLD.stories(4, "states"))
     states = e.states(gpt, facts.ids, facts.row, facts.position)
     inside = e.neurons(gpt, facts.ids, facts.row, facts.position, layer=0)
     assert states.shape == (5, len(facts.row), 64)
@@ -103,7 +107,7 @@ def test_a_scale_goes_there_and_back():
 def test_shuffled_states_keep_each_dimension_and_no_pair():
     x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
     x[:, 1] = x[:, 0]
-    dealt = e.shuffled(x, seed=0)
+    dealt = shuffled(x, seed=0)
     torch.testing.assert_close(dealt.sort(0).values, x.sort(0).values)
     assert torch.corrcoef(dealt.T)[0, 1].abs() < 0.3
 
@@ -127,6 +131,6 @@ def test_probes_are_asked_where_the_place_is_known_and_not_named(site):
 
 
 def test_controls_of_a_probe_have_a_score_for_each_block():
-    found = e.probe_controls("question", seed=0, learn=60, test=40)
+    found = probe_controls("question", seed=0, learn=60, test=40)
     assert {len(scores) for scores in found.values()} == {5}
     assert found["trained"][-1] > found["untrained"][-1]

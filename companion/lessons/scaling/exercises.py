@@ -88,6 +88,7 @@ READ = Exercise(
         ([2.9, 2.6, 2.4, 2.3], [2.89, 2.61, 2.3, 2.1], 0.02),
         ([2.9, 2.6], [2.89, 2.61], 0.02),
         ([2.9, 2.6, 2.4], [2.9, 2.8, 2.7], 0.02),
+        ([2.9, 2.6, 2.4], [2.94, 2.6, 2.2], 0.02),
     ],
     mistakes=(
         Mistake(_largest_miss, "That is the largest miss. The first one says from where on the law cannot be trusted."),

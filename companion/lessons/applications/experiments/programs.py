@@ -1,7 +1,7 @@
 """Small programs that a model is asked for, and a judge that runs them.
 
 What is run has no imports and only a few harmless built-in functions, in a thread with a time limit. That keeps slips
-from the notebook; it would not stop somebody who means harm.
+from the notebook; it would not stop somebody who means harm. Chapter: ``book/practice/applications.ipynb``.
 """
 
 import ast
