@@ -10,7 +10,7 @@ from urllib.parse import urldefrag
 
 import yaml
 from chromium import chromium
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import (
     ArrayObject,
@@ -129,10 +129,10 @@ def _aim(link: DictionaryObject, place: str, targets: dict[str, ArrayObject], se
     link[NameObject("/Dest")] = targets.get(wanted, targets[page])
 
 
-def write(book: Path, contents: Path, out: Path) -> int:
+def write(book: Path, contents: Path, out: Path, browser: Browser) -> int:
     """Print the pages of a built book into a PDF and return the number of its sheets."""
     sheets = []
-    with server(book, 0) as pages, chromium() as browser:
+    with server(book, 0) as pages:
         threading.Thread(target=pages.serve_forever, daemon=True).start()
         served = f"http://127.0.0.1:{pages.server_port}/"
         page = browser.new_page(color_scheme="light", reduced_motion="reduce")
@@ -140,8 +140,9 @@ def write(book: Path, contents: Path, out: Path) -> int:
         for leaf in leaves(contents):
             print(f"  {leaf.place}", flush=True)
             sheets.append((leaf, *printed(page, served + leaf.place)))
-        bound = bind(sheets, served, pages_address(repository(ROOT)["url"]))
+        page.close()
         pages.shutdown()
+    bound = bind(sheets, served, pages_address(repository(ROOT)["url"]))
     bound.add_metadata({"/Title": "Large Language Models, Live"})
     out.parent.mkdir(parents=True, exist_ok=True)
     bound.write(out)
@@ -151,4 +152,5 @@ def write(book: Path, contents: Path, out: Path) -> int:
 if __name__ == "__main__":
     if not (BOOK / "index.html").is_file():
         sys.exit("No book yet: run 'make book' first.")
-    print(f"{OUT}: {write(BOOK, ROOT / '_toc.yml', OUT)} pages")
+    with chromium() as opened:
+        print(f"{OUT}: {write(BOOK, ROOT / '_toc.yml', OUT, opened)} pages")

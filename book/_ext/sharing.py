@@ -7,7 +7,6 @@ The address of the site is that of GitHub's pages of the repository; a site else
 from html import escape
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from docutils import nodes
 from matplotlib.figure import Figure
@@ -34,8 +33,7 @@ LOST_PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{lost}</title>
-<base href="{base}">
-<link rel="icon" href="_static/favicon.svg">
+<link rel="icon" href="data:,">
 <style>
 :root {{ color-scheme: light dark; font: 1.1rem/1.6 system-ui, sans-serif; }}
 body {{ max-width: 34rem; margin: 15vh auto; padding: 0 1rem; }}
@@ -46,8 +44,8 @@ a {{ color: light-dark(#0b6b73, #5cc8cf); }}
 <h1>{lost}</h1>
 <p>{lead}</p>
 <ul>
-<li><a href="{first}">{title}</a></li>
-<li><a href="search.html">{search}</a></li>
+<li><a href="{site}{first}">{title}</a></li>
+<li><a href="{site}search.html">{search}</a></li>
 </ul>
 </body>
 </html>
@@ -108,7 +106,7 @@ def write_files(app: Sphinx, exception: Exception | None) -> None:
         lost=word(LOST),
         lead=word(LEAD),
         search=word(SEARCH),
-        base=escape(urlsplit(site(app)).path),
+        site=escape(site(app)),
         first=escape(uri(app.config.root_doc)),
         title=escape(app.config.html_title),
     )

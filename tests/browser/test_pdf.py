@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pdf
 import pytest
+from playwright.sync_api import Browser
 from pypdf import PdfReader
 
 pytestmark = [pytest.mark.book, pytest.mark.browser]
@@ -19,11 +20,11 @@ parts:
 
 
 @pytest.fixture(scope="module")
-def bound(book: Path, tmp_path_factory: pytest.TempPathFactory) -> PdfReader:
+def bound(book: Path, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> PdfReader:
     """Three pages of the built book."""
     folder = tmp_path_factory.mktemp("pdf")
     (folder / "toc.yml").write_text(CONTENTS, encoding="utf-8")
-    assert pdf.write(book, folder / "toc.yml", folder / "book.pdf") > 10
+    assert pdf.write(book, folder / "toc.yml", folder / "book.pdf", browser) > 10
     return PdfReader(folder / "book.pdf")
 
 
