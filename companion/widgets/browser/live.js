@@ -16,7 +16,7 @@ const FROM_DISK =
 export class Cancelled extends Error {}
 
 export class LiveModels {
-  /** @type {Map<number, { resolve: (answer: Answer) => void, reject: (why: Error) => void, loading: Loading }>} */
+  /** @type {Map<number, { name: string, resolve: (answer: Answer) => void, reject: (why: Error) => void, loading: Loading }>} */
   waiting = new Map();
   /** @type {Worker | null} */
   worker = null;
@@ -52,9 +52,18 @@ export class LiveModels {
     return response.json();
   }
 
-  /** @param {string} name of the model that is no longer waited for */
+  /**
+   * Wait for a model no longer; what the worker still says of these questions is not heard.
+   *
+   * @param {string} name
+   */
   cancel(name) {
-    this.worker?.postMessage({ cancel: name });
+    this.worker?.postMessage({ cancel: name, before: this.asked });
+    for (const [number, question] of this.waiting) {
+      if (question.name !== name) continue;
+      this.waiting.delete(number);
+      question.reject(new Cancelled(`${name} is no longer waited for`));
+    }
   }
 
   start() {
@@ -80,7 +89,7 @@ export class LiveModels {
     if ("loading" in reply) question.loading(reply.loading);
     else if ("ready" in reply) this.ready.add(reply.ready);
     else this.waiting.delete(reply.number);
-    if ("error" in reply) question.reject(reply.cancelled ? new Cancelled(reply.error) : new Error(reply.error));
+    if ("error" in reply) question.reject(new Error(reply.error));
     if ("answer" in reply) question.resolve(reply.answer);
   }
 
@@ -96,7 +105,7 @@ export class LiveModels {
     return new Promise((resolve, reject) => {
       this.worker ??= this.start();
       this.asked += 1;
-      this.waiting.set(this.asked, { resolve, reject, loading });
+      this.waiting.set(this.asked, { name, resolve, reject, loading });
       this.worker.postMessage({ number: this.asked, name, text, webgpu });
     });
   }

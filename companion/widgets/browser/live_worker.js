@@ -24,13 +24,15 @@ import { bytesOf, keepOnly } from "./kept.js";
  * @property {number} latency_ms
  */
 
-/** @typedef {{ loading: Progress } | { ready: string } | { error: string, cancelled: boolean } | { answer: Answer }} Told */
+/** @typedef {{ loading: Progress } | { ready: string } | { error: string } | { answer: Answer }} Told */
 /** @typedef {{ number: number } & Told} Reply */
 
 /** @type {Map<string, ReturnType<typeof load>>} */
 const opened = new Map();
 /** @type {Map<string, AbortController>} */
 const underWay = new Map();
+/** @type {Map<string, number>} up to which question nobody waits for a model any more */
+const calledOff = new Map();
 
 /**
  * The address of a file beside this one; with each build it is another.
@@ -184,16 +186,20 @@ const send = (reply, transfer = []) => self.postMessage(reply, { transfer });
 let queue = Promise.resolve();
 self.onmessage = ({ data }) => {
   if ("cancel" in data) {
+    calledOff.set(data.cancel, data.before);
     underWay.get(data.cancel)?.abort();
     return;
   }
   /** @type {Question} */
   const question = data;
-  const { number } = question;
-  queue = queue
-    .then(() => run(question, (told) => send({ number, ...told })))
-    .then(
-      (answer) => send({ number, answer }, [answer.attention.buffer, answer.logits.buffer, answer.allLogits.buffer]),
-      (problem) => send({ number, error: problem.message, cancelled: problem.name === "AbortError" }),
-    );
+  const { number, name } = question;
+  queue = queue.then(async () => {
+    if (number <= (calledOff.get(name) ?? 0)) return;
+    try {
+      const answer = await run(question, (told) => send({ number, ...told }));
+      send({ number, answer }, [answer.attention.buffer, answer.logits.buffer, answer.allLogits.buffer]);
+    } catch (problem) {
+      send({ number, error: /** @type {Error} */ (problem).message });
+    }
+  });
 };

@@ -65,13 +65,19 @@ test("how far the loading is, and that the model is ready, is known before the a
   assert.deepEqual(reports, [{ got: 1, all: 4 }]);
 });
 
-test("a model that is no longer waited for ends its question as cancelled", async () => {
+test("calling a model off ends its questions at once, and no word of the worker's comes through after", async () => {
   const models = new LiveModels("worker.js");
-  const question = models.run("storyworld-en", "a");
-  models.cancel("storyworld-en");
-  assert.deepEqual(workers[0].asked[1], { cancel: "storyworld-en" });
-  workers[0].onmessage({ data: { number: 1, error: "aborted", cancelled: true } });
+  const reports = [];
+  const question = models.run("minilm-l6", "a", { loading: (how) => reports.push(how) });
+  const other = models.run("storyworld-en", "b");
+  models.cancel("minilm-l6");
+  assert.deepEqual(workers[0].asked.at(-1), { cancel: "minilm-l6", before: 2 });
   await assert.rejects(question, Cancelled);
+  workers[0].onmessage({ data: { number: 1, loading: { got: 1, all: 4 } } });
+  workers[0].onmessage({ data: { number: 1, error: "aborted" } });
+  assert.deepEqual(reports, []);
+  workers[0].onmessage({ data: { number: 2, answer: ANSWER } });
+  assert.equal(await other, ANSWER);
 });
 
 test("a model is kept when the browser has every file of it, under the name that says what is in it", async () => {
