@@ -41,8 +41,8 @@ class Example:
 
 
 def styles() -> str:
-    """Return the style sheet of the front end."""
-    return (FRONT_END / "attention_view.css").read_text(encoding="utf-8")
+    """Return the style sheet of the front end: that of each widget, by name."""
+    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(FRONT_END.glob("*.css")))
 
 
 class AttentionView(anywidget.AnyWidget):

@@ -37,10 +37,23 @@ def fragment(state: dict[str, Any], zoo_name: str | None, pictures: Sequence[dic
         f'<script type="application/json" data-picture="{number}">{script_json(one)}</script>'
         for number, one in enumerate(choices)
     )
+    return figure("attention_view", packed, _in_words(state), zoo_name, others)
+
+
+def figure(widget: str, state: dict[str, Any], in_words: str, zoo_name: str | None = None, more: str = "") -> str:
+    """Return the figure of a widget, over which a page's script draws it.
+
+    Args:
+        widget: what the page's script knows it by: ``companion/widgets/browser/static_host.js``.
+        state: its traits as JSON can say them.
+        in_words: HTML that stands there where no script runs.
+        zoo_name: the model of :mod:`companion.zoo` that a page may run, if there is one.
+        more: further scripts of the figure.
+    """
     model = f' data-model="{escape(zoo_name)}"' if zoo_name else ""
     return (
-        f'<figure class="companion-widget" data-widget="attention_view"{model}>{_in_words(state)}'
-        f'<script type="application/json">{script_json(packed)}</script>{others}</figure>'
+        f'<figure class="companion-widget" data-widget="{widget}"{model}>{in_words}'
+        f'<script type="application/json">{script_json(state)}</script>{more}</figure>'
     )
 
 
@@ -52,14 +65,15 @@ def _packed(state: dict[str, Any]) -> dict[str, Any]:
     return packed
 
 
-def document(figure: str, css: str) -> str:
-    """Return one complete page around ``figure`` that needs no other file and no other host."""
+def document(shown: str, css: str, title: str = "Attention") -> str:
+    """Return one complete page around ``shown`` that needs no other file and no other host."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>Attention</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n"
         '<link rel="icon" href="data:,">\n'
         f"<style>{PAGE_STYLE}\n{css}</style>\n</head>\n"
-        f"<body>\n<main>\n<h1>Attention</h1>\n{figure}\n</main>\n<script>{bundle.script(SCRIPTS / 'page.js')}"
+        f"<body>\n<main>\n<h1>{escape(title)}</h1>\n{shown}\n</main>\n<script>{bundle.script(SCRIPTS / 'page.js')}"
         "</script>\n</body>\n</html>\n"
     )
 

@@ -10,6 +10,7 @@ worker.search = new URL(script.src).search; // a new build must not meet an old 
 const companionLive = new LiveModels(worker, Reflect.get(window, "companionModels")); // the build writes them in front
 Object.assign(window, { companionLive }); // for the console, where a reader may put texts to the models too
 mountAll({
+  models: companionLive,
   connect: (model, name) => connect(model, companionLive, name),
   picture: (file) => companionLive.picture(file),
 });

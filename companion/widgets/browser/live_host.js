@@ -5,6 +5,7 @@ import { Cancelled } from "./live.js";
 import { PRECOMPUTED } from "./static_host.js";
 
 /** @import { LiveModels, Loading } from "./live.js" */
+/** @import { State } from "../frontend/types" */
 /** @import { Saved, StaticModel } from "./static_host.js" */
 
 const LARGE = 10_000_000; // bytes that are not loaded unasked
@@ -15,7 +16,7 @@ const inMB = (bytes) => Math.round(bytes / 1e6);
 /**
  * Run the page's own model on the text, and show its answer, or why there is none.
  *
- * @param {StaticModel} model
+ * @param {StaticModel<State>} model
  * @param {LiveModels} models
  * @param {string} name
  */
@@ -48,7 +49,7 @@ export async function answer(model, models, name) {
 /**
  * Answer a new text, or leave it unanswered while its model waits for a click, or to be asked.
  *
- * @param {StaticModel} model
+ * @param {StaticModel<State>} model
  * @param {LiveModels} models
  * @param {string} name
  */
@@ -61,7 +62,7 @@ export async function follow(model, models, name) {
 /**
  * Let a model of the page answer a view; return what to do when the reader has changed something.
  *
- * @param {StaticModel} model
+ * @param {StaticModel<State>} model
  * @param {LiveModels} models
  * @param {string} name
  * @returns {Promise<Saved>}

@@ -2,13 +2,15 @@
 
 import { render } from "../frontend/attention_view.js";
 
+/** @import { LiveModels } from "./live.js" */
 /** @import { Model, State } from "../frontend/types" */
 /** @typedef {(changed: Set<keyof State>) => void} Saved */
 /**
  * What a page of the book can do that a page of its own cannot: answer with a model, load a picture from a file.
  *
  * @typedef {object} Book
- * @property {(model: StaticModel, name: string) => Promise<Saved>} connect
+ * @property {LiveModels} models
+ * @property {(model: StaticModel<State>, name: string) => Promise<Saved>} connect an attention view to a model
  * @property {(file: string) => Promise<Record<string, any>>} picture
  */
 
@@ -16,23 +18,28 @@ import { render } from "../frontend/attention_view.js";
 export const PRECOMPUTED = "precomputed";
 
 const UNPACK = "This browser cannot unpack the picture (no DecompressionStream); the table shows it in words.";
-/** @type {Record<string, typeof render>} */
+/**
+ * What draws each widget. In a page of the book it is handed the book too, and in a figure with a model its name.
+ *
+ * @type {Record<string, (context: { model: any, el: HTMLElement, book: Book | null, name: string }) => void>}
+ */
 const WIDGETS = { attention_view: render };
 
 /**
  * What a kernel's host hands to `render`: get, set, save_changes, on, off.
  *
- * @implements {Model}
+ * @template {object} Traits
+ * @implements {Model<Traits>}
  */
 export class StaticModel {
   /** @type {Map<string, (() => void)[]>} */
   listeners = new Map();
-  /** @type {Set<keyof State>} */
+  /** @type {Set<keyof Traits>} */
   changed = new Set();
 
   /**
-   * @param {State} state
-   * @param {(changed: Set<keyof State>) => void} onSave
+   * @param {Traits} state
+   * @param {(changed: Set<keyof Traits>) => void} onSave
    */
   constructor(state, onSave) {
     this.state = state;
@@ -40,7 +47,7 @@ export class StaticModel {
   }
 
   /**
-   * @template {keyof State} Name
+   * @template {keyof Traits} Name
    * @param {Name} name
    */
   get(name) {
@@ -48,9 +55,9 @@ export class StaticModel {
   }
 
   /**
-   * @template {keyof State} Name
+   * @template {keyof Traits} Name
    * @param {Name} name
-   * @param {State[Name]} value
+   * @param {Traits[Name]} value
    */
   set(name, value) {
     if (this.state[name] === value) return;
@@ -59,9 +66,9 @@ export class StaticModel {
     this.tell(name);
   }
 
-  /** @param {string} name */
+  /** @param {keyof Traits} name */
   tell(name) {
-    for (const listener of this.listeners.get(`change:${name}`) ?? []) listener();
+    for (const listener of this.listeners.get(`change:${String(name)}`) ?? []) listener();
   }
 
   save_changes() {
@@ -73,11 +80,11 @@ export class StaticModel {
   /**
    * Take over a whole answer before anyone hears of a part of it.
    *
-   * @param {Partial<State>} values
+   * @param {Partial<Traits>} values
    */
   update(values) {
     Object.assign(this.state, values);
-    for (const name of Object.keys(values)) this.tell(name);
+    for (const name of Object.keys(values)) this.tell(/** @type {keyof Traits} */ (name));
   }
 
   /**
@@ -112,7 +119,7 @@ export async function unpack(text) {
 /**
  * Show the picture of a chosen text, which lies in the page, or in a file of its own beside the page's scripts.
  *
- * @param {StaticModel} model
+ * @param {StaticModel<State>} model
  * @param {HTMLScriptElement | undefined} source
  * @param {Book | null} book
  */
@@ -138,12 +145,13 @@ async function mount(figure, book) {
     figure.append(Object.assign(document.createElement("p"), { textContent: UNPACK }));
     return;
   }
-  const { widget = "", model: name } = figure.dataset;
+  const { widget = "", model: name = "" } = figure.dataset;
   const source = figure.querySelector('script[type="application/json"]')?.textContent ?? "";
   const packed = JSON.parse(source);
+  const isAttention = widget === "attention_view";
   /** @type {State} */
-  const state = { error: "", latency_ms: 0, ...packed, attention: await unpack(packed.attention) };
-  state.is_live = false;
+  const state = { error: "", latency_ms: 0, ...packed };
+  if (isAttention) Object.assign(state, { attention: await unpack(packed.attention), is_live: false });
   const pictures = /** @type {HTMLScriptElement[]} */ ([...figure.querySelectorAll("script[data-picture]")]);
   /** @type {Saved} */
   let saved = () => {};
@@ -151,9 +159,9 @@ async function mount(figure, book) {
     if (changed.has("example")) choose(model, pictures[state.example], book);
     else saved(changed);
   });
-  if (name && book) saved = await book.connect(model, name);
+  if (name && book && isAttention) saved = await book.connect(model, name);
   figure.replaceChildren();
-  WIDGETS[widget]({ model, el: figure });
+  WIDGETS[widget]({ model, el: figure, book, name });
 }
 
 /**

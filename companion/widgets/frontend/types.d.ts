@@ -57,13 +57,13 @@ export interface State {
   asking?: boolean; // only a page has it, where a button asks the model: true from then until it has answered
 }
 
-/** What a host hands to a front end: anywidget's model, as far as the front end uses it. */
-export interface Model {
-  get<Name extends keyof State>(name: Name): State[Name];
-  set<Name extends keyof State>(name: Name, value: State[Name]): void;
+/** What a host hands to a front end, for the traits of its widget: anywidget's model, as far as the front end uses it. */
+export interface Model<Traits = State> {
+  get<Name extends keyof Traits>(name: Name): Traits[Name];
+  set<Name extends keyof Traits>(name: Name, value: Traits[Name]): void;
   save_changes(): void;
-  on(event: `change:${keyof State}`, listener: () => void): void;
-  off(event: `change:${keyof State}`, listener: () => void): void;
+  on(event: `change:${keyof Traits & string}`, listener: () => void): void;
+  off(event: `change:${keyof Traits & string}`, listener: () => void): void;
 }
 
 /** A cell of the matrix. */
