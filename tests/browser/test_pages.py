@@ -192,12 +192,23 @@ def test_opened_from_disk_the_precomputed_picture_stays_and_a_line_says_why(visi
     assert log.hosts() == set()
 
 
-def test_webgpu_is_asked_for_only_on_request_and_where_there_is_none_a_line_says_so(home):
+def test_webgpu_is_not_offered_where_no_graphics_card_answers(home):
     page, log = home
+    assert page.evaluate("navigator.gpu?.requestAdapter() ?? null") is None  # the tests' browser has no card
+    assert page.get_by_label("run on WebGPU").is_hidden()
+    type_text(page, "one text")
+    assert not [url for url in log.requests if "webgpu" in url]
+
+
+def test_a_graphics_card_that_fails_after_it_has_answered_leaves_the_picture_and_says_so(visit, address):
+    page, _ = visit("about:blank")
+    page.add_init_script("""Object.defineProperty(navigator, "gpu", { value: { requestAdapter: async () => ({}) } })""")
+    page.goto(f"{address}/book/index.html")
+    page.wait_for_selector(".ca textarea")
+    leave_the_story_model(page)
     type_text(page, "one text")
     tokens = page.locator(".ca-token").all_inner_texts()
-    assert not [url for url in log.requests if "webgpu" in url]
-    page.get_by_label("run on WebGPU").check()  # the tests' browser has the interface, but no adapter
+    page.get_by_label("run on WebGPU").check()  # the page believes in a card, its worker finds none
     page.wait_for_function("document.querySelector('.ca-error').textContent.includes('WebGPU cannot be used here')")
     assert page.locator(".ca-token").all_inner_texts() == tokens
     assert "this page · WASM" in page.inner_text(".ca-status")

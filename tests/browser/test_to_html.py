@@ -1,6 +1,7 @@
 """A page of its own, opened from disk in a real browser."""
 
 import re
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -119,16 +120,70 @@ def test_layer_and_head_can_be_chosen_from_lists_and_from_the_atlas(visit, url, 
     assert page.get_by_label("Layer", exact=True).input_value() == "0"
 
 
+def test_the_mean_of_a_layer_can_be_chosen_and_left_again(visit, url, attention):
+    page, _ = visit(url)
+    page.get_by_label("Head", exact=True).select_option("mean")
+    settle(page)
+    mean = attention[1].mean(0)[-1]
+    assert "layer 1, mean of its heads" in shown(page)
+    assert f"{TOKENS[-1]} to {TOKENS[mean.argmax()]}, {mean.max():.3f}" in shown(page)
+    page.get_by_label("Head", exact=True).select_option("3")
+    settle(page)
+    assert "layer 1, head 3" in shown(page)
+
+
+def test_a_token_is_also_shown_with_the_tokens_that_read_it(visit, url, attention):
+    page, _ = visit(url)
+    page.get_by_text("is read by", exact=True).click()
+    page.locator(".ca-token").nth(2).click()
+    settle(page)
+    readers = attention[1, 2, :, 2]
+    assert page.locator(".ca-title", has_text="is read by").count() == 1
+    assert page.locator(".ca-bars .ca-name").first.inner_text() == TOKENS[readers.argmax()]
+    assert f"{TOKENS[readers.argmax()]} to {TOKENS[2]}, {readers.max():.3f}" in shown(page)
+
+
+def test_the_sink_is_named_with_its_part_and_can_be_set_aside(visit, url, attention):
+    page, _ = visit(url)
+    part = attention[..., 0].sum() / attention.sum()
+    box = page.locator(".ca-check", has_text="without")
+    assert box.inner_text().split() == f"without {TOKENS[0]}, {100 * part:.0f} % of all weight".split()
+    box.locator("input").check()
+    settle(page)
+    rest = attention[1, 2, -1, 1:] / attention[1, 2, -1, 1:].sum()
+    assert f"without {TOKENS[0]}: {TOKENS[-1]} to {TOKENS[1 + rest.argmax()]}, {rest.max():.3f}" in shown(page)
+
+
+@pytest.mark.parametrize("view", ["Matrix", "Arcs"])
+def test_the_picture_is_saved_as_svg_with_its_words_and_as_png(visit, url, view, tmp_path):
+    page, log = visit(url)
+    page.get_by_text(view, exact=True).click()
+    settle(page)
+    files = {}
+    for kind in ("SVG", "PNG"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=kind).click()
+        files[kind] = tmp_path / download.value.suggested_filename
+        download.value.save_as(files[kind])
+    assert {path.name for path in files.values()} == {
+        f"attention-{view.lower()}-layer-1-head-2.{k}" for k in ("svg", "png")
+    }
+    assert files["PNG"].read_bytes().startswith(b"\x89PNG")
+    words = [node.text for node in ElementTree.parse(files["SVG"]).iter("{http://www.w3.org/2000/svg}text")]
+    assert {"The", "␣cat", "你"} <= set(words)
+    assert log.errors == []
+
+
 def test_everything_is_reached_and_moved_by_keyboard(visit, url):
     page, _ = visit(url)
     page.wait_for_selector(".ca-token")
     page.get_by_label("Layer", exact=True).focus()
     reached = []
-    for _ in range(7):
+    for _ in range(9):
         reached.append(page.evaluate("document.activeElement.tagName + '.' + document.activeElement.className"))
         page.keyboard.press("Tab")
-    assert reached[:5] == ["SELECT.", "SELECT.", "INPUT.", "INPUT.", "CANVAS."]
-    assert reached[6] == "SPAN.ca-token"
+    assert reached[:7] == ["SELECT.", "SELECT.", *4 * ["INPUT."], "CANVAS."]
+    assert reached[8] == "SPAN.ca-token"
 
     page.locator(".ca-stage canvas").focus()
     page.keyboard.press("ArrowUp")

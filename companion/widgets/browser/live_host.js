@@ -59,6 +59,15 @@ export async function follow(model, models, name) {
   else await answer(model, models, name);
 }
 
+/** Whether a graphics card answers; a browser may have the interface and no card behind it. */
+async function adapter() {
+  try {
+    return Boolean(await navigator.gpu?.requestAdapter());
+  } catch {
+    return false;
+  }
+}
+
 /**
  * Let a model of the page answer a view; return what to do when the reader has changed something.
  *
@@ -73,7 +82,8 @@ export async function connect(model, models, name) {
   const waits = entry.bytes > LARGE && !(await models.isKept(name));
   const offer = waits ? { title: entry.title, bytes: entry.bytes, runtime: models.catalogue.runtime } : undefined;
   const asking = entry.asked ? false : undefined;
-  model.update({ is_live: true, webgpu: "gpu" in navigator ? false : undefined, offer, asking });
+  model.update({ is_live: true, offer, asking });
+  adapter().then((answers) => answers && model.update({ webgpu: false }));
   return (changed) => {
     if (changed.has("loading") && !model.get("loading")) models.cancel(name);
     else if (changed.has("loading") || changed.has("asking")) answer(model, models, name);

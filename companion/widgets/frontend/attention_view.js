@@ -1,5 +1,6 @@
 // AttentionView: the picture, answering to the reader.
 
+import { savePng, saveSvg, toSvg } from "./export.js";
 import { Picture } from "./picture.js";
 
 /** @import { Model, Place, State } from "./types" */
@@ -59,7 +60,7 @@ class View extends Picture {
   listenToControls() {
     const { ui } = this;
     ui.layer.onchange = () => this.choose({ layer: Number(ui.layer.value) });
-    ui.head.onchange = () => this.choose({ head: Number(ui.head.value) });
+    ui.head.onchange = () => this.chooseHead(this.model.get("layer"), Number(ui.head.value));
     ui.matrix.onchange = () => this.choose({ view: "matrix" });
     ui.arcs.onchange = () => this.choose({ view: "arcs" });
     ui.gpu.onchange = () => this.choose({ webgpu: ui.gpu.checked });
@@ -68,6 +69,11 @@ class View extends Picture {
     ui.cancel.onclick = () => this.choose({ loading: false });
     ui.send.onclick = () => this.send();
     ui.scale.onchange = () => this.refresh("choice");
+    ui.aside.onchange = () => this.look({ aside: ui.aside.checked });
+    ui.looks.onchange = () => this.look({ read: false });
+    ui.read.onchange = () => this.look({ read: true });
+    ui.svg.onclick = () => saveSvg(this.drawing());
+    ui.png.onclick = () => savePng(this.drawing());
     ui.details.ontoggle = () => this.refresh("point");
     ui.box.oninput = (event) => {
       if (!(event instanceof InputEvent && event.isComposing)) this.type();
@@ -180,12 +186,38 @@ class View extends Picture {
   }
 
   /**
+   * Choose a head, or with no number the mean of a layer's heads.
+   *
    * @param {number} layer
    * @param {number} head
    */
   chooseHead(layer, head) {
     const [layers, heads] = this.model.get("shape");
-    if (layer >= 0 && layer < layers && head >= 0 && head < heads) this.choose({ layer, head });
+    if (Number.isNaN(head)) this.look({ mean: true });
+    else if (layer >= 0 && layer < layers && head >= 0 && head < heads) {
+      this.look({ mean: false });
+      this.choose({ layer, head });
+    }
+  }
+
+  /**
+   * See the same weights another way; the chosen token stays chosen.
+   *
+   * @param {Partial<View["lens"]>} change
+   */
+  look(change) {
+    Object.assign(this.lens, change);
+    this.hovered = null;
+    this.pinned = { row: this.pinned.row, column: this.strongest(this.pinned.row) };
+    this.refresh("controls", "room");
+  }
+
+  /** The picture as it is drawn now, for a file. */
+  drawing() {
+    const { theme, shown, ui } = this;
+    if (!theme || !shown) throw new Error("nothing is drawn yet");
+    const title = ui.canvas.getAttribute("aria-label")?.replace(/ Arrow keys move\.$/, "") ?? "";
+    return toSvg(shown.plan, theme, title, (canvas) => this.paint(canvas, theme, shown));
   }
 
   /**

@@ -37,8 +37,8 @@ export function isDark() {
 function makeParts() {
   instances += 1;
   const id = `ca${instances}-${Math.random().toString(36).slice(2, 8)}`;
-  const radio = (/** @type {string} */ value) =>
-    make("input", { type: "radio", name: `${id}-view`, value, id: `${id}-${value}` });
+  const radio = (/** @type {string} */ value, group = "view") =>
+    make("input", { type: "radio", name: `${id}-${group}`, value, id: `${id}-${value}` });
   return {
     pick: make("select", { id: `${id}-pick` }),
     look: make("p", { className: "ca-look", "aria-live": "polite" }),
@@ -57,7 +57,14 @@ function makeParts() {
     head: make("select", { id: `${id}-head` }),
     matrix: radio("matrix"),
     arcs: radio("arcs"),
+    looks: radio("looks", "side"),
+    read: radio("read", "side"),
     scale: make("input", { type: "checkbox" }),
+    aside: make("input", { type: "checkbox" }),
+    sink: make("span"),
+    asideLabel: make("label", { className: "ca-check", hidden: true }),
+    png: make("button", { type: "button", className: "ca-save" }, "PNG"),
+    svg: make("button", { type: "button", className: "ca-save" }, "SVG"),
     legendEnd: make("span", { className: "ca-most" }),
     canvas: make("canvas", { tabIndex: 0, role: "application" }),
     tip: make("div", { className: "ca-tip", hidden: true, "aria-hidden": "true" }),
@@ -85,15 +92,19 @@ function makeBar(ui) {
     make("span", { className: "ca-field" }, labelFor(input, text), input);
   const choice = (/** @type {HTMLElement} */ input, /** @type {string} */ text) =>
     make("span", {}, input, labelFor(input, text));
-  const views = { className: "ca-switch", role: "radiogroup", "aria-label": "View" };
+  const group = (/** @type {string} */ name, /** @type {HTMLElement[]} */ ...choices) =>
+    make("span", { className: "ca-switch", role: "radiogroup", "aria-label": name }, ...choices);
   const ramp = make("span", { className: "ca-ramp" });
+  ui.asideLabel.append(ui.aside, " without ", ui.sink);
   return make(
     "div",
     { className: "ca-bar" },
     field(ui.layer, "Layer"),
     field(ui.head, "Head"),
-    make("span", views, choice(ui.matrix, "Matrix"), choice(ui.arcs, "Arcs")),
+    group("View", choice(ui.matrix, "Matrix"), choice(ui.arcs, "Arcs")),
+    group("Side", choice(ui.looks, "looks at"), choice(ui.read, "is read by")),
     make("label", { className: "ca-check" }, ui.scale, " scale each row"),
+    ui.asideLabel,
     make("div", { className: "ca-legend", "aria-hidden": "true" }, "0", ramp, ui.legendEnd),
   );
 }
@@ -119,6 +130,7 @@ export function build() {
   const predict = make("div", {}, ui.nextTitle, ui.next);
   const region = { className: "ca-scroll", tabIndex: 0, role: "region", "aria-label": "Table of the chosen row" };
   const details = make("details", {}, make("summary", {}, "Row as a table"), make("div", region, ui.table));
+  const saving = make("p", { className: "ca-saving" }, "Save the picture: ", ui.png, " ", ui.svg);
   const title = make("p", { className: "ca-title" }, "All heads, layer by layer");
   const heads = make("div", { className: "ca-heads" }, title, ui.atlas);
   const read = make("div", { className: "ca-read" }, make("div", {}, ui.keysTitle, ui.keys), predict);
@@ -136,10 +148,22 @@ export function build() {
     main,
     ui.strip,
     ui.summary,
-    details,
+    make("div", { className: "ca-below" }, details, saving),
     ui.caption,
   );
-  return { ...ui, gpuLabel, choice, question, ask, offer, sending, stage, predict, details, root };
+  return {
+    ...ui,
+    gpuLabel,
+    choice,
+    question,
+    ask,
+    offer,
+    sending,
+    stage,
+    predict,
+    details,
+    root,
+  };
 }
 
 /**

@@ -313,7 +313,7 @@ export function planAtlas(width, [layers, heads]) {
 }
 
 /**
- * Draw every head of every layer, small; the chosen one is framed.
+ * Draw every head of every layer, small; the chosen one is framed, or with a head of -1 the whole layer.
  *
  * @param {HTMLCanvasElement} canvas
  * @param {AtlasGeometry} g
@@ -339,7 +339,8 @@ export function drawAtlas(canvas, g, { image, layer, head, theme }) {
   for (let l = 0; l < g.layers; l += 1) number(l, l === layer, g.gutter / 2, g.gutter + (l + 0.5) * g.cell);
   context.strokeStyle = theme.accent;
   context.lineWidth = 2;
-  context.strokeRect(g.gutter + head * g.cell, g.gutter + layer * g.cell, g.cell, g.cell);
+  const [first, count] = head < 0 ? [0, g.heads] : [head, 1];
+  context.strokeRect(g.gutter + first * g.cell, g.gutter + layer * g.cell, count * g.cell, g.cell);
 }
 
 /**
@@ -348,8 +349,9 @@ export function drawAtlas(canvas, g, { image, layer, head, theme }) {
  * @param {Weights} weights
  * @param {AtlasGeometry} g
  * @param {Theme} theme
+ * @param {number} aside a key that is left out, or -1
  */
-export function atlasImage(weights, g, theme) {
+export function atlasImage(weights, g, theme, aside) {
   const cell = Math.round(g.cell * Math.min(window.devicePixelRatio || 1, 2));
   const gap = Math.max(1, Math.round(cell / 12));
   const side = cell - 2 * gap;
@@ -362,7 +364,7 @@ export function atlasImage(weights, g, theme) {
   const source = Array.from({ length: side }, (_, k) => Math.floor((k * size) / side));
   for (let layer = 0; layer < g.layers; layer += 1) {
     for (let head = 0; head < g.heads; head += 1) {
-      const pooled = weights.pooled(layer, head, size);
+      const pooled = weights.pooled(layer, head, size, aside);
       for (let y = 0; y < side; y += 1) {
         const start = (layer * cell + gap + y) * image.width + head * cell + gap;
         for (let x = 0; x < side; x += 1) {

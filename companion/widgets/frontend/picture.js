@@ -2,7 +2,7 @@
 
 import { barParts, build, isDark, make, nextRow } from "./elements.js";
 import { atlasImage, drawArcs, drawAtlas, drawMatrix, plan, planAtlas, readTheme, toImage } from "./paint.js";
-import { largest, Weights } from "./weights.js";
+import { byKey, largest, Weights, without } from "./weights.js";
 
 /** @import { Model, Most, Place, Theme } from "./types" */
 
@@ -10,6 +10,8 @@ const NAMED = 5; // keys named in words
 const NARROW = 560; // as in the style sheet
 const SOON = 400; // ms before a picture is called old
 const QUOTED = 60; // characters of its text
+const SINK = 0.2; // of all weight: a key that gets more can be set aside
+const MEAN = "mean"; // in the list of heads
 const READING = "The model reads your text.";
 
 /** @param {Model} model */
@@ -32,6 +34,9 @@ export class Picture {
   /** @type {string[]} */
   tokens = [];
   example = -1;
+  lens = { mean: false, aside: false, read: false };
+  /** @type {{ key: string, of: Weights, found: Float32Array } | undefined} */
+  seen = undefined;
   /** @type {Set<string>} */
   stale = new Set();
   /** @type {number | undefined} */
@@ -70,12 +75,29 @@ export class Picture {
     this.pinned = { row, column: this.strongest(row) };
   }
 
+  /** The weights that are drawn: of the chosen head or of all heads of its layer, as the reader wants to see them. */
   get chosen() {
-    return this.weights.head(this.model.get("layer"), this.model.get("head"));
+    const { weights, lens, model } = this;
+    const key = JSON.stringify([lens, model.get("layer"), model.get("head")]);
+    if (this.seen?.key !== key || this.seen.of !== weights) {
+      let found = lens.mean ? weights.mean(model.get("layer")) : weights.head(model.get("layer"), model.get("head"));
+      if (lens.aside) found = without(found, weights.n, weights.sink.key);
+      if (lens.read) found = byKey(found, weights.n);
+      this.seen = { key, of: weights, found };
+    }
+    return this.seen.found;
   }
 
   get place() {
-    return `layer ${this.model.get("layer")}, head ${this.model.get("head")}`;
+    const { lens, weights, model, tokens } = this;
+    const head = lens.mean ? "mean of its heads" : `head ${model.get("head")}`;
+    const rest = lens.aside ? `, without ${tokens[weights.sink.key]}` : "";
+    return `layer ${model.get("layer")}, ${head}${rest}`;
+  }
+
+  /** What a row says of its token. */
+  get verb() {
+    return this.lens.read ? "is read by" : "looks at";
   }
 
   /** @param {number} i */
@@ -118,7 +140,8 @@ export class Picture {
     if (!this.atlas || names("picture", "room")) this.atlas = this.prepareAtlas(this.theme);
     if (!this.shown || names("picture", "room", "choice")) {
       const [layer, head] = [this.model.get("layer"), this.model.get("head")];
-      drawAtlas(this.ui.atlas, this.atlas.plan, { image: this.atlas.image, layer, head, theme: this.theme });
+      const framed = this.lens.mean ? -1 : head;
+      drawAtlas(this.ui.atlas, this.atlas.plan, { image: this.atlas.image, layer, head: framed, theme: this.theme });
       this.shown = this.prepareHead(this.theme);
     }
     this.drawPoint(this.theme, this.shown);
@@ -137,14 +160,25 @@ export class Picture {
   drawControls() {
     const { ui, model } = this;
     const [layers, heads] = model.get("shape");
-    const fill = (/** @type {HTMLSelectElement} */ list, /** @type {number} */ count, /** @type {number} */ chosen) => {
-      const options = Array.from({ length: count }, (_, k) => make("option", { value: k }, String(k)));
-      if (list.length !== count) list.replaceChildren(...options);
-      list.value = String(chosen);
+    const fill = (
+      /** @type {HTMLSelectElement} */ list,
+      /** @type {string[]} */ names,
+      /** @type {string} */ chosen,
+    ) => {
+      const options = names.map((name) => make("option", { value: name }, name));
+      if (list.length !== names.length) list.replaceChildren(...options);
+      list.value = chosen;
     };
-    fill(ui.layer, layers, model.get("layer"));
-    fill(ui.head, heads, model.get("head"));
+    const numbers = (/** @type {number} */ count) => Array.from({ length: count }, (_, k) => String(k));
+    fill(ui.layer, numbers(layers), String(model.get("layer")));
+    fill(ui.head, [...numbers(heads), MEAN], this.lens.mean ? MEAN : String(model.get("head")));
     ui[model.get("view")].checked = true;
+    ui[this.lens.read ? "read" : "looks"].checked = true;
+    const { key, part } = this.weights.sink;
+    ui.asideLabel.hidden = part < SINK || this.tokens.length < 3;
+    if (ui.asideLabel.hidden) this.lens.aside = false;
+    ui.aside.checked = this.lens.aside;
+    ui.sink.replaceChildren(make("b", {}, this.tokens[key]), `, ${Math.round(100 * part)} % of all weight`);
     ui.atlas.setAttribute("aria-label", `All heads. Chosen: ${this.place}. Arrow keys choose another.`);
   }
 
@@ -241,7 +275,8 @@ export class Picture {
   prepareAtlas(theme) {
     const room = this.ui.root.clientWidth;
     const geometry = planAtlas(room < NARROW ? Math.min(room - 8, 300) : 212, this.model.get("shape"));
-    return { plan: geometry, image: atlasImage(this.weights, geometry, theme) };
+    const aside = this.lens.aside ? this.weights.sink.key : -1;
+    return { plan: geometry, image: atlasImage(this.weights, geometry, theme, aside) };
   }
 
   /**
@@ -266,20 +301,33 @@ export class Picture {
   }
 
   /**
+   * @param {HTMLCanvasElement} canvas
    * @param {Theme} theme
    * @param {ReturnType<typeof this.prepareHead>} shown
    */
-  drawPoint(theme, { plan: g, most, image, backdrop }) {
-    const { ui, tokens, chosen } = this;
+  paint(canvas, theme, { plan: g, most, image, backdrop }) {
+    const { row, column } = this.hovered ?? this.pinned;
+    const what = { labels: this.tokens, row, column, theme };
+    if (image) drawMatrix(canvas, g, { ...what, image });
+    else drawArcs(canvas, g, { ...what, weights: this.chosen, backdrop, most });
+  }
+
+  /**
+   * @param {Theme} theme
+   * @param {ReturnType<typeof this.prepareHead>} shown
+   */
+  drawPoint(theme, shown) {
+    const { ui, tokens } = this;
+    const { plan: g } = shown;
     const { row, column } = this.hovered ?? this.pinned;
     const mine = this.row(row);
-    if (image) drawMatrix(ui.canvas, g, { labels: tokens, image, row, column, theme });
-    else drawArcs(ui.canvas, g, { labels: tokens, weights: chosen, backdrop, row, column, most, theme });
+    this.paint(ui.canvas, theme, shown);
     const number = this.weights.say(mine[column]);
-    const what = `Attention ${this.model.get("view")}, ${this.place}: ${tokens[row]} to ${tokens[column]}, ${number}.`;
+    const [from, to] = this.lens.read ? [column, row] : [row, column];
+    const what = `Attention ${this.model.get("view")}, ${this.place}: ${tokens[from]} to ${tokens[to]}, ${number}.`;
     ui.canvas.setAttribute("aria-label", `${what} Arrow keys move.`);
     ui.tip.hidden = !this.hovered && document.activeElement !== ui.canvas;
-    ui.tip.replaceChildren(tokens[row], make("i", {}, " → "), tokens[column], make("b", {}, number));
+    ui.tip.replaceChildren(tokens[from], make("i", {}, " → "), tokens[to], make("b", {}, number));
     const x = g.view === "arcs" ? g.left + 24 : g.left + (column + 1) * g.cell + 6;
     ui.tip.style.left = `${Math.max(0, Math.min(x, ui.stage.clientWidth - ui.tip.offsetWidth))}px`;
     ui.tip.style.top = `${g.top + (row + 1) * g.cell + 6}px`;
@@ -299,13 +347,13 @@ export class Picture {
   drawWords(row, mine) {
     const { ui, tokens, weights } = this;
     const top = largest(mine, NAMED);
-    ui.keysTitle.replaceChildren(make("b", {}, tokens[row]), " looks at");
+    ui.keysTitle.replaceChildren(make("b", {}, tokens[row]), ` ${this.verb}`);
     const bars = top.map((j) => make("div", {}, ...barParts(tokens[j], mine[j], weights.say(mine[j]))));
     ui.keys.replaceChildren(...bars.map((bar) => make("li", {}, bar)));
     const said = top.map((j) => `${tokens[j]} ${weights.say(mine[j])}`).join(", ") || "nothing";
     clearTimeout(this.speech);
     this.speech = setTimeout(() => {
-      ui.summary.textContent = `${tokens[row]} (token ${row}) in ${this.place} looks at ${said}.`;
+      ui.summary.textContent = `${tokens[row]} (token ${row}) in ${this.place} ${this.verb} ${said}.`;
     }, 200); // not each step of a held key
   }
 
@@ -317,7 +365,7 @@ export class Picture {
     const titles = ["position", "token", "weight"].map((text) => make("th", { scope: "col" }, text));
     const cells = this.tokens.map((token, j) => [String(j), token, this.weights.say(mine[j])]);
     const rows = cells.map((texts) => make("tr", {}, ...texts.map((text) => make("td", {}, text))));
-    const title = make("caption", {}, `What ${this.tokens[row]} (token ${row}) looks at`);
+    const title = make("caption", {}, `${this.tokens[row]} (token ${row}) ${this.verb}`);
     this.ui.table.replaceChildren(title, make("thead", {}, make("tr", {}, ...titles)), make("tbody", {}, ...rows));
   }
 }

@@ -24,6 +24,8 @@ function codesOf(view, encoding) {
   return encoding === "float16" ? new Uint16Array(bytes) : new Float32Array(bytes);
 }
 
+const QUERIES = 64; // of each head, read to find the sink
+
 /** The attention of every head, over the bytes of `view`. */
 export class Weights {
   /**
@@ -42,6 +44,8 @@ export class Weights {
     this.n = shape[3];
     this.kept = new Float32Array(0);
     this.key = -1;
+    /** @type {{ key: number, part: number } | undefined} */
+    this.found = undefined;
   }
 
   /**
@@ -63,13 +67,42 @@ export class Weights {
   }
 
   /**
+   * The mean of a layer's heads, row by row.
+   *
+   * @param {number} layer
+   */
+  mean(layer) {
+    const [heads, size] = [this.shape[1], this.n * this.n];
+    const mean = new Float32Array(size);
+    for (let start = layer * heads * size; start < (layer + 1) * heads * size; start += size) {
+      for (let k = 0; k < size; k += 1) mean[k] += this.read(this.codes[start + k]) / heads;
+    }
+    return mean;
+  }
+
+  /** The key that gets most of all weight, and which part of it; of a long text, over some of its queries. */
+  get sink() {
+    if (this.found) return this.found;
+    const { n } = this;
+    const [queries, apart] = [this.codes.length / n, Math.ceil(n / QUERIES)];
+    const got = new Float64Array(n);
+    for (let query = 0; query < queries; query += apart) {
+      for (let j = 0; j < n; j += 1) got[j] += this.read(this.codes[query * n + j]);
+    }
+    const [whole, most] = [got.reduce((a, b) => a + b, 0), got.reduce((a, b) => Math.max(a, b), 0)];
+    this.found = { key: got.indexOf(most), part: whole ? most / whole : 0 };
+    return this.found;
+  }
+
+  /**
    * One head as size × size, each value the largest weight of its patch; codes keep the order of weights.
    *
    * @param {number} layer
    * @param {number} head
    * @param {number} size
+   * @param {number} aside a key that is left out
    */
-  pooled(layer, head, size) {
+  pooled(layer, head, size, aside = -1) {
     const n = this.n;
     const start = (layer * this.shape[1] + head) * n * n;
     const column = Uint16Array.from({ length: n }, (_, j) => (j * size) / n);
@@ -78,7 +111,7 @@ export class Weights {
       const row = column[i] * size;
       for (let j = 0, k = start + i * n; j < n; j += 1, k += 1) {
         const place = row + column[j];
-        if (this.codes[k] > most[place]) most[place] = this.codes[k];
+        if (this.codes[k] > most[place] && j !== aside) most[place] = this.codes[k];
       }
     }
     return most.map(this.read);
@@ -105,4 +138,32 @@ export function largest(row, count) {
     .filter((j) => row[j] > 0)
     .sort((a, b) => row[b] - row[a])
     .slice(0, count);
+}
+
+/**
+ * The weights without a key: what each query looks at beside it, as parts of that.
+ *
+ * @param {Float32Array} weights
+ * @param {number} n
+ * @param {number} key
+ */
+export function without(weights, n, key) {
+  const rest = weights.slice();
+  for (let start = 0; start < rest.length; start += n) {
+    const row = rest.subarray(start, start + n);
+    row[key] = 0;
+    const whole = row.reduce((a, b) => a + b, 0);
+    if (whole > 0) for (let j = 0; j < n; j += 1) row[j] /= whole;
+  }
+  return rest;
+}
+
+/**
+ * The weights by key: a row for each token that is read, a column for each that reads it.
+ *
+ * @param {Float32Array} weights
+ * @param {number} n
+ */
+export function byKey(weights, n) {
+  return weights.map((_, k) => weights[(k % n) * n + Math.floor(k / n)]);
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { fromHalf, largest, Weights } from "../../../companion/widgets/frontend/weights.js";
+import { byKey, fromHalf, largest, Weights, without } from "../../../companion/widgets/frontend/weights.js";
 
 /** A view over `bytes` that begins at an odd address, as in a message of a kernel. */
 function atOddAddress(bytes) {
@@ -66,4 +66,45 @@ test("the largest positions come first, equal ones in their order, zeros never",
   assert.deepEqual(largest(Float32Array.of(0.1, 0.4, 0, 0.4, 0.2), 3), [1, 3, 4]);
   assert.deepEqual(largest(Float32Array.of(0, 0.5), 5), [1]);
   assert.deepEqual(largest(new Float32Array(3), 5), []);
+});
+
+test("the mean of a layer is that of its heads, and of no other layer", () => {
+  const codes = Float32Array.of(1, 0, 0.5, 0.5, 0, 1, 0.25, 0.75, 1, 0, 1, 0, 1, 0, 1, 0);
+  const weights = new Weights(new DataView(codes.buffer), "float32", 255, [2, 2, 2, 2]);
+  assert.deepEqual([...weights.mean(0)], [0.5, 0.5, 0.375, 0.625]);
+  assert.deepEqual([...weights.mean(1)], [1, 0, 1, 0]);
+});
+
+test("the sink is the key that gets most of all weight, with its part", () => {
+  const codes = Float32Array.of(1, 0, 0.75, 0.25, 1, 0, 0.25, 0.75);
+  const weights = new Weights(new DataView(codes.buffer), "float32", 255, [1, 2, 2, 2]);
+  assert.deepEqual(weights.sink, { key: 0, part: 0.75 });
+  const nothing = new Weights(new DataView(new ArrayBuffer(16)), "float32", 255, [1, 1, 2, 2]);
+  assert.deepEqual(nothing.sink, { key: 0, part: 0 });
+});
+
+test("of a text of a thousand tokens the sink is found too", () => {
+  const n = 1000;
+  const codes = new Uint8Array(n * n);
+  for (let i = 0; i < n; i += 1) codes.set([1, 3], Math.min(i * n + 6, n * n - 2));
+  const { key, part } = new Weights(new DataView(codes.buffer), "uint8", 4, [1, 1, n, n]).sink;
+  assert.equal(key, 7);
+  assert.ok(Math.abs(part - 0.9) < 1e-6);
+});
+
+test("without a key the others are parts of what is left, and a query that looked nowhere else looks nowhere", () => {
+  assert.deepEqual(
+    [...without(Float32Array.of(0.5, 0.125, 0.375, 1, 0, 0, 0, 0.5, 0.5), 3, 0)],
+    [0, 0.25, 0.75, 0, 0, 0, 0, 0.5, 0.5],
+  );
+});
+
+test("by key, a row holds what each query gives to a token", () => {
+  assert.deepEqual([...byKey(Float32Array.of(1, 0, 0.25, 0.75), 2)], [1, 0.25, 0, 0.75]);
+});
+
+test("a small picture can leave a key out", () => {
+  const weights = new Weights(new DataView(Float32Array.of(1, 0, 0.5, 0.25).buffer), "float32", 255, [1, 1, 2, 2]);
+  assert.deepEqual([...weights.pooled(0, 0, 2, 0)], [0, 0, 0, 0.25]);
+  assert.deepEqual([...weights.pooled(0, 0, 1)], [1]);
 });
