@@ -4,5 +4,6 @@ Chapter: ``book/concepts/attention.ipynb``.
 """
 
 from companion.widgets.attention_view import AttentionView, Example
+from companion.widgets.training_replay import TrainingReplay
 
-__all__ = ["AttentionView", "Example"]
+__all__ = ["AttentionView", "Example", "TrainingReplay"]

@@ -40,9 +40,10 @@ class Example:
     row: int
 
 
-def styles() -> str:
-    """Return the style sheet of the front end: that of each widget, by name."""
-    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(FRONT_END.glob("*.css")))
+def styles(*widgets: str) -> str:
+    """Return the style sheets of these widgets, or with no name those of all."""
+    names = widgets or sorted(path.stem for path in FRONT_END.glob("*.css"))
+    return "\n".join((FRONT_END / f"{name}.css").read_text(encoding="utf-8") for name in names)
 
 
 class AttentionView(anywidget.AnyWidget):
@@ -53,7 +54,7 @@ class AttentionView(anywidget.AnyWidget):
     """
 
     _esm = bundle.module(FRONT_END / "attention_view.js")
-    _css = styles()
+    _css = styles("attention_view")
 
     tokens = t.List(t.Unicode()).tag(sync=True)
     shape = t.List(t.Int(), help="layers, heads, n, n").tag(sync=True)
@@ -225,11 +226,14 @@ class AttentionView(anywidget.AnyWidget):
         if bundle is None:
             return None
         data, metadata = bundle
-        return {**data, "text/html": page.fragment(self._state(), self._zoo_name, self._pictures)}, metadata
+        return {**data, "text/html": self._figure(self._zoo_name)}, metadata
 
     def to_html(self) -> str:
         """Return a page of its own, everything inline, that also opens from disk and asks no other host."""
-        return page.document(page.fragment(self._state(), None, self._pictures), styles())
+        return page.document(self._figure(None), self._css)
+
+    def _figure(self, zoo_name: str | None) -> str:
+        return page.fragment(self._state(), zoo_name, self._pictures)
 
     def _state(self) -> dict[str, Any]:
         names = (

@@ -15,6 +15,7 @@ DEFAULT = re.compile(r"^export default .*;\n", re.M)
 DECLARATION = re.compile(r"^(?:async )?(?:function|class|const|let) (\w+)", re.M)
 OTHER_FORM = re.compile(r"^(?:\s*import\b(?!\s*[(.])|\s*export\b|(?:const|let) [\[{]|var ).*", re.M)
 COMMENT = re.compile(r"^[ \t]*/\*\*(?:(?!\*/).)*\*/\n", re.M | re.S)  # types; a page carries none
+INDENT = re.compile(r"^[ \t]+", re.M)  # nor these
 
 
 def module(entry: Path) -> str:
@@ -52,7 +53,7 @@ def _joined(entry: Path) -> str:
             if name in declared:
                 raise ValueError(f"{name} is declared in {declared[name].name} and in {path.name}")
             declared[name] = path
-        parts.append(code)
+        parts.append(INDENT.sub("", code))
     return "\n".join(parts)
 
 

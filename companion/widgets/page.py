@@ -23,13 +23,19 @@ body { max-width: 62rem; margin: 1.5rem auto; padding: 0 1rem; background: Canva
 h1 { margin: 0; font-size: 1.25rem; font-weight: 600; }"""
 
 
-def fragment(state: dict[str, Any], zoo_name: str | None, pictures: Sequence[dict[str, Any]] = ()) -> str:
+def fragment(
+    state: dict[str, Any],
+    zoo_name: str | None,
+    pictures: Sequence[dict[str, Any]] = (),
+    widget: str = "attention_view",
+) -> str:
     """Return a figure that holds ``state``; a script may bring it to life, and without one it still says something.
 
     Args:
         state: the traits of the widget.
         zoo_name: the model of :mod:`companion.zoo` that a page may run, if there is one.
         pictures: the traits that change when each of the state's examples is chosen.
+        widget: what the page's script knows it by.
     """
     packed = _packed({**state, "is_live": zoo_name is not None, "answered": state["text"], "device": PRECOMPUTED})
     choices = [_packed(one | {"answered": one["text"], "shown": one["text"], "error": ""}) for one in pictures]
@@ -37,7 +43,7 @@ def fragment(state: dict[str, Any], zoo_name: str | None, pictures: Sequence[dic
         f'<script type="application/json" data-picture="{number}">{script_json(one)}</script>'
         for number, one in enumerate(choices)
     )
-    return figure("attention_view", packed, _in_words(state), zoo_name, others)
+    return figure(widget, packed, _in_words(state), zoo_name, others)
 
 
 def figure(widget: str, state: dict[str, Any], in_words: str, zoo_name: str | None = None, more: str = "") -> str:
@@ -65,16 +71,16 @@ def _packed(state: dict[str, Any]) -> dict[str, Any]:
     return packed
 
 
-def document(shown: str, css: str, title: str = "Attention") -> str:
-    """Return one complete page around ``shown`` that needs no other file and no other host."""
+def document(shown: str, css: str, widget: str = "attention_view", title: str = "Attention") -> str:
+    """Return one complete page around ``shown``, a figure of a widget, that needs no other file and no other host."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n"
         '<link rel="icon" href="data:,">\n'
         f"<style>{PAGE_STYLE}\n{css}</style>\n</head>\n"
-        f"<body>\n<main>\n<h1>{escape(title)}</h1>\n{shown}\n</main>\n<script>{bundle.script(SCRIPTS / 'page.js')}"
-        "</script>\n</body>\n</html>\n"
+        f"<body>\n<main>\n<h1>{escape(title)}</h1>\n{shown}\n</main>\n<script>"
+        f"{bundle.script(SCRIPTS / 'pages' / f'{widget}.js')}</script>\n</body>\n</html>\n"
     )
 
 
@@ -85,9 +91,10 @@ def script_json(value: Any) -> str:
 
 
 def weights(state: dict[str, Any], layer: int, head: int) -> np.ndarray:
-    """Return the weights (n, n) of one head, read back from the bytes of ``state``."""
+    """Return the weights (n, n) of one head, read back from the bytes of ``state``; of a replay, at its frame."""
     kind = np.float16 if state["encoding"] == "float16" else np.uint8
-    codes = np.frombuffer(state["attention"], kind).reshape(state["shape"])[layer, head].astype(np.float32)
+    frames = np.frombuffer(state["attention"], kind).reshape(-1, *state["shape"])
+    codes = frames[state.get("frame", 0), layer, head].astype(np.float32)
     found: np.ndarray = codes if state["encoding"] == "float16" else (codes / state["levels"]) ** 2
     return found
 

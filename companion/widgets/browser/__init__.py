@@ -5,4 +5,4 @@ Chapter: ``book/concepts/attention.ipynb``.
 
 from pathlib import Path
 
-SCRIPTS = Path(__file__).parent  # page.js, book.js and live_worker.js are joined; see companion.widgets.bundle
+SCRIPTS = Path(__file__).parent  # each of pages/, book.js and live_worker.js are joined; see companion.widgets.bundle

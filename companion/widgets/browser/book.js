@@ -1,5 +1,7 @@
 // The script of every page of the book: pictures, and the models that lie beside this script.
 
+import { render } from "../frontend/attention_view.js";
+import { renderReplay } from "../frontend/training_replay.js";
 import { LiveModels } from "./live.js";
 import { connect } from "./live_host.js";
 import { mountAll } from "./static_host.js";
@@ -9,7 +11,11 @@ const worker = new URL("live_worker.js", script.src);
 worker.search = new URL(script.src).search; // a new build must not meet an old worker in a cache
 const companionLive = new LiveModels(worker, Reflect.get(window, "companionModels")); // the build writes them in front
 Object.assign(window, { companionLive }); // for the console, where a reader may put texts to the models too
-mountAll({
+const widgets = {
+  attention_view: render,
+  training_replay: renderReplay,
+};
+mountAll(widgets, {
   models: companionLive,
   connect: (model, name) => connect(model, companionLive, name),
   picture: (file) => companionLive.picture(file),

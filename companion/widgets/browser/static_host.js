@@ -1,7 +1,5 @@
 // The static host: gives the front end the `model` that a kernel would, over state inlined in the page.
 
-import { render } from "../frontend/attention_view.js";
-
 /** @import { LiveModels } from "./live.js" */
 /** @import { Model, State } from "../frontend/types" */
 /** @typedef {(changed: Set<keyof State>) => void} Saved */
@@ -19,11 +17,11 @@ export const PRECOMPUTED = "precomputed";
 
 const UNPACK = "This browser cannot unpack the picture (no DecompressionStream); the table shows it in words.";
 /**
- * What draws each widget. In a page of the book it is handed the book too, and in a figure with a model its name.
+ * What draws each widget, by its name. In a page of the book it is handed the book too, and in a figure with a model its
+ * name.
  *
- * @type {Record<string, (context: { model: any, el: HTMLElement, book: Book | null, name: string }) => void>}
+ * @typedef {Record<string, (context: { model: any, el: HTMLElement, book: Book | null, name: string }) => void>} Widgets
  */
-const WIDGETS = { attention_view: render };
 
 /**
  * What a kernel's host hands to `render`: get, set, save_changes, on, off.
@@ -138,9 +136,10 @@ export async function choose(model, source, book) {
 
 /**
  * @param {HTMLElement} figure
+ * @param {Widgets} widgets
  * @param {Book | null} book
  */
-async function mount(figure, book) {
+async function mount(figure, widgets, book) {
   if (!("DecompressionStream" in window)) {
     figure.append(Object.assign(document.createElement("p"), { textContent: UNPACK }));
     return;
@@ -148,10 +147,9 @@ async function mount(figure, book) {
   const { widget = "", model: name = "" } = figure.dataset;
   const source = figure.querySelector('script[type="application/json"]')?.textContent ?? "";
   const packed = JSON.parse(source);
-  const isAttention = widget === "attention_view";
   /** @type {State} */
   const state = { error: "", latency_ms: 0, ...packed };
-  if (isAttention) Object.assign(state, { attention: await unpack(packed.attention), is_live: false });
+  if ("attention" in packed) Object.assign(state, { attention: await unpack(packed.attention), is_live: false });
   const pictures = /** @type {HTMLScriptElement[]} */ ([...figure.querySelectorAll("script[data-picture]")]);
   /** @type {Saved} */
   let saved = () => {};
@@ -159,20 +157,21 @@ async function mount(figure, book) {
     if (changed.has("example")) choose(model, pictures[state.example], book);
     else saved(changed);
   });
-  if (name && book && isAttention) saved = await book.connect(model, name);
+  if (name && book && widget === "attention_view") saved = await book.connect(model, name);
   figure.replaceChildren();
-  WIDGETS[widget]({ model, el: figure, book, name });
+  widgets[widget]({ model, el: figure, book, name });
 }
 
 /**
  * Bring every figure of the page to life, once all of it is there.
  *
+ * @param {Widgets} widgets that the page may hold
  * @param {Book | null} book that the page is of, if it is of one
  */
-export function mountAll(book) {
+export function mountAll(widgets, book) {
   const start = () => {
     for (const figure of document.querySelectorAll("figure.companion-widget")) {
-      mount(/** @type {HTMLElement} */ (figure), book);
+      mount(/** @type {HTMLElement} */ (figure), widgets, book);
     }
   };
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);

@@ -20,7 +20,7 @@ function closest(event, selector) {
   return found instanceof HTMLElement ? found : null;
 }
 
-class View extends Picture {
+export class View extends Picture {
   /** @type {(() => void)[]} */
   forget = [];
   /** @type {string | undefined} */

@@ -14,11 +14,6 @@ const SINK = 0.2; // of all weight: a key that gets more can be set aside
 const MEAN = "mean"; // in the list of heads
 const READING = "The model reads your text.";
 
-/** @param {Model} model */
-function weightsOf(model) {
-  return new Weights(model.get("attention"), model.get("encoding"), model.get("levels"), model.get("shape"));
-}
-
 /** What is pointed at lives here, everything else in the model. */
 export class Picture {
   /** @type {Theme | null} */
@@ -53,7 +48,7 @@ export class Picture {
   constructor(model, el) {
     this.model = model;
     this.ui = build();
-    this.weights = weightsOf(model);
+    this.weights = this.readWeights();
     this.read();
     el.append(this.ui.root);
   }
@@ -63,7 +58,7 @@ export class Picture {
     const { model } = this;
     const followed = this.pinned.row === this.tokens.length - 1;
     this.tokens = model.get("tokens");
-    this.weights = weightsOf(model);
+    this.weights = this.readWeights();
     const last = this.tokens.length - 1;
     let row = followed ? last : Math.min(this.pinned.row, last);
     const [chosen, number] = [model.get("examples")[model.get("example")], model.get("example")];
@@ -73,6 +68,11 @@ export class Picture {
     }
     this.hovered = null;
     this.pinned = { row, column: this.strongest(row) };
+  }
+
+  readWeights() {
+    const { model } = this;
+    return new Weights(model.get("attention"), model.get("encoding"), model.get("levels"), model.get("shape"));
   }
 
   /** The weights that are drawn: of the chosen head or of all heads of its layer, as the reader wants to see them. */

@@ -57,6 +57,13 @@ export interface State {
   asking?: boolean; // only a page has it, where a button asks the model: true from then until it has answered
 }
 
+/** The traits of TrainingReplay beside those; attention holds all checkpoints, one after the other. */
+export interface Replayed extends State {
+  steps: number[];
+  curves: Record<string, number[]>;
+  frame: number;
+}
+
 /** What a host hands to a front end, for the traits of its widget: anywidget's model, as far as the front end uses it. */
 export interface Model<Traits = State> {
   get<Name extends keyof Traits>(name: Name): Traits[Name];
