@@ -156,4 +156,5 @@ def test_no_model_at_all_is_refused():
 
 
 def test_where_no_html_is_shown_it_says_what_it_is():
-    assert repr(TimelineFigure(MODELS, [OWN])) == f"TimelineFigure({len(MODELS)} models from {MODELS[0].date} to {MODELS[-1].date}, 1 own)"
+    first, last = MODELS[0].date, MODELS[-1].date
+    assert repr(TimelineFigure(MODELS, [OWN])) == f"TimelineFigure({len(MODELS)} models from {first} to {last}, 1 own)"
