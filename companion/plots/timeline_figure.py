@@ -44,7 +44,7 @@ NAMED = {  # always written beside their points: (shift right, shift down, ancho
         "Switch-C": (-6, 2, "end"),
         "Chinchilla": (-6, 4, "end"),
         "SmolLM2-1.7B": (0, 13, "middle"),
-        "DeepSeek-V4-Pro": (-2, -6, "end"),
+        "Kimi K3": (-2, -6, "end"),
     },
     "flops": {
         "Transformer (big)": (-6, 3, "end"),
