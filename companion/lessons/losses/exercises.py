@@ -172,7 +172,7 @@ PER_WORD = Exercise(
         ),
         Mistake(
             lambda p, words: -p.log().sum().item() / words,
-            "Those are nats a word. Perplexity is the exponential of that.",
+            "Those are nats per word. Perplexity is the exponential of that.",
         ),
     ),
 )

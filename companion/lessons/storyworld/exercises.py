@@ -18,7 +18,7 @@ def _floor(log_probs: list[list[float]]) -> float:
 
 FLOOR = Exercise(
     name="story-floor",
-    task="From the log-probabilities of each story's tokens (a list of lists), return the floor in nats a token.",
+    task="From the log-probabilities of each story's tokens (a list of lists), return the floor in nats per token.",
     reference=_floor,
     cases=lambda: [
         ([[-1.0, -2.0], [-0.5]],),
@@ -36,7 +36,7 @@ FLOOR = Exercise(
         ),
         Mistake(
             lambda log_probs: -sum(map(sum, log_probs)) / len(log_probs),
-            "That is nats a story. How many tokens do the stories have together?",
+            "That is nats per story. How many tokens do the stories have together?",
         ),
         Mistake(
             lambda log_probs: _floor(log_probs) / math.log(2),

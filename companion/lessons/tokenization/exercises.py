@@ -227,15 +227,15 @@ WORD_PROBABILITY = Exercise(
 BITS_PER_CHARACTER = Exercise(
     name="bits-per-character",
     task=(
-        "From a model's mean loss in nats a token, and how many tokens and characters the text has, return its bits a "
-        "character."
+        "From a model's mean loss in nats per token, and how many tokens and characters the text has, return its bits "
+        "per character."
     ),
     reference=bits_per_character,
     cases=lambda: [(3.0, 200, 800), (1.5, 800, 800), (6.0, 100, 700)],
     mistakes=(
         Mistake(
             lambda nats, tokens, characters: nats * tokens / characters,
-            "These are nats a character. A bit is log 2 of a nat, about 0.69.",
+            "These are nats per character. A bit is log 2 of a nat, about 0.69.",
         ),
         Mistake(
             lambda nats, tokens, characters: nats / math.log(2) * characters / tokens,
@@ -243,7 +243,7 @@ BITS_PER_CHARACTER = Exercise(
         ),
         Mistake(
             lambda nats, tokens, characters: nats / math.log(2),
-            "These are bits a token, which no two tokenizers share. How many tokens go to a character?",
+            "These are bits per token, which no two tokenizers share. How many tokens go to a character?",
         ),
     ),
 )
