@@ -2,9 +2,9 @@
 
 Every page gets a small script (the static host and the front end) and a style sheet. The model runtime, the tokenizer
 and the models of ``companion.zoo`` lie beside them and are fetched at the first keystroke, or on a click where they are
-large; a slow one answers when a button asks it. A published model is among them when the cache has it; without it,
-pages show its pictures as they are. Front end: ``companion/widgets/frontend``; its host and the model in the page:
-``companion/widgets/browser``.
+large, as the vocabularies of published tokenizers are; a slow model answers when a button asks it. What is published is
+among them when the cache has it; without it, pages show their pictures as they are. Front end:
+``companion/widgets/frontend``; its host and the model in the page: ``companion/widgets/browser``.
 """
 
 import hashlib
@@ -68,10 +68,11 @@ def install(app: Sphinx) -> None:
     target.mkdir(parents=True, exist_ok=True)
     copy_packages(target)
     models = install_models(target / "zoo", Path(app.outdir).parent / "live")
+    tokenizers = install_tokenizers(target / "tokenizers")
     (target / "live_worker.js").write_text(bundle.module(SCRIPTS / "live_worker.js"), encoding="utf-8")
     (target / "attention_view.css").write_text(styles(), encoding="utf-8")
     version = content_hash(sorted(path for path in target.rglob("*") if path.suffix in {".js", ".json", ".onnx"}))
-    catalogue = json.dumps({"runtime": (target / RUNTIME).stat().st_size, "models": models})
+    catalogue = json.dumps({"runtime": (target / RUNTIME).stat().st_size, "models": models, "tokenizers": tokenizers})
     # the comment changes the address of the script, and so of all that it fetches, with the content of the whole
     script = f"// {version}\nwindow.companionModels = {catalogue};\n{bundle.script(SCRIPTS / 'book.js')}"
     (target / "companion.js").write_text(script, encoding="utf-8")
@@ -137,6 +138,26 @@ def install_models(target: Path, cache: Path) -> dict[str, dict[str, Any]]:
         files = json.loads((made / "limits.json").read_text(encoding="utf-8"))["files"]
         size = sum((made / file).stat().st_size for file in files)
         found[name] = {"title": PUBLISHED.get(name, name), "bytes": size, "files": files, "asked": name in ASKED}
+    return found
+
+
+def install_tokenizers(target: Path) -> dict[str, dict[str, Any]]:
+    """Write the published vocabularies that lie in the cache, each into a file that is named after its content.
+
+    Returns what the pages need to know of each before they load it: its file and its size.
+    """
+    from companion.data import fetched
+    from companion.data.published_tokenizers import NAMES
+    from companion.widgets.byte_vocabulary import published_vocabulary
+
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    found = {}
+    for name in filter(fetched.is_complete, NAMES):
+        content = json.dumps(published_vocabulary(name), ensure_ascii=False, separators=(",", ":")).encode()
+        file = f"{name}-{hashlib.sha256(content).hexdigest()[:16]}.json"
+        (target / file).write_bytes(content)
+        found[name] = {"file": file, "bytes": len(content)}
     return found
 
 

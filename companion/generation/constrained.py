@@ -14,7 +14,7 @@ from torch import Tensor
 
 from companion.generation.draws import Draw
 from companion.generation.grammar import NOTHING, Expression
-from companion.generation.sampling import Sampling, next_token_probabilities
+from companion.generation.sampling import Sampling, probabilities_by
 from companion.nn.checks import check_integer
 
 
@@ -147,7 +147,7 @@ def constrained(
         mask: of the grammar.
         draw: as :func:`companion.generation.draws.seeded_draw`.
         longest: largest number of tokens, ``stop`` included.
-        how: temperature, top-k and top-p, applied to the allowed tokens.
+        how: temperature, top-k, top-p and min-p, applied to the allowed tokens.
 
     Raises:
         ValueError: when the output is not whole after ``longest`` tokens.
@@ -162,7 +162,7 @@ def constrained(
     output, state = list[int](), mask.start
     while len(output) < longest:
         left = logits([*text, *output]).reshape(-1).masked_fill(~mask.allowed(state), -math.inf)
-        probabilities = next_token_probabilities(left, temperature=how.temperature, top_k=how.top_k, top_p=how.top_p)
+        probabilities = probabilities_by(left, how)
         output.append(draw(probabilities))
         if output[-1] == mask.stop:
             return output

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from companion.data.batch import upcast
 from companion.generation.decoding import Decoder, check_logits
-from companion.generation.sampling import Sampling, next_token_probabilities
+from companion.generation.sampling import Sampling, probabilities_by
 
 
 class Continued:
@@ -31,14 +31,15 @@ class Continued:
         positions: number of positions computed so far.
     """
 
-    def __init__(self, model: Decoder, how: Sampling = Sampling()) -> None:
+    def __init__(self, model: Decoder, how: Sampling = Sampling(), device: torch.device | str = "cpu") -> None:
         """Start with an empty cache.
 
         Args:
             model: decoder-only, in evaluation mode.
-            how: temperature, top-k and top-p of :meth:`probabilities`.
+            how: temperature, top-k, top-p and min-p of :meth:`probabilities`.
+            device: of the model.
         """
-        self.model, self.how = model, how
+        self.model, self.how, self.device = model, how, device
         self.runs = self.positions = 0
         self._cache, self._read = model.new_cache(), list[int]()
 
@@ -56,7 +57,7 @@ class Continued:
             raise ValueError("a text must have at least one token; got none")
         for layer in self._cache:
             layer.truncate(kept)
-        logits = self.model(torch.tensor([whole[kept:]]), attention_mask=None, cache=self._cache)[0]
+        logits = self.model(torch.tensor([whole[kept:]], device=self.device), attention_mask=None, cache=self._cache)[0]
         self._read = whole
         self.runs, self.positions = self.runs + 1, self.positions + len(whole) - kept
         check_logits(logits)
@@ -64,9 +65,7 @@ class Continued:
 
     def probabilities(self, text: Sequence[int], proposed: Sequence[int] = ()) -> Tensor:
         """Probabilities (1 + proposed, vocab) that these tokens are drawn with; see :meth:`logits`."""
-        how = self.how
-        logits = self.logits(text, proposed)
-        return next_token_probabilities(logits, temperature=how.temperature, top_k=how.top_k, top_p=how.top_p)
+        return probabilities_by(self.logits(text, proposed), self.how)
 
     def next(self, text: Sequence[int]) -> Tensor:
         """Probabilities (vocab,) of the next token, as a draft proposes by them."""

@@ -1,6 +1,7 @@
-"""Sampling: from next-token probabilities to text by greedy choice, temperature, top-k or top-p, with a KV cache.
+"""Sampling: next-token probabilities to text by greedy choice, temperature, top-k, top-p or min-p, with a KV cache.
 
-Chapter: ``book/algorithms/gpt.ipynb``. Sources: Fan et al. 2018 (top-k); Holtzman et al. 2020 (top-p, "nucleus").
+Chapter: ``book/algorithms/gpt.ipynb``. Sources: Fan et al. 2018 (top-k); Holtzman et al. 2020 (top-p, "nucleus");
+Nguyen et al. 2025 (min-p).
 """
 
 import math
@@ -34,6 +35,8 @@ class Sampling:
         top_k: number of likeliest tokens to draw from, at least 1; all when not given.
         top_p: probability that the likeliest tokens to draw from must reach, in (0, 1]; all tokens when not given.
         seed: of the draws; torch's current random state when not given.
+        min_p: smallest probability of a token to draw from, as a fraction of the likeliest's, in [0, 1]; all tokens
+            when not given.
 
     >>> Sampling(temperature=0) == GREEDY
     True
@@ -43,6 +46,7 @@ class Sampling:
     top_k: int | None = None
     top_p: float | None = None
     seed: int | None = None
+    min_p: float | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError on a number outside its range."""
@@ -53,6 +57,8 @@ class Sampling:
             check_integer("top_k", self.top_k)
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be in (0, 1]; got {self.top_p}")
+        if self.min_p is not None and not 0 <= self.min_p <= 1:
+            raise ValueError(f"min_p must be in [0, 1]; got {self.min_p}")
         if self.seed is not None:
             check_integer("seed", self.seed, least=0, most=2**63 - 1)
 
@@ -61,18 +67,25 @@ GREEDY = Sampling(temperature=0)  # the likeliest token at each step
 
 
 def next_token_probabilities(
-    logits: Tensor, *, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+    logits: Tensor,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float | None = None,
 ) -> Tensor:
     """Probabilities that the next token is drawn with.
 
-    Temperature divides the logits; top-k keeps the k likeliest tokens; top-p keeps the smallest set of likeliest
-    tokens whose probabilities reach p. The probabilities kept are scaled to sum to 1.
+    In this order: temperature divides the logits; top-k keeps the k likeliest tokens; top-p keeps the smallest set of
+    likeliest tokens whose probabilities reach p; min-p keeps the tokens that are at least p times as likely as the
+    likeliest. The probabilities kept are scaled to sum to 1.
 
     Args:
         logits: (…, vocab).
         temperature: at least 0; 0 means greedy, all probability on the likeliest token.
         top_k: at least 1.
         top_p: in (0, 1].
+        min_p: in [0, 1].
 
     Returns:
         probabilities (…, vocab).
@@ -86,13 +99,25 @@ def next_token_probabilities(
     tensor([0.4000, 0.1000, 0.5000])
     >>> next_token_probabilities(logits, top_p=0.5)
     tensor([0., 0., 1.])
+    >>> next_token_probabilities(logits, min_p=0.5).round(decimals=2)
+    tensor([0.4400, 0.0000, 0.5600])
     """
-    Sampling(temperature, top_k, top_p)  # refuses what is outside its range
+    how = Sampling(temperature, top_k, top_p, min_p=min_p)  # refuses what is outside its range
+    return probabilities_by(logits, how)
+
+
+def probabilities_by(logits: Tensor, how: Sampling) -> Tensor:
+    """Probabilities (…, vocab) that the next token is drawn with; see :func:`next_token_probabilities`.
+
+    Raises:
+        FloatingPointError: when the largest logit of a row is not finite.
+    """
     check_logits(logits.reshape(-1, logits.size(-1)))
-    return _probabilities(logits, temperature, top_k, top_p)
+    return _probabilities(logits, how)
 
 
-def _probabilities(logits: Tensor, temperature: float, top_k: int | None, top_p: float | None) -> Tensor:
+def _probabilities(logits: Tensor, how: Sampling) -> Tensor:
+    temperature, top_k, top_p = how.temperature, how.top_k, how.top_p
     if temperature == 0:
         return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
     below = logits - logits.amax(-1, keepdim=True)  # so that no temperature is too low for a division
@@ -106,6 +131,10 @@ def _probabilities(logits: Tensor, temperature: float, top_k: int | None, top_p:
         before = ordered.cumsum(-1) - ordered  # probability of the likelier tokens
         kept = ordered.masked_fill(before >= top_p, 0.0)
         probabilities = torch.zeros_like(probabilities).scatter(-1, order, kept)
+        probabilities = probabilities / probabilities.sum(-1, keepdim=True)
+    if how.min_p is not None:
+        least = how.min_p * probabilities.amax(-1, keepdim=True)
+        probabilities = probabilities.masked_fill(probabilities < least, 0.0)
         probabilities = probabilities / probabilities.sum(-1, keepdim=True)
     return probabilities
 
@@ -219,7 +248,7 @@ def _chosen(logits: Tensor, how: Sampling, generator: torch.Generator | None) ->
     """One token (batch,) for each row of logits (batch, vocab)."""
     if how.temperature == 0:
         return logits.argmax(-1)
-    probabilities = _probabilities(logits, how.temperature, how.top_k, how.top_p)
+    probabilities = _probabilities(logits, how)
     return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
 
 

@@ -92,7 +92,7 @@ class Tracer:
             attention=attention,
             next_tokens=self._behind_mask(output, numbers) if fills_in else self._next(output, attention, numbers),
             mask=MASK if fills_in else "",
-            device=f"kernel · {_name(device)}",
+            device=device_name(device),
             latency_ms=(time.perf_counter() - start) * 1000,
         )
 
@@ -143,7 +143,9 @@ def without_padding(tokenizer: Tokenizer) -> Tokenizer:
     return plain
 
 
-def candidates(tokenizer: Tokenizer, logits: Tensor, last: int | None = None) -> list[dict[str, Any]]:
+def candidates(
+    tokenizer: Tokenizer, logits: Tensor, last: int | None = None, count: int = CANDIDATES
+) -> list[dict[str, Any]]:
     """Return the likeliest tokens at one place, each with its label, its probability and what it adds to the text.
 
     A part of a character cannot be typed, and adds "". In the page, ``browser/candidates.js`` answers the same.
@@ -152,22 +154,26 @@ def candidates(tokenizer: Tokenizer, logits: Tensor, last: int | None = None) ->
         tokenizer: of the model.
         logits: (vocab_size,).
         last: the token before the place; behind a mask there is none, and a token adds its label.
+        count: of tokens, at most.
     """
-    probabilities, numbers = logits.float().softmax(dim=-1).topk(min(CANDIDATES, logits.numel()))
-    labels = token_labels(tokenizer, numbers.tolist())
-    texts = labels if last is None else [_added(tokenizer, last, number) for number in numbers.tolist()]
+    best, numbers = logits.float().softmax(dim=-1).topk(min(count, logits.numel()))
+    ids, probabilities = numbers.tolist(), best.tolist()
+    labels = token_labels(tokenizer, ids)
+    texts = labels if last is None else [added(tokenizer, last, [number]) for number in ids]
     return [
-        {"token": label, "probability": probability, "text": "" if "\ufffd" in text else text}
-        for label, probability, text in zip(labels, probabilities.tolist(), texts, strict=True)
+        {"id": number, "token": label, "probability": probability, "text": "" if "\ufffd" in text else text}
+        for number, label, probability, text in zip(ids, labels, probabilities, texts, strict=True)
     ]
 
 
-def _added(tokenizer: Tokenizer, last: int, number: int) -> str:
+def added(tokenizer: Tokenizer, last: int, following: list[int]) -> str:
+    """Text that tokens add to one that ends with the token ``last``."""
     if isinstance(tokenizer.decoder, ByteLevel):
-        return tokenizer.decode([number])
+        return tokenizer.decode(following)
     before = tokenizer.decode([last])  # a word carries no space: what does it add to the last?
-    return tokenizer.decode([last, number]).removeprefix(before)
+    return tokenizer.decode([last, *following]).removeprefix(before)
 
 
-def _name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
+def device_name(device: torch.device) -> str:
+    """Name of where a model runs, as a view shows it."""
+    return f"kernel · {torch.cuda.get_device_name(device) if device.type == 'cuda' else device.type.upper()}"

@@ -43,9 +43,10 @@ LOGITS = st.lists(st.floats(-8, 8, width=32), min_size=2, max_size=12).map(torch
     temperature=st.just(0) | st.floats(1e-3, 4),
     top_k=st.none() | st.integers(1, 15),
     top_p=st.none() | st.floats(0.01, 1),
+    min_p=st.none() | st.floats(0, 1),
 )
-def test_probabilities_sum_to_one(logits, temperature, top_k, top_p):
-    probabilities = next_token_probabilities(logits, temperature=temperature, top_k=top_k, top_p=top_p)
+def test_probabilities_sum_to_one(logits, temperature, top_k, top_p, min_p):
+    probabilities = next_token_probabilities(logits, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
     assert probabilities.shape == logits.shape
     assert (probabilities >= 0).all()
     assert probabilities.sum().item() == pytest.approx(1, abs=1e-5)
@@ -70,6 +71,23 @@ def test_top_k_keeps_the_k_likeliest(logits, top_k):
     assert kept.sum() == min(top_k, len(logits))
     if not kept.all():
         assert logits[kept].min() >= logits[~kept].max()
+
+
+@settings(PATIENT, max_examples=50)
+@given(logits=LOGITS, min_p=st.floats(0.01, 0.99))
+def test_min_p_keeps_what_is_likely_enough_beside_the_likeliest(logits, min_p):
+    full = logits.softmax(-1)
+    kept = next_token_probabilities(logits, min_p=min_p) > 0
+    assert full[kept].min() >= (min_p - 1e-6) * full.max()
+    if not kept.all():
+        assert full[~kept].max() < (min_p + 1e-6) * full.max()
+
+
+def test_min_p_asks_after_the_temperature_and_of_what_top_p_left():
+    logits = torch.tensor([0.5, 0.25, 0.15, 0.1]).log()
+    assert next_token_probabilities(logits, min_p=0.4).count_nonzero() == 2
+    assert next_token_probabilities(logits, min_p=0.4, temperature=2).count_nonzero() == 4
+    assert next_token_probabilities(logits, min_p=0.1, top_p=0.9).count_nonzero() == 3
 
 
 def test_logits_that_differ_by_less_than_a_rounding_keep_their_order():
@@ -113,6 +131,8 @@ def test_each_row_is_treated_for_itself():
         ({"top_k": 1.5}, "top_k must be an integer, or None; got 1.5"),
         ({"temperature": torch.inf}, "temperature must be 0 .greedy. or more, and finite; got inf"),
         ({"top_p": 0.0}, r"top_p must be in \(0, 1\]; got 0.0"),
+        ({"min_p": -0.1}, r"min_p must be in \[0, 1\]; got -0.1"),
+        ({"min_p": float("nan")}, r"min_p must be in \[0, 1\]; got nan"),
         ({"top_p": 1.01}, r"top_p must be in \(0, 1\]; got 1.01"),
     ],
 )
@@ -230,7 +250,7 @@ def test_a_stop_that_no_text_can_reach_is_refused(model, prompts, how, stop):
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf, "all -inf"])
-@pytest.mark.parametrize("how", [{}, {"temperature": 0}, {"top_k": 2}, {"top_p": 0.5}], ids=str)
+@pytest.mark.parametrize("how", [{}, {"temperature": 0}, {"top_k": 2}, {"top_p": 0.5}, {"min_p": 0.5}], ids=str)
 def test_probabilities_of_logits_that_are_not_finite_are_refused(bad, how):
     logits = torch.tensor([[1.0, 2.0, 0.0], [1.0, 2.0, 0.0]])
     logits[1] = -torch.inf if bad == "all -inf" else torch.tensor([1.0, bad, 0.0])

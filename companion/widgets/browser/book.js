@@ -1,6 +1,8 @@
 // The script of every page of the book: pictures, and the models that lie beside this script.
 
 import { render } from "../frontend/attention_view.js";
+import { renderNextToken } from "../frontend/next_token.js";
+import { renderTokenizers } from "../frontend/tokenizers_view.js";
 import { renderReplay } from "../frontend/training_replay.js";
 import { LiveModels } from "./live.js";
 import { connect } from "./live_host.js";
@@ -13,6 +15,8 @@ const companionLive = new LiveModels(worker, Reflect.get(window, "companionModel
 Object.assign(window, { companionLive }); // for the console, where a reader may put texts to the models too
 const widgets = {
   attention_view: render,
+  next_token: renderNextToken,
+  tokenizers_view: renderTokenizers,
   training_replay: renderReplay,
 };
 mountAll(widgets, {

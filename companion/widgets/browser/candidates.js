@@ -25,18 +25,19 @@ export function makeVocabulary(file, tokenizer, labels) {
 }
 
 /**
- * What a token adds to a text that ends with another one: a word brings the space before it.
+ * What tokens add to a text that ends with another one: a word brings the space before it.
  *
  * @param {Vocabulary} vocabulary
  * @param {number} last
- * @param {number} id
+ * @param {number[]} following
  */
-function added({ tokenizer, byteLevel }, last, id) {
+export function added({ tokenizer, byteLevel }, last, following) {
+  if (following.length === 0) return "";
   const decode = (/** @type {number[]} */ ids) =>
     tokenizer.decode(ids, { skip_special_tokens: true, clean_up_tokenization_spaces: false });
-  if (byteLevel) return decode([id]);
+  if (byteLevel) return decode(following);
   const before = decode([last]);
-  const both = decode([last, id]);
+  const both = decode([last, ...following]);
   return both.startsWith(before) ? both.slice(before.length) : both;
 }
 
@@ -46,18 +47,19 @@ function added({ tokenizer, byteLevel }, last, id) {
  * @param {Vocabulary} vocabulary
  * @param {Float32Array} logits
  * @param {number} [last]
+ * @param {number} [count]
  * @returns {Candidate[]}
  */
-export function candidates(vocabulary, logits, last) {
+export function candidates(vocabulary, logits, last, count = COUNT) {
   const most = logits.reduce((a, b) => Math.max(a, b));
   const total = logits.reduce((sum, logit) => sum + Math.exp(logit - most), 0);
   const best = Array.from(logits.keys())
     .sort((a, b) => logits[b] - logits[a])
-    .slice(0, COUNT);
+    .slice(0, count);
   return best.map((id) => {
     const token = vocabulary.labels[id];
-    const text = last === undefined ? token : added(vocabulary, last, id);
+    const text = last === undefined ? token : added(vocabulary, last, [id]);
     const whole = !text.includes("\ufffd"); // part of a character cannot be typed
-    return { token, probability: Math.exp(logits[id] - most) / total, text: whole ? text : "" };
+    return { id, token, probability: Math.exp(logits[id] - most) / total, text: whole ? text : "" };
   });
 }

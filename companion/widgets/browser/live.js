@@ -2,15 +2,17 @@
 
 import { areKept } from "./kept.js";
 
-/** @import { State } from "../frontend/types" */
-/** @import { Answer, Progress, Reply } from "./live_worker.js" */
+/** @import { ByteVocabulary, State, VocabularyFile } from "../frontend/types" */
+/** @import { Answer, Continued, Progress, Reply } from "./live_worker.js" */
 /** @typedef {(how: Progress) => void} Loading */
 /** @typedef {{ title: string, bytes: number, files: string[], asked: boolean }} Entry a model's name, what there is to load, and whether a button asks it */
-/** @typedef {{ runtime: number, models: Record<string, Entry> }} Catalogue of the models beside this script */
+/** @typedef {{ runtime: number, models: Record<string, Entry>, tokenizers?: Record<string, VocabularyFile> }} Catalogue of the models and vocabularies beside this script */
 
 const FROM_DISK =
   "Opened from disk, a page may not load the model: the picture is the precomputed one. " +
   "Serve the book (make serve) and type again.";
+
+const LARGE = 10_000_000; // bytes that are not loaded unasked
 
 /** What a question ends with whose model the reader did not wait for. */
 export class Cancelled extends Error {}
@@ -44,10 +46,38 @@ export class LiveModels {
     return areKept(files.map((file) => file.href));
   }
 
+  /**
+   * What it costs to load a model, where it is not loaded unasked.
+   *
+   * @param {string} name
+   */
+  async offer(name) {
+    const { title, bytes } = this.catalogue.models[name];
+    const waits = bytes > LARGE && !(await this.isKept(name));
+    return waits ? { title, bytes, runtime: this.catalogue.runtime } : undefined;
+  }
+
   /** @param {string} file that a picture lies in */
-  async picture(file) {
+  picture(file) {
+    return this.json(`pictures/${file}`);
+  }
+
+  /**
+   * A published vocabulary, which lies beside this script.
+   *
+   * @param {string} name
+   * @returns {Promise<ByteVocabulary>}
+   */
+  vocabulary(name) {
+    const file = this.catalogue.tokenizers?.[name]?.file ?? "";
+    return this.json(`tokenizers/${file}`);
+  }
+
+  /** @param {string} path */
+  async json(path) {
     if (window.location.protocol === "file:") throw new Error("opened from disk; serve the book (make serve)");
-    const response = await fetch(new URL(`pictures/${file}`, this.address));
+    const response = await fetch(new URL(path, this.address));
+    const file = path.split("/").pop();
     if (!response.ok) throw new Error(`${file}: ${response.status} ${response.statusText}`);
     return response.json();
   }
@@ -98,15 +128,15 @@ export class LiveModels {
    *
    * @param {string} name
    * @param {string} text
-   * @param {{ webgpu?: boolean, loading?: Loading }} how
+   * @param {{ webgpu?: boolean, loading?: Loading } & Continued} how
    * @returns {Promise<Answer>}
    */
-  run(name, text, { webgpu = false, loading = () => {} } = {}) {
+  run(name, text, { webgpu = false, loading = () => {}, ...more } = {}) {
     return new Promise((resolve, reject) => {
       this.worker ??= this.start();
       this.asked += 1;
       this.waiting.set(this.asked, { name, resolve, reject, loading });
-      this.worker.postMessage({ number: this.asked, name, text, webgpu });
+      this.worker.postMessage({ number: this.asked, name, text, webgpu, ...more });
     });
   }
 

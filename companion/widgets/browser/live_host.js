@@ -8,8 +8,6 @@ import { PRECOMPUTED } from "./static_host.js";
 /** @import { State } from "../frontend/types" */
 /** @import { Saved, StaticModel } from "./static_host.js" */
 
-const LARGE = 10_000_000; // bytes that are not loaded unasked
-
 /** @param {number} bytes */
 const inMB = (bytes) => Math.round(bytes / 1e6);
 
@@ -79,8 +77,7 @@ async function adapter() {
 export async function connect(model, models, name) {
   const entry = models.catalogue.models[name];
   if (!entry) return () => {}; // the book was built without it
-  const waits = entry.bytes > LARGE && !(await models.isKept(name));
-  const offer = waits ? { title: entry.title, bytes: entry.bytes, runtime: models.catalogue.runtime } : undefined;
+  const offer = await models.offer(name);
   const asking = entry.asked ? false : undefined;
   model.update({ is_live: true, offer, asking });
   adapter().then((answers) => answers && model.update({ webgpu: false }));

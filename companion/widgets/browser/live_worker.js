@@ -1,12 +1,13 @@
 // The worker behind live.js: tokenizer and model, from files beside this one and from nowhere else.
 
-import { candidates, makeVocabulary } from "./candidates.js";
+import { added, candidates, makeVocabulary } from "./candidates.js";
 import { bytesOf, keepOnly } from "./kept.js";
 
 /** @import { InferenceSession } from "onnxruntime-web" */
 /** @import { Candidate, Shape } from "../frontend/types" */
 
-/** @typedef {{ number: number, name: string, text: string, webgpu: boolean }} Question */
+/** @typedef {{ after?: number[], count?: number }} Continued the tokens that were chosen after the text, and how many likely ones are named */
+/** @typedef {{ number: number, name: string, text: string, webgpu: boolean } & Continued} Question */
 /** @typedef {{ context_length: number, files: string[], mask?: string, mask_id?: number }} Limits */
 /** @typedef {{ got: number, all: number }} Progress in bytes */
 
@@ -19,6 +20,8 @@ import { bytesOf, keepOnly } from "./kept.js";
  * @property {Float32Array<ArrayBuffer>} attention
  * @property {Shape} shape
  * @property {Candidate[]} next_tokens
+ * @property {string} written what the tokens after the text add to it
+ * @property {boolean} ends whether the last token is no text, as one that ends a text
  * @property {string} mask
  * @property {string} device
  * @property {number} latency_ms
@@ -142,12 +145,13 @@ function open(name, webgpu, report) {
  * @param {(told: Told) => void} tell
  * @returns {Promise<Answer>}
  */
-async function run({ name, text, webgpu }, tell) {
+async function run({ name, text, webgpu, after = [], count }, tell) {
   const model = await open(name, webgpu, (loading) => tell({ loading }));
   tell({ ready: name });
   const start = performance.now();
-  const { ids } = model.tokenizer.encode(text);
-  if (ids.length === 0) throw new Error("the text is empty: the model needs at least one token");
+  const read = model.tokenizer.encode(text).ids;
+  const ids = [...read, ...after];
+  if (read.length === 0) throw new Error("the text is empty: the model needs at least one token");
   if (ids.length > model.context_length) {
     throw new Error(`the text has ${ids.length} tokens; in this page the model reads at most ${model.context_length}`);
   }
@@ -162,7 +166,7 @@ async function run({ name, text, webgpu }, tell) {
   };
   const last = at(ids.length - 1);
   const masked = model.mask_id === undefined ? -1 : ids.lastIndexOf(model.mask_id);
-  const next = model.mask || !logits ? [] : candidates(model.vocabulary, last, ids[ids.length - 1]);
+  const next = model.mask || !logits ? [] : candidates(model.vocabulary, last, ids[ids.length - 1], count);
   return {
     ids,
     tokens: ids.map((id) => model.vocabulary.labels[id]),
@@ -171,6 +175,8 @@ async function run({ name, text, webgpu }, tell) {
     attention: new Float32Array(/** @type {Float32Array} */ (attention.data)),
     shape: /** @type {Shape} */ (attention.dims.map(Number)),
     next_tokens: masked < 0 ? next : candidates(model.vocabulary, at(masked)),
+    written: added(model.vocabulary, read[read.length - 1], after),
+    ends: after.length > 0 && model.tokenizer.decode(after.slice(-1), { skip_special_tokens: true }) === "",
     mask: model.mask ?? "",
     device: `this page · ${webgpu ? "WebGPU" : THREADS > 1 ? `WASM, ${THREADS} threads` : "WASM"}`,
     latency_ms: performance.now() - start,

@@ -1,5 +1,6 @@
 // AttentionView: the picture, answering to the reader.
 
+import { onTheme } from "./elements.js";
 import { savePng, saveSvg, toSvg } from "./export.js";
 import { Picture } from "./picture.js";
 
@@ -128,16 +129,7 @@ export class View extends Picture {
       this.theme = null;
       this.refresh("room");
     };
-    const themes = new MutationObserver(recolour);
-    const attributeFilter = ["data-theme", "theme", "data-vscode-theme-kind", "data-jp-theme-light"];
-    for (const node of [document.documentElement, document.body]) themes.observe(node, { attributeFilter });
-    const scheme = matchMedia("(prefers-color-scheme: dark)");
-    scheme.addEventListener("change", recolour);
-    this.forget.push(
-      () => resize.disconnect(),
-      () => themes.disconnect(),
-      () => scheme.removeEventListener("change", recolour),
-    );
+    this.forget.push(() => resize.disconnect(), onTheme(recolour));
   }
 
   /**

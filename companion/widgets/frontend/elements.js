@@ -33,6 +33,36 @@ export function isDark() {
   return matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
+/**
+ * Hear whenever the page's theme may have changed; the function returned ends it.
+ *
+ * @param {() => void} changed
+ */
+export function onTheme(changed) {
+  const themes = new MutationObserver(changed);
+  const attributeFilter = ["data-theme", "theme", "data-vscode-theme-kind", "data-jp-theme-light"];
+  for (const node of [document.documentElement, document.body]) themes.observe(node, { attributeFilter });
+  const scheme = matchMedia("(prefers-color-scheme: dark)");
+  scheme.addEventListener("change", changed);
+  return () => {
+    themes.disconnect();
+    scheme.removeEventListener("change", changed);
+  };
+}
+
+/**
+ * Keep an element in the theme of its page, all colours being CSS; the function returned ends it.
+ *
+ * @param {HTMLElement} root
+ */
+export function followTheme(root) {
+  const follow = () => {
+    root.dataset.theme = isDark() ? "dark" : "light";
+  };
+  follow();
+  return onTheme(follow);
+}
+
 /** The parts of a view that change, by name; ids are unique on the page so that labels find their controls. */
 function makeParts() {
   instances += 1;

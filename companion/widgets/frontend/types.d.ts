@@ -6,6 +6,7 @@ export type Encoding = "float32" | "float16" | "uint8";
 
 /** A likely token; what it adds to the text is empty where it cannot be typed. */
 export interface Candidate {
+  id: number;
   token: string;
   probability: number;
   text: string;
@@ -116,3 +117,87 @@ export interface AtlasGeometry {
 
 /** The weight that is painted darkest in the row of weight k. */
 export type Most = (k: number) => number;
+
+/** What the next token is drawn by; a filter that is off is null. */
+export interface Dials {
+  temperature: number;
+  top_k: number | null;
+  top_p: number | null;
+  min_p: number | null;
+}
+
+/** What a model says after a text and the tokens chosen after it; `ends` where the last of these is no text. */
+export interface Following {
+  text: string;
+  after: number[];
+  tokens: string[];
+  written: string;
+  ends: boolean;
+  candidates: Candidate[];
+  logits: Float32Array;
+  device: string;
+  latency_ms: number;
+}
+
+/** The same as a kernel or a page carries it; see packed in next_token.py. */
+export interface PackedFollowing extends Omit<Following, "candidates" | "logits"> {
+  candidates: (Candidate & { logit: number })[];
+  logits: string;
+}
+
+/** The traits of NextTokenView; see next_token.py. */
+export interface NextTokenState extends Dials {
+  text: string;
+  written: string;
+  examples: string[];
+  seed: number;
+  longest: number;
+  model_name: string;
+  is_live: boolean;
+  question: { number: number; text: string; after: number[] };
+  answer: { number: number; error?: string } & PackedFollowing;
+  answers: PackedFollowing[];
+}
+
+/** A token of the tree that was written; the root is the text. */
+export interface Leaf {
+  id: number;
+  token: string;
+  depth: number;
+  parent: Leaf | null;
+  children: Leaf[];
+  following: Following | null;
+  raw: number; // what the model gave it
+  chance: number; // what the dials gave it when it was chosen
+}
+
+/** A byte-level vocabulary; see byte_vocabulary.py. */
+export interface ByteVocabulary {
+  tokens: string[];
+  pieces: string;
+  nfc: boolean;
+  added: Record<string, number>;
+}
+
+/** A tokenizer of a view: its vocabulary, or the name of a published one that is loaded on a click. */
+export interface Listed extends Partial<ByteVocabulary> {
+  title: string;
+  published?: string;
+}
+
+/** The traits of TokenizersView; see tokenizers_view.py. */
+export interface TokenizersState {
+  text: string;
+  listed: Listed[];
+  examples: { title: string; text: string }[];
+  price: number;
+  wanted: string;
+  loaded: Record<string, ByteVocabulary>;
+  is_live: boolean;
+}
+
+/** A file of a published vocabulary beside the page's scripts. */
+export interface VocabularyFile {
+  file: string;
+  bytes: number;
+}

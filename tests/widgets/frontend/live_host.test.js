@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Cancelled } from "../../../companion/widgets/browser/live.js";
+import { Cancelled, LiveModels } from "../../../companion/widgets/browser/live.js";
 import { answer, connect, follow } from "../../../companion/widgets/browser/live_host.js";
 import { StaticModel } from "../../../companion/widgets/browser/static_host.js";
 
@@ -14,6 +14,7 @@ function models(respond, ready = []) {
   return { catalogue: { models: { minilm: { title: "MiniLM" } } }, ready: new Set(ready), answer: respond };
 }
 
+const asLiveModels = { offer: LiveModels.prototype.offer };
 const OFFER = { title: "MiniLM", bytes: 26e6, runtime: 14e6 };
 
 test("an answer of the page's model replaces the picture, and the error", async () => {
@@ -84,7 +85,7 @@ test("a loading that is called off, or fails, is offered again; only the failure
 test("only a large model that the browser does not keep is offered, and one that is not there is no model", async () => {
   const entry = (bytes) => ({ title: "MiniLM", bytes });
   const catalogue = { runtime: 14e6, models: { small: entry(4e6), large: entry(26e6), kept: entry(26e6) } };
-  const page = { catalogue, isKept: async (name) => name === "kept" };
+  const page = { ...asLiveModels, catalogue, isKept: async (name) => name === "kept" };
   const offers = {};
   for (const name of ["small", "large", "kept", "absent"]) {
     const { model } = watched({ is_live: false });
@@ -106,6 +107,7 @@ test("a click loads, a second one calls it off, and keys wait for the first", as
   const page = {
     ...models(async (_, text) => asked.push(`answer ${text}`) && new Promise(() => {})),
     cancel: (name) => asked.push(`cancel ${name}`),
+    ...asLiveModels,
     isKept: async () => false,
   };
   page.catalogue.models.minilm.bytes = 26e6;
@@ -125,6 +127,7 @@ test("a model that a button asks leaves a new text unanswered until then", async
   const asked = [];
   const page = {
     ...models(async (_, text) => asked.push(text) && { device: "this page" }),
+    ...asLiveModels,
     isKept: async () => true,
   };
   page.catalogue.models.minilm = { title: "MiniLM", bytes: 97e6, asked: true };
