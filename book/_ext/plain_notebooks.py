@@ -27,7 +27,7 @@ from sphinxcontrib.bibtex.transforms import node_text_transform
 from executed_chapters import page_shown
 from page_cells import cell_of
 from plain_markdown import LEFT_OUT, Unwritable, Writer
-from still_widgets import state_of, svg, words
+from still_widgets import ATTENTION, in_words, state_of, svg, words
 from words import word
 
 FOLDER, WITH_OUTPUTS = "notebooks", "with-outputs"  # beside the pages
@@ -257,10 +257,13 @@ def finished(cell: NotebookNode, keep: bool) -> NotebookNode:
 
 
 def still(output: NotebookNode) -> NotebookNode:
-    """Return an output; that of a widget as its picture alone, which needs neither kernel nor script."""
+    """Return an output; that of a widget as its picture or words alone, which need neither kernel nor script."""
     if WIDGET not in output.get("data", {}):
         return output
-    state = state_of(output.data["text/html"])
+    figure = output.data["text/html"]
+    if ATTENTION not in figure:
+        return NotebookNode(output, data={"text/html": in_words(figure)})
+    state = state_of(figure)
     return NotebookNode(output, data={"image/svg+xml": svg(state), "text/plain": words(state)})
 
 

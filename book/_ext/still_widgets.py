@@ -9,6 +9,7 @@ from typing import Any
 
 from companion.widgets.page import weights
 
+ATTENTION, SCRIPTS = 'data-widget="attention_view"', re.compile(r"<script.*?</script>", re.DOTALL)
 STATE = re.compile(r'<script type="application/json">(.*?)</script>', re.DOTALL)
 WIDTH, SMALLEST, LARGEST = 480, 3, 28  # of the matrix and of its cells, in pixels
 LABELS, LETTER = 10, 7.2  # cells from this size on have names; the width of a letter of a name
@@ -22,6 +23,11 @@ def state_of(figure: str) -> dict[str, Any]:
         raise ValueError(f"this figure holds no state of a widget: {figure[:60]!r}")
     state: dict[str, Any] = json.loads(found[1])
     return {**state, "attention": zlib.decompress(base64.b64decode(state["attention"]))}
+
+
+def in_words(figure: str) -> str:
+    """Return the HTML of a widget without its scripts: what it says by itself."""
+    return SCRIPTS.sub("", figure)
 
 
 def words(state: dict[str, Any]) -> str:

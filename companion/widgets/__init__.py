@@ -4,8 +4,9 @@ Chapter: ``book/concepts/attention.ipynb``.
 """
 
 from companion.widgets.attention_view import AttentionView, Example
+from companion.widgets.head_lab import HeadLab
 from companion.widgets.next_token import NextTokenView
 from companion.widgets.tokenizers_view import TokenizersView
 from companion.widgets.training_replay import TrainingReplay
 
-__all__ = ["AttentionView", "Example", "NextTokenView", "TokenizersView", "TrainingReplay"]
+__all__ = ["AttentionView", "Example", "HeadLab", "NextTokenView", "TokenizersView", "TrainingReplay"]

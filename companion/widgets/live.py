@@ -78,26 +78,40 @@ class Tracer:
             ValueError: when it has no token, or more than the model's context holds.
         """
         start = time.perf_counter()
-        numbers = self.tokenizer.encode(text).ids
-        config = self.model.config
-        if not numbers:
-            raise ValueError("the text is empty: the model needs at least one token")
-        if isinstance(config, Limited) and len(numbers) > config.context_length:
-            raise ValueError(f"the text has {len(numbers)} tokens; the model reads at most {config.context_length}")
-        device = next(self.model.parameters()).device
-        output, attention = self._run(torch.tensor([numbers], device=device))
+        numbers = self.numbers(text)
+        output, attention = self.run(numbers)
         fills_in = isinstance(self.model, BertForPreTraining)
         return AttentionTrace(
             tokens=token_labels(self.tokenizer, numbers),
             attention=attention,
             next_tokens=self._behind_mask(output, numbers) if fills_in else self._next(output, attention, numbers),
             mask=MASK if fills_in else "",
-            device=device_name(device),
+            device=self.device,
             latency_ms=(time.perf_counter() - start) * 1000,
         )
 
-    def _run(self, ids: Tensor) -> tuple[Tensor, np.ndarray]:
-        """Return what the model computes last, (1, n, vocab_size) where it scores tokens, and its attention."""
+    @property
+    def device(self) -> str:
+        """Where the model runs, in words."""
+        return device_name(next(self.model.parameters()).device)
+
+    def numbers(self, text: str) -> list[int]:
+        """Ids of the tokens of ``text``.
+
+        Raises:
+            ValueError: when it has no token, or more than the model's context holds.
+        """
+        numbers = self.tokenizer.encode(text).ids
+        config = self.model.config
+        if not numbers:
+            raise ValueError("the text is empty: the model needs at least one token")
+        if isinstance(config, Limited) and len(numbers) > config.context_length:
+            raise ValueError(f"the text has {len(numbers)} tokens; the model reads at most {config.context_length}")
+        return numbers
+
+    def run(self, numbers: list[int]) -> tuple[Tensor, np.ndarray]:
+        """What the model computes last, (1, n, vocab_size) where it scores tokens, and its attention."""
+        ids = torch.tensor([numbers], device=next(self.model.parameters()).device)
         training = self.model.training
         self.model.eval()  # dropout would show another picture on each run
         try:

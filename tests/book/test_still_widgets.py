@@ -4,9 +4,9 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
-from still_widgets import state_of, svg, words
+from still_widgets import in_words, state_of, svg, words
 
-from companion.widgets import AttentionView
+from companion.widgets import AttentionView, page
 
 
 def shades(view: AttentionView) -> list[float]:
@@ -34,6 +34,11 @@ def test_weights_that_travel_coarsely_are_drawn_to_a_few_hundredths():
 def test_the_words_name_the_caption_the_layer_and_the_head():
     figure = AttentionView(["a"], [[[[1.0]]]], caption="One word.")._repr_mimebundle_()[0]["text/html"]
     assert words(state_of(figure)).startswith("One word. Attention of layer 0, head 0:")
+
+
+def test_another_widget_says_its_words_without_its_scripts():
+    words_alone = '<figure class="companion-widget" data-widget="other">Two heads.</figure>'
+    assert in_words(page.figure("other", {"text": "</figure>"}, "Two heads.")) == words_alone
 
 
 def test_a_figure_without_a_state_is_refused():

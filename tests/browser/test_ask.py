@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 
 NAME = "smollm2-135m"
 GALLERY = "book/appendix/gallery.html"
-VIEW = f"figure[data-model='{NAME}']"
+VIEW = f"figure[data-widget='attention_view'][data-model='{NAME}']"
 TEXTS = [
     "When Tom and Anna met at the station, Tom handed the ticket to",
     "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n",

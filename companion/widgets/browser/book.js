@@ -1,9 +1,11 @@
 // The script of every page of the book: pictures, and the models that lie beside this script.
 
 import { render } from "../frontend/attention_view.js";
+import { renderLab } from "../frontend/head_lab.js";
 import { renderNextToken } from "../frontend/next_token.js";
 import { renderTokenizers } from "../frontend/tokenizers_view.js";
 import { renderReplay } from "../frontend/training_replay.js";
+import { connectLab } from "./lab_host.js";
 import { LiveModels } from "./live.js";
 import { connect } from "./live_host.js";
 import { mountAll } from "./static_host.js";
@@ -18,9 +20,11 @@ const widgets = {
   next_token: renderNextToken,
   tokenizers_view: renderTokenizers,
   training_replay: renderReplay,
+  head_lab: renderLab,
 };
 mountAll(widgets, {
   models: companionLive,
   connect: (model, name) => connect(model, companionLive, name),
+  connectLab: (model, name) => connectLab(model, companionLive, name),
   picture: (file) => companionLive.picture(file),
 });

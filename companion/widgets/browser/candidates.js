@@ -42,6 +42,18 @@ export function added({ tokenizer, byteLevel }, last, following) {
 }
 
 /**
+ * The numbers of the likeliest tokens.
+ *
+ * @param {Float32Array} logits
+ * @param {number} [count]
+ */
+export function likeliest(logits, count = COUNT) {
+  return Array.from(logits.keys())
+    .sort((a, b) => logits[b] - logits[a])
+    .slice(0, count);
+}
+
+/**
  * The likeliest tokens at one place, after the token `last` or, without one, behind a mask.
  *
  * @param {Vocabulary} vocabulary
@@ -53,10 +65,7 @@ export function added({ tokenizer, byteLevel }, last, following) {
 export function candidates(vocabulary, logits, last, count = COUNT) {
   const most = logits.reduce((a, b) => Math.max(a, b));
   const total = logits.reduce((sum, logit) => sum + Math.exp(logit - most), 0);
-  const best = Array.from(logits.keys())
-    .sort((a, b) => logits[b] - logits[a])
-    .slice(0, count);
-  return best.map((id) => {
+  return likeliest(logits, count).map((id) => {
     const token = vocabulary.labels[id];
     const text = last === undefined ? token : added(vocabulary, last, [id]);
     const whole = !text.includes("\ufffd"); // part of a character cannot be typed

@@ -2,7 +2,7 @@
 
 import { areKept } from "./kept.js";
 
-/** @import { ByteVocabulary, State, VocabularyFile } from "../frontend/types" */
+/** @import { ByteVocabulary, HeadEdit, State, VocabularyFile } from "../frontend/types" */
 /** @import { Answer, Continued, Progress, Reply } from "./live_worker.js" */
 /** @typedef {(how: Progress) => void} Loading */
 /** @typedef {{ title: string, bytes: number, files: string[], asked: boolean }} Entry a model's name, what there is to load, and whether a button asks it */
@@ -128,7 +128,7 @@ export class LiveModels {
    *
    * @param {string} name
    * @param {string} text
-   * @param {{ webgpu?: boolean, loading?: Loading } & Continued} how
+   * @param {{ webgpu?: boolean, loading?: Loading, edit?: HeadEdit, everywhere?: boolean } & Continued} how
    * @returns {Promise<Answer>}
    */
   run(name, text, { webgpu = false, loading = () => {}, ...more } = {}) {

@@ -9,7 +9,7 @@ import { PRECOMPUTED } from "./static_host.js";
 /** @import { Saved, StaticModel } from "./static_host.js" */
 
 /** @param {number} bytes */
-const inMB = (bytes) => Math.round(bytes / 1e6);
+export const inMB = (bytes) => Math.round(bytes / 1e6);
 
 /**
  * Run the page's own model on the text, and show its answer, or why there is none.

@@ -4,10 +4,16 @@ import { added, candidates, makeVocabulary } from "./candidates.js";
 import { bytesOf, keepOnly } from "./kept.js";
 
 /** @import { InferenceSession } from "onnxruntime-web" */
-/** @import { Candidate, Shape } from "../frontend/types" */
+/** @import { Candidate, HeadEdit, Shape } from "../frontend/types" */
 
-/** @typedef {{ after?: number[], count?: number }} Continued the tokens that were chosen after the text, and how many likely ones are named */
-/** @typedef {{ number: number, name: string, text: string, webgpu: boolean } & Continued} Question */
+/**
+ * A text for a model, and the tokens that were chosen after it; with heads ablated or patched, and scored at all positions
+ * and not at the last alone, if it says so.
+ *
+ * @typedef {{ after?: number[], count?: number }} Continued the chosen tokens, and how many likely ones are named
+ * @typedef {{ edit?: HeadEdit, everywhere?: boolean }} Looked
+ * @typedef {{ number: number, name: string, text: string, webgpu: boolean } & Continued & Looked} Question
+ */
 /** @typedef {{ context_length: number, files: string[], mask?: string, mask_id?: number }} Limits */
 /** @typedef {{ got: number, all: number }} Progress in bytes */
 
@@ -140,23 +146,92 @@ function open(name, webgpu, report) {
   return loading;
 }
 
+/** @typedef {Awaited<ReturnType<typeof load>>} Loaded */
+
+/**
+ * The numbers of a text's tokens.
+ *
+ * @param {Loaded} model
+ * @param {string} text
+ */
+function numbers(model, text) {
+  const { ids } = model.tokenizer.encode(text);
+  if (ids.length === 0) throw new Error("the text is empty: the model needs at least one token");
+  return within(model, ids);
+}
+
+/**
+ * The same numbers, if the model reads so many.
+ *
+ * @param {Loaded} model
+ * @param {number[]} ids
+ */
+function within({ context_length }, ids) {
+  if (ids.length <= context_length) return ids;
+  throw new Error(`the text has ${ids.length} tokens; in this page the model reads at most ${context_length}`);
+}
+
+/**
+ * Run a model with its heads multiplied by a mask and added to by a patch; without these they stay as they are.
+ *
+ * @param {Loaded} model
+ * @param {number[]} ids
+ * @param {string[]} outputs
+ * @param {{ edit?: HeadEdit, patch?: Float32Array, everywhere?: boolean }} how
+ */
+async function compute({ ort, session }, ids, outputs, { edit, patch, everywhere = false }) {
+  const input = session.inputMetadata.find(({ name }) => name === "patch");
+  const [layers, heads, , width] = /** @type {number[]} */ (input?.isTensor ? input.shape : []);
+  const mask = new Float32Array(layers * heads).fill(1);
+  const added = new Float32Array(layers * heads * ids.length * width);
+  for (const [layer, head] of [...(edit?.off ?? []), ...(edit?.patched ?? [])]) mask[layer * heads + head] = 0;
+  for (const [layer, head] of patch ? (edit?.patched ?? []) : []) {
+    const from = (layer * heads + head) * ids.length * width;
+    added.set(/** @type {Float32Array} */ (patch).subarray(from, from + ids.length * width), from);
+  }
+  const whole = (/** @type {number[]} */ values, /** @type {number[]} */ shape) =>
+    new ort.Tensor("int64", BigInt64Array.from(values, BigInt), shape);
+  const places = everywhere ? [...ids.keys()] : [ids.length - 1];
+  /** @type {Record<string, import("onnxruntime-web").Tensor>} */
+  const inputs = {
+    ids: whole(ids, [1, ids.length]),
+    head_mask: new ort.Tensor("float32", mask, [layers, heads]),
+    patch: new ort.Tensor("float32", added, [layers, heads, ids.length, width]),
+  };
+  if (session.inputNames.includes("places")) inputs.places = whole(places, [places.length]); // of a large vocabulary
+  return session.run(inputs, outputs);
+}
+
+/**
+ * The outputs of the heads in another text of as many tokens.
+ *
+ * @param {Loaded} model
+ * @param {string} source
+ * @param {number} count
+ */
+async function headsOf(model, source, count) {
+  const ids = numbers(model, source);
+  if (ids.length !== count) {
+    throw new Error(`the second text has ${ids.length} tokens and the first ${count}; a patch needs as many`);
+  }
+  const { heads } = await compute(model, ids, ["heads"], {});
+  return new Float32Array(/** @type {Float32Array} */ (heads.data));
+}
+
 /**
  * @param {Question} question
  * @param {(told: Told) => void} tell
  * @returns {Promise<Answer>}
  */
-async function run({ name, text, webgpu, after = [], count }, tell) {
+async function run({ name, text, webgpu, after = [], count, edit, everywhere }, tell) {
   const model = await open(name, webgpu, (loading) => tell({ loading }));
   tell({ ready: name });
   const start = performance.now();
-  const read = model.tokenizer.encode(text).ids;
-  const ids = [...read, ...after];
-  if (read.length === 0) throw new Error("the text is empty: the model needs at least one token");
-  if (ids.length > model.context_length) {
-    throw new Error(`the text has ${ids.length} tokens; in this page the model reads at most ${model.context_length}`);
-  }
-  const input = new model.ort.Tensor("int64", BigInt64Array.from(ids, BigInt), [1, ids.length]);
-  const { logits, attention } = await model.session.run({ ids: input });
+  const read = numbers(model, text);
+  const ids = within(model, [...read, ...after]);
+  const patch = edit?.patched.length ? await headsOf(model, edit.source, ids.length) : undefined;
+  const outputs = model.session.outputNames.filter((output) => output !== "heads");
+  const { logits, attention } = await compute(model, ids, outputs, { edit, patch, everywhere });
   // out of the runtime's own memory, so that it can be handed over; an encoder has none
   const allLogits = new Float32Array(/** @type {Float32Array | undefined} */ (logits?.data) ?? []);
   const [, rows, size] = logits?.dims.map(Number) ?? [0, 0, 0]; // of a large model, the last row alone

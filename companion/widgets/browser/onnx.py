@@ -2,14 +2,17 @@
 
 The file takes ``ids`` (1, length) and returns ``logits`` (1, length, vocab_size) and ``attention`` (layers, heads,
 length, length), for any length up to the context; a BERT without heads returns ``hidden`` (1, length, d_model) in the
-place of the logits. Weights are stored as 16-bit floats, or as 8-bit integers in blocks that have one scale, and
-widened when the model is loaded, so the file is a half or a quarter as large and the arithmetic is still 32-bit.
-Chapter: ``book/concepts/attention.ipynb``.
+place of the logits. It also returns ``heads``, the outputs of all heads (layers, heads, length, d_head), and goes on
+with ``head_mask * heads + patch``: ``head_mask`` (layers, heads) is one for a head as it is and zero for one that is
+ablated, ``patch`` is zero but for a head whose output comes from another run. Weights are stored as 16-bit floats, or
+as 8-bit integers in blocks that have one scale, and widened when the model is loaded, so the file is a half or a
+quarter as large and the arithmetic is still 32-bit. Chapter: ``book/concepts/attention.ipynb``.
 """
 
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import get_args
@@ -26,7 +29,7 @@ from companion.data.whole_files import write_whole
 from companion.models.bert import Bert, BertForPreTraining, segments_of
 from companion.models.gpt import GPT
 from companion.models.modern_decoder import ModernDecoder
-from companion.nn.capture import capture
+from companion.nn.capture import attention_layers, capture
 
 Exported = GPT | ModernDecoder | Bert | BertForPreTraining
 
@@ -37,32 +40,71 @@ TABLE = 2**22  # values; a matrix of this size is such a table
 
 
 class Packed(nn.Module):
-    """A model whose second output is the attention of all layers in one tensor."""
+    """A model as a page runs it: the attention and the heads' outputs of all layers, each in one tensor."""
 
-    def __init__(self, model: Exported, sep_id: int | None = None, *, last: bool = False) -> None:
+    def __init__(self, model: Exported, sep_id: int | None = None, *, chosen: bool = False) -> None:
         """Wrap a model.
 
         Args:
             model: whose attention is packed.
             sep_id: see :func:`export_onnx`.
-            last: whether the first output is of the last position alone.
+            chosen: whether a further input, ``places``, names the positions that the first output is of.
         """
         super().__init__()
-        self.model, self.sep_id, self.last = model, sep_id, last
-        self.outputs = ("hidden" if isinstance(model, Bert) else "logits", "attention")
+        self.model, self.sep_id = model, sep_id
+        self.inputs = ("ids", "head_mask", "patch", "places")[: 4 if chosen else 3]
+        self.outputs = ("hidden" if isinstance(model, Bert) else "logits", "attention", "heads")
 
-    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """(1, length) -> logits or hidden states, attention."""
-        with capture(self.model) as record:
+    def forward(
+        self, ids: Tensor, head_mask: Tensor, patch: Tensor, places: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """(1, length), (layers, heads), (layers, heads, length, d_head) -> the outputs of the file."""
+        with capture(self.model) as record, _mixed(self.model, head_mask, patch):
             if isinstance(self.model, Bert | BertForPreTraining):
                 answer = self.model(ids, None if self.sep_id is None else segments_of(ids, self.sep_id))
             else:
                 answer = self.model(ids)
         if isinstance(answer, tuple):
             answer, _ = answer  # the other one judges the pair of sentences
-        if self.last:
-            answer = answer[:, -1:]
-        return answer, torch.stack([weights[0] for weights in record.attention])  # (layers, heads, n, n)
+        if places is not None:
+            answer = answer[:, places]
+        return answer, torch.cat(record.attention), torch.cat(record.heads)
+
+    def example(self, ids: Tensor) -> dict[str, Tensor]:
+        """Inputs for ``ids``, by name: heads are weighed and patched by numbers drawn at random."""
+        draw = torch.Generator().manual_seed(ids.size(1))
+        layers, heads, d_head = head_sizes(self.model)
+        mask = torch.rand(layers, heads, generator=draw)
+        patch = 0.1 * torch.randn(layers, heads, ids.size(1), d_head, generator=draw)
+        values = (ids, mask, patch, torch.arange(ids.size(1)).flip(0))
+        return dict(zip(self.inputs, values, strict=False))
+
+
+def head_sizes(model: nn.Module) -> tuple[int, int, int]:
+    """Number of layers, heads of a layer, and width of a head."""
+    layers = attention_layers(model)
+    output = layers[0].get_submodule("output")
+    assert isinstance(output, nn.Linear)
+    return len(layers), layers[0].n_heads, output.in_features // layers[0].n_heads
+
+
+@contextmanager
+def _mixed(model: nn.Module, head_mask: Tensor, patch: Tensor) -> Iterator[None]:
+    """Go on with ``head_mask * heads + patch`` inside the ``with`` block, in a model whose layers may be shared."""
+    layers = iter(zip(head_mask, patch, strict=True))
+
+    def mix(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        mask, added = next(layers)
+        heads = inputs[0].unflatten(-1, (len(mask), -1)).transpose(1, 2)  # (1, heads, length, d_head)
+        return ((mask[:, None, None] * heads + added).transpose(1, 2).flatten(2), *inputs[1:])
+
+    outputs = dict.fromkeys(layer.get_submodule("output") for layer in attention_layers(model))
+    handles = [output.register_forward_pre_hook(mix) for output in outputs]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def export_onnx(model: Exported, path: str | Path, sep_id: int | None = None, *, bits: int = 16) -> None:
@@ -113,7 +155,7 @@ def save(proto: onnx.ModelProto, path: Path) -> None:
 
 def _trace(packed: Packed) -> onnx.ModelProto:
     longest = packed.model.config.context_length
-    example = torch.zeros(1, min(3, longest), dtype=torch.int64)
+    example = packed.example(torch.zeros(1, min(3, longest), dtype=torch.int64))
     length = torch.export.Dim("length", min=2, max=longest)  # torch 2.9 takes no 1; the file does
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter's own notices say nothing about this model
@@ -121,12 +163,12 @@ def _trace(packed: Packed) -> onnx.ModelProto:
         try:
             program = torch.onnx.export(
                 packed,
-                (example,),
+                tuple(example.values()),
                 dynamo=True,
                 verbose=False,
-                input_names=["ids"],
+                input_names=packed.inputs,
                 output_names=packed.outputs,
-                dynamic_shapes={"ids": {1: length}},
+                dynamic_shapes={"ids": {1: length}, "head_mask": {}, "patch": {2: length}},
             )
         finally:
             logging.disable(logging.NOTSET)
@@ -218,9 +260,10 @@ def verify(proto: onnx.ModelProto, packed: Packed, operators: Sequence[type[OpRu
         ids = torch.arange(length).reshape(1, -1) % config.vocab_size
         if packed.sep_id is not None:
             ids[0, length // 2] = packed.sep_id
+        inputs = packed.example(ids)
         with torch.no_grad():
-            expected = packed(ids)
-        answers = evaluator.run(None, {"ids": ids.numpy()})
+            expected = packed(*inputs.values())
+        answers = evaluator.run(None, {name: values.numpy() for name, values in inputs.items()})
         for name, ours, theirs in zip(packed.outputs, answers, expected, strict=True):
             error = float(np.abs(ours - theirs.numpy()).max())
             if ours.shape != tuple(theirs.shape) or not error <= TOLERANCE:

@@ -1,8 +1,9 @@
 """Write the Llama of a GGUF file as one ONNX file that runs in a web page, attention included, in the same codes.
 
-It takes ``ids`` (1, length) and returns ``logits`` (1, 1, vocab_size) of the last position and ``attention`` (layers,
-heads, length, length). The graph is written node by node: traced, it would hold each weight widened to 32 bits. Here a
-matrix stays in blocks of 4-bit or 8-bit codes until ONNX Runtime multiplies by it, and no code is changed.
+Its inputs and outputs are those of :mod:`companion.widgets.browser.onnx`, and one input more: ``places``, the positions
+that ``logits`` (1, places, vocab_size) are of, since a large vocabulary makes those of all slow. The graph is written
+node by node: traced, it would hold each weight widened to 32 bits. Here a matrix stays in blocks of 4-bit or 8-bit
+codes until ONNX Runtime multiplies by it, and no code is changed.
 Chapter: ``book/appendix/gallery.md``.
 """
 
@@ -50,7 +51,7 @@ def export_gguf(model: ModernDecoder, file: GGUF, path: str | Path) -> None:
         RuntimeError: when the written file does not answer as torch does.
     """
     proto = _Llama(model, file).proto()
-    verify(proto, Packed(model, last=True).eval(), (MatMulNBits,))
+    verify(proto, Packed(model, chosen=True).eval(), (MatMulNBits,))
     save(proto, Path(path))
 
 
@@ -99,6 +100,7 @@ class _Llama(_Graph):
         super().__init__()
         self.config, self.file = model.config, file
         self.maps: list[str] = []
+        self.outputs: list[str] = []  # of the heads
         length = self.add("Shape", "ids", start=1)
         self.map_shape = self.add("Concat", self.whole(1, self.config.n_heads), length, length, axis=0)
         count = self.add("Cast", self.add("Squeeze", length), to=FLOAT)
@@ -117,16 +119,24 @@ class _Llama(_Graph):
         for layer in range(config.n_layers):
             x = self.add("Add", x, self._attention(self._norm(x, f"blk.{layer}.attn_norm"), layer))
             x = self.add("Add", x, self._feed_forward(self._norm(x, f"blk.{layer}.ffn_norm"), layer))
-        last = self._norm(self.add("Gather", x, self.whole(-1), axis=1), "output_norm")
-        logits = self._matmul(last, "token_embd" if config.tied else "output")
-        attention = self.add("Concat", *self.maps, axis=0)
-        self.nodes += [helper.make_node("Identity", [logits], ["logits"])]
-        self.nodes += [helper.make_node("Identity", [attention], ["attention"])]
-        outputs = [
-            helper.make_tensor_value_info("logits", FLOAT, [1, 1, config.vocab_size]),
-            helper.make_tensor_value_info("attention", FLOAT, [config.n_layers, config.n_heads, "length", "length"]),
+        scored = self._norm(self.add("Gather", x, "places", axis=1), "output_norm")
+        logits = self._matmul(scored, "token_embd" if config.tied else "output")
+        heads = (config.n_layers, config.n_heads)
+        outputs = []
+        shapes: dict[str, tuple[str, tuple[int | str, ...]]] = {
+            "logits": (logits, (1, "places", config.vocab_size)),
+            "attention": (self.add("Concat", *self.maps, axis=0), (*heads, "length", "length")),
+            "heads": (self.add("Concat", *self.outputs, axis=0), (*heads, "length", config.d_head)),
+        }
+        for name, (found, shape) in shapes.items():
+            self.nodes.append(helper.make_node("Identity", [found], [name]))
+            outputs.append(helper.make_tensor_value_info(name, FLOAT, shape))
+        inputs = [
+            helper.make_tensor_value_info("ids", INT64, [1, "length"]),
+            helper.make_tensor_value_info("head_mask", FLOAT, heads),
+            helper.make_tensor_value_info("patch", FLOAT, (*heads, "length", config.d_head)),
+            helper.make_tensor_value_info("places", INT64, ["places"]),
         ]
-        inputs = [helper.make_tensor_value_info("ids", INT64, [1, "length"])]
         graph = helper.make_graph(self.nodes, "llama", inputs, outputs, list(self.tensors.values()))
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(RUNTIME, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
@@ -158,8 +168,15 @@ class _Llama(_Graph):
         weights = self.add("Softmax", self.add("Add", scores, self.mask), axis=-1)  # (groups, heads of one, n, n)
         self.maps.append(self.add("Reshape", weights, self.map_shape))
         values = self.add("Transpose", self.reshape(values, -1, groups, 1, d), perm=[1, 2, 0, 3])
-        mixed = self.add("Transpose", self.add("MatMul", weights, values), perm=[2, 0, 1, 3])
+        mixed = self._intervened(self.reshape(self.add("MatMul", weights, values), 1, heads, -1, d), layer)
+        mixed = self.add("Transpose", mixed, perm=[0, 2, 1, 3])
         return self._matmul(self.reshape(mixed, 1, -1, heads * d), f"{name}_output")
+
+    def _intervened(self, mixed: str, layer: int) -> str:
+        """Outputs of the heads (1, heads, length, d_head), kept for the output, then weighed and patched."""
+        self.outputs.append(mixed)
+        mask, patch = (self.add("Gather", name, self.whole(layer), axis=0) for name in ("head_mask", "patch"))
+        return self.add("Add", self.add("Mul", mixed, self.reshape(mask, 1, -1, 1, 1)), patch)
 
     def _rotated(self, pairs: str) -> str:
         """Rotary positions: (heads, 2, length, d_head / 2) -> (heads, 1, length, d_head)."""

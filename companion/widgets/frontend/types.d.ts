@@ -201,3 +201,50 @@ export interface VocabularyFile {
   file: string;
   bytes: number;
 }
+
+/** A head, both counted from 0. */
+export type Head = [layer: number, head: number];
+
+/** What is done to the heads of a model: ablated, or given their output in another text of as many tokens. */
+export interface HeadEdit {
+  off: Head[];
+  patched: Head[];
+  source: string;
+}
+
+/** A text whose heads were edited. */
+export interface Edited extends HeadEdit {
+  text: string;
+}
+
+/** A token at the place that is predicted: its probability with all heads as they are, and with the edited ones. */
+export interface Chance {
+  token: string;
+  before: number;
+  after: number;
+}
+
+/** What an edit of heads changes; see head_runs.py. */
+export interface Comparison {
+  tokens: string[];
+  mask: string; // what a model that reads both ways fills in; empty for one that goes on
+  chances: Chance[];
+  losses: [before: number, after: number][]; // of each token but the first, in nats; none for a model that fills in
+}
+
+/** The traits of HeadLab; see head_lab.py. */
+export interface LabState extends Edited {
+  shape: [layers: number, heads: number];
+  presets: { name: string; heads: Head[] }[];
+  result: Comparison;
+  shown: Edited; // what the result is of
+  prepared: Pick<LabState, "shown" | "result" | "device" | "latency_ms">[]; // only a page has them: they need no model
+  is_live: boolean;
+  error: string;
+  model_name: string;
+  device: string;
+  latency_ms: number;
+  offer?: Offer; // as in State
+  loading?: boolean;
+  loaded?: number;
+}

@@ -9,8 +9,23 @@ from onnx.reference import ReferenceEvaluator
 from companion.models.bert import Bert, BertConfig, BertForPreTraining, segments_of
 from companion.models.gpt import GPT, GPTConfig
 from companion.models.modern_decoder import ModernConfig, ModernDecoder
-from companion.nn.capture import capture
-from companion.widgets.browser.onnx import export_onnx
+from companion.nn.capture import ablate, capture
+from companion.nn.intervention import intervene
+from companion.widgets.browser.onnx import export_onnx, head_sizes
+
+
+def inputs(model, ids, off=(), patch=None) -> dict[str, np.ndarray]:
+    """What the file of ``model`` takes: with these heads (layer, head) ablated, or with a patch."""
+    layers, heads, d_head = head_sizes(model)
+    mask = np.ones((layers, heads), np.float32)
+    for layer, head in off:
+        mask[layer, head] = 0
+    nothing = np.zeros((layers, heads, ids.size(1), d_head), np.float32)
+    return {"ids": ids.numpy(), "head_mask": mask, "patch": nothing if patch is None else patch}
+
+
+def answers(path, model, ids, outputs=("logits", "attention"), **how) -> list[np.ndarray]:
+    return ReferenceEvaluator(str(path)).run(list(outputs), inputs(model, ids, **how))
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +49,51 @@ def test_the_file_answers_as_torch_does_at_any_length(model, path, length):
     ids = torch.randint(0, 90, (1, length), generator=torch.Generator().manual_seed(length))
     with torch.no_grad(), capture(model) as record:
         expected = model(ids)
-    logits, attention = ReferenceEvaluator(str(path)).run(None, {"ids": ids.numpy()})
+    logits, attention = answers(path, model, ids)
     assert np.abs(logits - expected.numpy()).max() < 1e-4
     assert attention.shape == (2, 3, length, length)
     assert np.abs(attention - torch.cat(record.attention).numpy()).max() < 1e-4
+
+
+@pytest.mark.parametrize("off", [[(0, 1)], [(1, 0), (1, 2)]])
+def test_a_head_that_the_mask_takes_away_is_ablated_as_torch_does(model, path, off):
+    ids = torch.randint(0, 90, (1, 9), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad(), ablate(model, off):
+        expected = model(ids)
+    with torch.no_grad():
+        whole = model(ids)
+    (logits,) = answers(path, model, ids, ("logits",), off=off)
+    assert np.abs(logits - expected.numpy()).max() < 1e-4
+    assert (whole - expected).abs().max() > 1e-2
+
+
+def test_the_output_of_a_head_can_be_taken_from_another_text(model, path):
+    draw = torch.Generator().manual_seed(2)
+    ids, other = torch.randint(0, 90, (2, 1, 9), generator=draw)
+    (heads,) = answers(path, model, other, ("heads",))
+    patch = np.zeros_like(heads)
+    patch[1, 2] = heads[1, 2]
+    (logits,) = answers(path, model, ids, ("logits",), off=[(1, 2)], patch=patch)
+    with torch.no_grad(), capture(model) as record:
+        model(other)
+    of_other = record.heads[1]
+    with torch.no_grad(), intervene(model, heads={1: lambda own: torch.cat([own[:, :2], of_other[:, 2:]], dim=1)}):
+        expected = model(ids)
+    assert np.abs(logits - expected.numpy()).max() < 1e-4
+
+
+def test_layers_that_share_their_weights_have_masks_of_their_own(tmp_path):
+    torch.manual_seed(0)
+    sizes = {"context_length": 12, "n_layers": 2, "n_heads": 2, "d_model": 16, "n_groups": 1}
+    model = BertForPreTraining(BertConfig(30, **sizes)).eval()
+    for parameter in model.parameters():
+        parameter.data = (4 * parameter.data).half().float()
+    export_onnx(model, tmp_path / "model.onnx")
+    ids = torch.arange(7)[None]
+    with torch.no_grad(), ablate(model, [(1, 0)]):
+        expected, _ = model(ids)
+    (logits,) = answers(tmp_path / "model.onnx", model, ids, ("logits",), off=[(1, 0)])
+    assert np.abs(logits - expected.numpy()).max() < 1e-4
 
 
 def test_weights_are_halved_and_the_tied_embedding_is_stored_once(model, path):
@@ -75,7 +131,7 @@ def test_a_bert_answers_as_torch_does_with_its_second_segment_after_sep(bert, le
         expected, _ = model(ids, segments_of(ids, 7))
     with torch.no_grad():
         all_first, _ = model(ids)
-    logits, attention = ReferenceEvaluator(str(path)).run(None, {"ids": ids.numpy()})
+    logits, attention = answers(path, model, ids)
     assert np.abs(logits - expected.numpy()).max() < 1e-4
     assert np.abs(attention - torch.cat(record.attention).numpy()).max() < 1e-4
     assert length < 3 or np.abs(logits - all_first.numpy()).max() > 1e-2
@@ -90,7 +146,7 @@ def test_in_8_bits_each_block_has_a_scale_and_the_answers_stay_close(model, path
     ids = torch.arange(9)[None]
     with torch.no_grad(), capture(model) as record:
         model(ids)
-    _, attention = ReferenceEvaluator(str(tmp_path / "model.onnx")).run(None, {"ids": ids.numpy()})
+    _, attention = answers(tmp_path / "model.onnx", model, ids)
     assert 0 < np.abs(attention - torch.cat(record.attention).numpy()).max() < 0.05
 
 
@@ -119,8 +175,7 @@ def test_a_bert_without_heads_returns_its_hidden_states(tmp_path):
     ids = torch.arange(7)[None]
     with torch.no_grad(), capture(model) as record:
         expected = model(ids)
-    session = ReferenceEvaluator(str(tmp_path / "model.onnx"))
-    hidden, attention = session.run(["hidden", "attention"], {"ids": ids.numpy()})
+    hidden, attention = answers(tmp_path / "model.onnx", model, ids, ("hidden", "attention"))
     assert np.abs(hidden - expected.numpy()).max() < 1e-4
     assert np.abs(attention - torch.cat(record.attention).numpy()).max() < 1e-4
 
@@ -135,7 +190,7 @@ def test_a_modern_decoder_answers_as_torch_does(tmp_path):
     ids = torch.arange(7)[None]
     with torch.no_grad(), capture(model) as record:
         expected = model(ids)
-    logits, attention = ReferenceEvaluator(str(tmp_path / "model.onnx")).run(None, {"ids": ids.numpy()})
+    logits, attention = answers(tmp_path / "model.onnx", model, ids)
     assert np.abs(logits - expected.numpy()).max() < 1e-4
     assert np.abs(attention - torch.cat(record.attention).numpy()).max() < 1e-4
 

@@ -14,7 +14,8 @@ from companion.checkpoints import CheckpointError
 from companion.checkpoints.gguf_file import GGUF
 from companion.data.fetched import NotFetchedError
 from companion.models.modern_decoder import ModernConfig, ModernDecoder
-from companion.nn.capture import capture
+from companion.nn.capture import ablate, capture
+from companion.widgets.browser.onnx import head_sizes
 from companion.widgets.browser.onnx_gguf import MatMulNBits, export_gguf
 
 SIZES = {"context_length": 24, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "d_model": 64, "d_ff": 96}
@@ -31,11 +32,21 @@ def written(path, kinds=None, **sizes) -> GGUF:
     return GGUF(write_gguf(path, model, {**dict.fromkeys(names, Kind.Q4_1), **TABLE, **(kinds or {})}))
 
 
-def answers(path, model, ids):
-    """(logits, attention) of the written file, and of torch."""
-    with torch.no_grad(), capture(model) as record:
-        logits = model(ids)[:, -1:]
-    page = ReferenceEvaluator(str(path), new_ops=[MatMulNBits]).run(["logits", "attention"], {"ids": ids.numpy()})
+def answers(path, model, ids, off=(), places=(-1,)):
+    """(logits of these positions, attention) of the written file, and of torch, with these heads ablated."""
+    with torch.no_grad(), capture(model) as record, ablate(model, off):
+        logits = model(ids)[:, list(places)]
+    layers, heads, d_head = head_sizes(model)
+    mask = np.ones((layers, heads), np.float32)
+    for layer, head in off:
+        mask[layer, head] = 0
+    inputs = {
+        "ids": ids.numpy(),
+        "head_mask": mask,
+        "patch": np.zeros((layers, heads, ids.size(1), d_head), np.float32),
+        "places": np.array(places),
+    }
+    page = ReferenceEvaluator(str(path), new_ops=[MatMulNBits]).run(["logits", "attention"], inputs)
     return page, (logits.numpy(), torch.cat(record.attention).numpy())
 
 
@@ -52,6 +63,18 @@ def test_the_file_answers_as_torch_does_at_any_length(tmp_path, length, tied):
     assert attention.shape == (2, 4, length, length)
     assert np.abs(logits - expected).max() < 1e-4
     assert np.abs(attention - maps).max() < 1e-5
+
+
+def test_heads_are_ablated_and_any_positions_scored_as_torch_does(tmp_path):
+    file = written(tmp_path / "model.gguf")
+    model = ModernDecoder.from_gguf(file)
+    export_gguf(model, file, tmp_path / "model.onnx")
+    ids = torch.arange(9)[None]
+    off = [(0, 3), (1, 0), (1, 1)]
+    (logits, _), (expected, _) = answers(tmp_path / "model.onnx", model, ids, off, places=[0, 5, 8])
+    assert logits.shape == (1, 3, len(TOKENS))
+    assert np.abs(logits - expected).max() < 1e-4
+    assert np.abs(logits - answers(tmp_path / "model.onnx", model, ids, (), [0, 5, 8])[0][0]).max() > 1e-2
 
 
 def test_the_file_has_the_codes_of_the_gguf_file_and_hardly_a_byte_more(tmp_path):
