@@ -27,7 +27,7 @@ from sphinxcontrib.bibtex.transforms import node_text_transform
 from executed_chapters import page_shown
 from page_cells import cell_of
 from plain_markdown import LEFT_OUT, Unwritable, Writer
-from still_widgets import ATTENTION, in_words, state_of, svg, words
+from still_widgets import state_of, svg, without_script, words
 from words import word
 
 FOLDER, WITH_OUTPUTS = "notebooks", "with-outputs"  # beside the pages
@@ -261,8 +261,8 @@ def still(output: NotebookNode) -> NotebookNode:
     if WIDGET not in output.get("data", {}):
         return output
     figure = output.data["text/html"]
-    if ATTENTION not in figure:
-        return NotebookNode(output, data={"text/html": in_words(figure)})
+    if '"attention":' not in figure:  # no map
+        return NotebookNode(output, data={"text/html": without_script(figure), "text/plain": "A widget, in words."})
     state = state_of(figure)
     return NotebookNode(output, data={"image/svg+xml": svg(state), "text/plain": words(state)})
 

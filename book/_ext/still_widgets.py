@@ -9,8 +9,8 @@ from typing import Any
 
 from companion.widgets.page import weights
 
-ATTENTION, SCRIPTS = 'data-widget="attention_view"', re.compile(r"<script.*?</script>", re.DOTALL)
 STATE = re.compile(r'<script type="application/json">(.*?)</script>', re.DOTALL)
+SCRIPT = re.compile(r"<script\b.*?</script>", re.DOTALL)
 WIDTH, SMALLEST, LARGEST = 480, 3, 28  # of the matrix and of its cells, in pixels
 LABELS, LETTER = 10, 7.2  # cells from this size on have names; the width of a letter of a name
 PAPER, BLUE, NOTHING = "#ffffff", "#082c4a", "#f3f5f7"
@@ -25,9 +25,9 @@ def state_of(figure: str) -> dict[str, Any]:
     return {**state, "attention": zlib.decompress(base64.b64decode(state["attention"]))}
 
 
-def in_words(figure: str) -> str:
-    """Return the HTML of a widget without its scripts: what it says by itself."""
-    return SCRIPTS.sub("", figure)
+def without_script(figure: str) -> str:
+    """Return the words and tables that a widget's HTML has for where no script runs."""
+    return SCRIPT.sub("", figure)
 
 
 def words(state: dict[str, Any]) -> str:

@@ -3,10 +3,23 @@
 Chapter: ``book/concepts/attention.ipynb``.
 """
 
+from companion.widgets.attention_steps import AttentionSteps
 from companion.widgets.attention_view import AttentionView, Example
 from companion.widgets.head_lab import HeadLab
 from companion.widgets.next_token import NextTokenView
+from companion.widgets.through_the_layers import ThroughTheLayers
 from companion.widgets.tokenizers_view import TokenizersView
 from companion.widgets.training_replay import TrainingReplay
+from companion.widgets.who_sees_whom import WhoSeesWhom
 
-__all__ = ["AttentionView", "Example", "HeadLab", "NextTokenView", "TokenizersView", "TrainingReplay"]
+__all__ = [
+    "AttentionSteps",
+    "AttentionView",
+    "Example",
+    "HeadLab",
+    "NextTokenView",
+    "ThroughTheLayers",
+    "TokenizersView",
+    "TrainingReplay",
+    "WhoSeesWhom",
+]

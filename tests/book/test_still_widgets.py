@@ -4,9 +4,10 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
-from still_widgets import in_words, state_of, svg, words
+from still_widgets import state_of, svg, without_script, words
 
-from companion.widgets import AttentionView, page
+from companion import zoo
+from companion.widgets import AttentionSteps, AttentionView, TrainingReplay
 
 
 def shades(view: AttentionView) -> list[float]:
@@ -36,11 +37,19 @@ def test_the_words_name_the_caption_the_layer_and_the_head():
     assert words(state_of(figure)).startswith("One word. Attention of layer 0, head 0:")
 
 
-def test_another_widget_says_its_words_without_its_scripts():
-    words_alone = '<figure class="companion-widget" data-widget="other">Two heads.</figure>'
-    assert in_words(page.figure("other", {"text": "</figure>"}, "Two heads.")) == words_alone
+def test_of_a_replay_the_last_checkpoint_is_drawn():
+    early, late = (torch.tensor([[[[1.0, 0.0], [part, 1 - part]]]]) for part in (0.5, 0.25))
+    assert shades(TrainingReplay(["a", "b"], {0: early, 10: late}, {"loss": [2, 1]})) == [1.0, 0.25, 0.75]
 
 
 def test_a_figure_without_a_state_is_refused():
     with pytest.raises(ValueError, match="holds no state of a widget: '<figure>still</figure>'"):
         state_of("<figure>still</figure>")
+
+
+def test_a_widget_that_is_no_map_keeps_its_words_and_loses_its_numbers():
+    figure = AttentionSteps(*zoo.load("storyworld-en"), "Tom is")._repr_mimebundle_()[0]["text/html"]
+    still = without_script(figure)
+    assert "<table>" in still
+    assert "<figcaption>" in still
+    assert "<script" not in still

@@ -3,12 +3,15 @@
 import { render } from "../frontend/attention_view.js";
 import { renderLab } from "../frontend/head_lab.js";
 import { renderNextToken } from "../frontend/next_token.js";
+import { renderStream } from "../frontend/through_the_layers.js";
 import { renderTokenizers } from "../frontend/tokenizers_view.js";
 import { renderReplay } from "../frontend/training_replay.js";
+import { renderSight } from "../frontend/who_sees_whom.js";
 import { connectLab } from "./lab_host.js";
 import { LiveModels } from "./live.js";
 import { connect } from "./live_host.js";
 import { mountAll } from "./static_host.js";
+import { showSteps } from "./steps_host.js";
 
 const script = /** @type {HTMLScriptElement} */ (document.currentScript);
 const worker = new URL("live_worker.js", script.src);
@@ -17,10 +20,13 @@ const companionLive = new LiveModels(worker, Reflect.get(window, "companionModel
 Object.assign(window, { companionLive }); // for the console, where a reader may put texts to the models too
 const widgets = {
   attention_view: render,
+  attention_steps: showSteps,
+  through_the_layers: renderStream,
   next_token: renderNextToken,
   tokenizers_view: renderTokenizers,
   training_replay: renderReplay,
   head_lab: renderLab,
+  who_sees_whom: renderSight,
 };
 mountAll(widgets, {
   models: companionLive,

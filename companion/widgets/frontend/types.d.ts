@@ -118,6 +118,106 @@ export interface AtlasGeometry {
 /** The weight that is painted darkest in the row of weight k. */
 export type Most = (k: number) => number;
 
+/** The steps of attention, in their order. */
+export type Step = "compare" | "scale" | "mask" | "softmax" | "add";
+
+export type StepsShape = [layers: number, heads: number, n: number, d_k: number, d_v: number];
+
+/** The traits of AttentionSteps; see attention_steps.py. */
+export interface Steps {
+  tokens: string[];
+  layers: number[];
+  shape: StepsShape;
+  products: DataView<ArrayBuffer>;
+  mask: DataView<ArrayBuffer>;
+  scale: number;
+  layer: number;
+  head: number;
+  query: number;
+  key: number;
+  step: Step;
+  caption: string;
+}
+
+/** All that one token computes in one head, key by key. */
+export interface Row {
+  query: Float32Array;
+  keys: Float32Array[];
+  values: Float32Array[];
+  product: number[];
+  scaled: number[];
+  may: boolean[];
+  masked: number[];
+  most: number; // of the masked scores
+  exponential: number[];
+  total: number; // of the exponentials
+  weight: number[];
+  output: Float32Array;
+}
+
+/** What a language model is taught by; see objectives.js. */
+export type Objective = "causal" | "masked" | "prefix" | "permutation" | "spans" | "denoising";
+
+/** What chance decides about a sentence. */
+export interface Draw {
+  masked: number[]; // places
+  lost: number[]; // places, in spans
+  order: number[]; // the rank of each place
+  predicted: number; // how many of the last ranks are targets
+  prefix: number; // words of it
+}
+
+/** The traits of WhoSeesWhom; see who_sees_whom.py. */
+export interface Sight extends Draw {
+  text: string;
+  objective: Objective;
+  target: number;
+}
+
+/** Who (row) may read whom (column); of an encoder–decoder the first columns are the source. */
+export interface Matrix {
+  title: string;
+  rows: string[];
+  columns: string[];
+  source: number;
+  allowed: boolean[][];
+}
+
+/** A word that is asked for, and the row of the matrix at which it is predicted. */
+export interface Target {
+  word: string;
+  matrix: number;
+  row: number;
+}
+
+export interface Lesson {
+  about: string;
+  inputs: [name: string, words: string[]][];
+  matrices: Matrix[];
+  targets: Target[];
+}
+
+/** What the stream says at one place of one level; the likeliest first, and the parts that wrote most towards it. */
+export interface Said {
+  said: [label: number, probability: number][];
+  norm: number;
+  lead: number; // logit of the likeliest less that of the second
+  heads: [layer: number, head: number, wrote: number][];
+  networks: [layer: number, wrote: number][];
+  start: number; // what the embedding wrote
+}
+
+/** The traits of ThroughTheLayers; see through_the_layers.py. */
+export interface Stream {
+  tokens: string[];
+  labels: string[];
+  levels: Said[][];
+  level: number;
+  place: number;
+  shade: "probability" | "norm";
+  caption: string;
+}
+
 /** What the next token is drawn by; a filter that is off is null. */
 export interface Dials {
   temperature: number;
