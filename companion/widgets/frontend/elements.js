@@ -209,6 +209,9 @@ export function barParts(token, share, number) {
   return [make("span", { className: "ca-name" }, token), bar, make("span", { className: "ca-number" }, number)];
 }
 
+/** @param {number} probability in words */
+export const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
+
 /**
  * A likely token; a click on one that can be typed appends it, or puts it in the place of the mask.
  *
@@ -217,7 +220,7 @@ export function barParts(token, share, number) {
  * @param {string} mask
  */
 export function nextRow({ token, probability, text }, live, mask) {
-  const parts = barParts(token, probability, `${(100 * probability).toFixed(1)} %`);
+  const parts = barParts(token, probability, percent(probability));
   if (!live || !text) return make("li", {}, make("div", {}, ...parts));
   const title = mask ? `Put it in the place of ${mask}` : "Append to the text";
   return make("li", {}, make("button", { type: "button", title, "data-text": text }, ...parts));

@@ -1,14 +1,14 @@
 // HeadLab: heads switched off or patched, and what that does to the next token and to the loss of the text.
 
-import { isDark, make } from "./elements.js";
+import { isDark, make, percent } from "./elements.js";
 import { chosenNow, inOrder, keyOf, toggled } from "./head_choice.js";
-import { buildLab, chanceRow, isShown, lossRow, lossToken, percent, signed } from "./head_lab_parts.js";
+import { buildLab, chanceRow, isShown, lossRow, lossToken, signed } from "./head_lab_parts.js";
 
 /** @import { Head, LabState, Model } from "./types" */
 
 const UNHURRIED = 15; // ms without a keystroke before the model is asked
 const DIMMED_AFTER = 400; // ms before numbers are called old
-const SPOKEN_AFTER = 500; // ms before a change is read out
+const READ_OUT_AFTER = 500; // ms before a change is read out
 const ABOVE = 40; // pixels of the rows above the first head of a set
 const TALL = 12; // layers; with more of them the text stands beside the heads
 /** @type {Record<string, [down: number, right: number]>} */
@@ -320,7 +320,7 @@ class Lab {
     if (words === this.spoken) return;
     const first_time = this.spoken === "";
     this.spoken = words;
-    if (!first_time) this.later("speech", SPOKEN_AFTER, () => (ui.summary.textContent = words));
+    if (!first_time) this.later("speech", READ_OUT_AFTER, () => (ui.summary.textContent = words));
   }
 
   /** Numbers that are of other heads, or of another text, are dimmed and say so. */

@@ -1,14 +1,11 @@
 // The parts of a head lab, with no behaviour yet. Text reaches the page through textContent only.
 
-import { make } from "./elements.js";
+import { make, percent } from "./elements.js";
 
 /** @import { Chance } from "./types" */
 
 const MOST_SHADED = 3; // nats of change that have the full shade
 let labs = 0;
-
-/** @param {number} probability */
-export const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
 
 /**
  * @param {number} number

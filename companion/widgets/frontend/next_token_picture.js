@@ -1,6 +1,6 @@
 // What a NextTokenView shows: the bars, the line that is drawn from, the formula and the tree; it answers nobody yet.
 
-import { followTheme, make } from "./elements.js";
+import { followTheme, make, percent } from "./elements.js";
 import { buildNextToken, DIALS } from "./next_token_parts.js";
 import { Distribution, normaliser, randomAt, rankAt } from "./sampling.js";
 import { branch, newRoot, pathTo } from "./token_tree.js";
@@ -11,9 +11,6 @@ import { branch, newRoot, pathTo } from "./token_tree.js";
 /** @import { Dials, Leaf, Model, NextTokenState, Offer } from "./types" */
 
 const BARS = 10;
-
-/** @param {number} probability */
-const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
 
 /** What is written, and what is pointed at, live here; the dials in the model. */
 export class NextTokenPicture {

@@ -1,6 +1,6 @@
 // ThroughTheLayers: a grid of levels by tokens; the cell that is chosen says what is likely there and who wrote it.
 
-import { barParts, followTheme, make } from "./elements.js";
+import { barParts, followTheme, make, percent } from "./elements.js";
 
 /** @import { Model, Said, Stream } from "./types" */
 
@@ -172,10 +172,10 @@ class StreamView {
       token,
       `: the likeliest is “`,
       make("bdi", {}, name(one.said[0][0])),
-      `”, ${inPercent(one.said[0][1])}; the stream's length is ${one.norm.toFixed(1)}.`,
+      `”, ${percent(one.said[0][1])}; the stream's length is ${one.norm.toFixed(1)}.`,
     );
     ui.said.replaceChildren(
-      ...one.said.map(([label, p]) => make("li", {}, make("div", {}, ...barParts(name(label), p, inPercent(p))))),
+      ...one.said.map(([label, p]) => make("li", {}, make("div", {}, ...barParts(name(label), p, percent(p))))),
     );
     const writers = writersOf(one);
     const most = Math.max(...writers.map(([, wrote]) => wrote), 1e-9);
@@ -196,11 +196,6 @@ class StreamView {
   stop() {
     for (const forget of this.forget) forget();
   }
-}
-
-/** @param {number} probability */
-function inPercent(probability) {
-  return `${(100 * probability).toFixed(1)} %`;
 }
 
 /**
