@@ -31,7 +31,12 @@ from plain_notebooks import pages_address
 OUT = ROOT / "dist" / "large-language-models-live.pdf"
 MARGIN = "18mm"
 SCALE = 0.85  # of the size on a screen
-TYPESET = "window.MathJax ? MathJax.startup.promise.then(() => document.fonts.ready).then(() => true) : true"
+# What waits on a screen until the reader comes near it is there when it is printed.
+READY = """async () => {
+    const images = [...document.images];
+    for (const image of images) image.loading = "eager";
+    await Promise.all([document.fonts.ready, ...images.map(image => image.decode().catch(() => null))]);
+}"""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ def leaves(contents: Path) -> Iterator[Leaf]:
 def printed(page: Page, address: str) -> tuple[str, bytes]:
     """The title of a page, and the page as a PDF."""
     page.goto(address)
-    page.wait_for_function(TYPESET, timeout=120_000)
+    page.evaluate(READY)
     title = page.locator("article h1").first.evaluate(
         "heading => { const copy = heading.cloneNode(true); copy.querySelectorAll('a').forEach(a => a.remove());"
         " return copy.textContent.trim() }"

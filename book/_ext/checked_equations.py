@@ -10,6 +10,7 @@ be pointed at (:mod:`symbol_hover`): the source is changed when it is written, a
 import inspect
 import math
 import re
+from collections.abc import Callable
 from functools import cache
 from html import escape
 from typing import Any
@@ -20,6 +21,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
 
+import mathematics
 from companion.lessons import Checked, Equation, equation, labels
 from companion.lessons.equation_check import BY_HAND, COMPANION
 from symbol_hover import hoverable
@@ -83,7 +85,7 @@ def check_completeness(app: Sphinx, env: BuildEnvironment) -> None:
 def visit_equation(self: HTML5Translator, node: nodes.math_block) -> None:
     """Write an equation, and if it has a fold, with its symbols in classes, so that they can be pointed at."""
     fold = node.next_node(checked_equation, descend=False, siblings=True)
-    if fold and fold["label"] == node.get("label") and self.builder.math_renderer_name == "mathjax":
+    if fold and fold["label"] == node.get("label") and self.builder.math_renderer_name == "mathml":
         source, node = node.astext(), node.copy()
         node += nodes.Text(hoverable(source, equation(fold["label"]).symbols))
     HTML5Translator.visit_math_block(self, node)
@@ -138,13 +140,11 @@ def table(one: Equation) -> str:
 
 def inline(text: str) -> str:
     """Text with ``$mathematics$`` and `` `code` `` as HTML."""
-    return "".join(
-        {
-            "math": f'<span class="math notranslate nohighlight">\\({escape(part)}\\)</span>',
-            "code": f"<code>{escape(part)}</code>",
-        }.get(kind, escape(part))
-        for kind, part in parts(text)
-    )
+    written: dict[str, Callable[[str], str]] = {
+        "math": mathematics.inline,
+        "code": lambda code: f"<code>{escape(code)}</code>",
+    }
+    return "".join(written.get(kind, escape)(part) for kind, part in parts(text))
 
 
 def source(form: Any) -> str:
@@ -169,6 +169,7 @@ def messages() -> list[str]:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension; a book that is not whole sets ``checked_equations_complete`` to false."""
     app.setup_extension("words")
+    app.setup_extension("mathematics")
     app.add_config_value("checked_equations_complete", True, "env", [bool])
     skip = (skip_fold, None)
     app.add_node(checked_equation, html=(visit_fold, None), latex=skip, text=skip, man=skip, texinfo=skip)

@@ -118,9 +118,11 @@ def depart_answer(self: HTML5Translator, _node: check_answer) -> None:
     self.body.append("</div></details>\n")
 
 
-def visit_choice(self: HTML5Translator, _node: check_choice) -> None:
-    """Open what one clicks."""
-    self.body.append("<summary>")
+def visit_choice(self: HTML5Translator, node: check_choice) -> None:
+    """Open what one clicks; a formula alone is no name that a screen reader says, so its source becomes one."""
+    words = [text for text in node.findall(nodes.Text) if text.strip() and not isinstance(text.parent, nodes.math)]
+    name = "" if words else f' aria-label="{escape(node.astext().strip())}"'
+    self.body.append(f"<summary{name}>")
 
 
 def depart_choice(self: HTML5Translator, node: check_choice) -> None:

@@ -35,18 +35,20 @@ LOST_PAGE = """<!doctype html>
 <title>{lost}</title>
 <link rel="icon" href="data:,">
 <style>
-:root {{ color-scheme: light dark; font: 1.1rem/1.6 system-ui, sans-serif; }}
+:root {{ background: light-dark(#fdfdfb, #14181d); color-scheme: light dark; font: 1.1rem/1.6 system-ui, sans-serif; }}
 body {{ max-width: 34rem; margin: 15vh auto; padding: 0 1rem; }}
 a {{ color: light-dark(#0b6b73, #5cc8cf); }}
 </style>
 </head>
 <body>
+<main>
 <h1>{lost}</h1>
 <p>{lead}</p>
 <ul>
 <li><a href="{site}{first}">{title}</a></li>
 <li><a href="{site}search.html">{search}</a></li>
 </ul>
+</main>
 </body>
 </html>
 """

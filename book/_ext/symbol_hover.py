@@ -1,7 +1,7 @@
 """Symbols of an equation that can be pointed at: each occurrence of them in its source is wrapped in a class.
 
 ``hoverable(r"a_i = x^2", [Symbol("x", "…")])`` is ``a_i = \\class{llm-symbol llm-symbol-0}{x}^2``, where 0 is the place
-of the symbol in the list. MathJax draws it as it was; ``symbol_hover.js`` finds the class. A symbol of the list
+of the symbol in the list. It is drawn as it was; ``symbol_hover.js`` finds the class. A symbol of the list
 stands for what is written so, and for its relatives: ``s_t`` for ``s_{t-1}``, ``p(x)`` for ``p(x_i)``, ``E`` for the letter
 of ``E_{x_t}``. What is written so itself comes first.
 """
@@ -187,7 +187,7 @@ def _scripted(item: Item, pattern: Pattern, agree: Callable[[Items, Items, bool]
         if ours is not None and (theirs is None or not agree(ours, theirs, below)):
             return None
         if ours is None and theirs is not None and own.core.endswith("'"):
-            return None  # MathJax joins the prime and the script, and would not if the prime were in a class
+            return None  # MathML joins the prime and the script, and would not if the prime were in a class
     return Found(pattern, 1, item.start, item.end, exact=False)
 
 

@@ -1,5 +1,5 @@
 // The symbols of a checked equation, pointed at by mouse, finger or keyboard: a card says what each means and its
-// shape. Its words are copied from the table of symbols in the fold below the equation, where MathJax has set them.
+// shape. Its words are copied from the table of symbols in the fold below the equation, where they are set.
 
 (() => {
   const SYMBOL = ".llm-symbol";
@@ -17,7 +17,7 @@
 
   const numberOf = (symbol) => [...symbol.classList].find((name) => /^llm-symbol-\d+$/.test(name));
   const equationOf = (symbol) => symbol.closest(".llm-equation");
-  const symbolsOf = (equation) => [...equation.querySelectorAll(`mjx-math ${SYMBOL}`)];
+  const symbolsOf = (equation) => [...equation.querySelectorAll(`math ${SYMBOL}`)];
 
   function fill(symbol) {
     const rows = equationOf(symbol).nextElementSibling.querySelectorAll(".checked-symbols tbody tr");
@@ -36,7 +36,7 @@
   function place(symbol) {
     card.style.left = card.style.top = "0";
     const at = symbol.getBoundingClientRect();
-    const math = symbol.closest("mjx-math").getBoundingClientRect();
+    const math = symbol.closest("math").getBoundingClientRect();
     const size = card.getBoundingClientRect();
     const right = document.documentElement.clientWidth - size.width - MARGIN;
     const lowest = window.innerHeight - size.height - MARGIN;

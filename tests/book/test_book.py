@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
+from local_assets import FAMILIES, ICONS, LAYOUT
 
 from build_book import build, verdict
 from step import StepError
@@ -99,12 +100,21 @@ def test_the_front_door_leads_to_the_first_page_and_asks_for_no_icon(built_book:
 
 
 @pytest.mark.book
-def test_mathematics_comes_with_its_fonts(built_book: Path):
-    script = (built_book / "_static" / "mathjax" / "tex-chtml.js").read_text(encoding="utf-8")
-    fonts = built_book / "_static" / "mathjax" / "output" / "chtml" / "fonts" / "woff-v2"
-    named = set(re.findall(r"MathJax_[A-Za-z0-9]+-[A-Za-z]+\.woff", script))
-    assert len(list(fonts.glob("*.woff"))) > 20
-    assert {name for name in named if not (fonts / name).exists()} == set()
+def test_the_fonts_of_the_pages_come_with_them(built_book: Path):
+    static = built_book / "_static"
+    named = set(re.findall(r'url\("([^"]+)"\)', (static / "fonts.css").read_text(encoding="utf-8")))
+    assert len(named) == 7
+    assert {name for name in named if not (static / name).exists()} == set()
+
+
+@pytest.mark.book
+def test_each_icon_of_the_pages_is_in_the_fonts_of_icons(built_book: Path):
+    pages = [path.read_text(encoding="utf-8") for path in built_book.rglob("*.html")]
+    classes = {
+        name for page in pages for names in re.findall(r'class="([^"]*\bfa-[^"]*)"', page) for name in names.split()
+    }
+    icons = {name.removeprefix("fa-") for name in classes if name.startswith("fa-")}
+    assert icons - ICONS - LAYOUT - FAMILIES == set()
 
 
 PAGE = """\

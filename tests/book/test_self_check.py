@@ -154,3 +154,10 @@ def test_each_question_of_a_page_is_a_group_with_one_right_answer(root: Path, bu
     groups = Groups(built_book / Path(chapter).with_suffix(".html")).groups
     assert len(groups) == len(questions(root / chapter))
     assert {answers.count("right") for answers in groups.values()} == {1}
+
+
+@pytest.mark.slow
+def test_an_answer_that_is_a_formula_alone_has_a_name_to_be_said(tmp_path: Path):
+    page, warnings = built(tmp_path, GOOD.replace("Always.", "$10$"))
+    assert warnings == ""
+    assert '<summary aria-label="10">' in page

@@ -1,22 +1,94 @@
-"""Each page of the built book opens without an error and without a request to another host."""
+"""Each page of the built book: quiet, light, accessible, and whole on a phone.
+
+A page is opened once. What holds for every page is asked of it there: no error, no request to another host, at most
+1.5 MB and so many nodes, no violation that axe-core knows of, in both themes, and nothing cut off at 360 pixels.
+"""
+
+from pathlib import Path
+from typing import Any
 
 import pytest
+from playwright.sync_api import Page, Response
 
 pytestmark = pytest.mark.browser
 
 PARTS = 20  # the pages are shared out, so that they are begun early and a fault is near
+HEAVIEST = 1_500_000  # bytes that a page loads before its reader asks for anything, none of them compressed
+NODES, NODES_OF_INDEX = 9_000, 18_000  # of a chapter; of a page of the appendix, which lists all there is of something
+FONTS = 150_000  # bytes of the fonts among them
+
+# Contrast is a matter of style, so one element of each kind is asked; axe looks long at each.
+CONTRAST = """async () => {
+    const kinds = new Map();
+    const kind = one => one ? `${one.tagName}.${[...one.classList].sort().join(".")}` : "";
+    for (const one of document.querySelectorAll("body *")) {
+        if (one.closest("math, svg, script, style, .ca") || !one.checkVisibility()) continue;
+        if (![...one.childNodes].some(node => node.nodeType === 3 && node.data.trim())) continue;
+        const chain = [one, one.parentElement, one.closest(".admonition, table, figure, nav, pre, details, header")];
+        const key = chain.map(kind).join(" < ");
+        if (!kinds.has(key)) kinds.set(key, one);
+    }
+    const found = await axe.run([...kinds.values()], { runOnly: ["color-contrast"], resultTypes: ["violations"] });
+    const nodes = found.violations.flatMap(one => one.nodes);
+    return nodes.map(node => `${node.failureSummary.split("\\n")[1]} ${node.html}`);
+}"""
+RULES = """async () => {
+    const off = { enabled: false };
+    const rules = { "color-contrast": off, "color-contrast-enhanced": off, "target-size": off };
+    const found = await axe.run(document, { rules, resultTypes: ["violations"] });
+    return found.violations.map(one => `${one.id}: ${one.nodes.slice(0, 3).map(node => node.html.slice(0, 160))}`);
+}"""
+# What is wider than the screen and can neither be scrolled nor is within what can.
+CUT = """() => [...document.querySelectorAll("article :is(p, li, td, pre, .math, img, svg, table, .admonition)")]
+    .filter(one => one.checkVisibility() && one.getBoundingClientRect().right > innerWidth + 1)
+    .filter(one => { for (let box = one; box; box = box.parentElement) {
+        if (/auto|scroll/.test(getComputedStyle(box).overflowX)) return false; }
+        return true; })
+    .map(one => one.outerHTML.slice(0, 160))"""
+
+
+@pytest.fixture(scope="module")
+def axe_source(root: Path) -> str:
+    return (root / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+
+
+def pages(book: Path) -> list[str]:
+    """The addresses of all pages below the root of the book."""
+    return sorted(path.relative_to(book).as_posix() for path in book.rglob("*.html") if "_static" not in path.parts)
+
+
+def loaded(visit: Any, address: str) -> tuple[Page, Any, list[tuple[str, int]]]:
+    """A page with everything that it loads by itself: each address, and its size."""
+    responses: list[Response] = []
+    page, log = visit("about:blank")
+    page.on("response", lambda response: responses.append(response))
+    page.goto(address)
+    page.wait_for_load_state("networkidle")
+    return page, log, [(one.url, len(one.body())) for one in responses if one.ok]
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_every_page_is_quiet_and_asks_no_other_host(visit, address, book, part):
-    pages = sorted(path.relative_to(book).as_posix() for path in book.rglob("*.html") if "_static" not in path.parts)
-    assert len(pages) > PARTS
-    noise = {}
-    for name in pages[part::PARTS]:
-        page, log = visit(f"{address}/{name}")
-        page.wait_for_load_state("networkidle")
-        foreign = log.hosts() - {address.removeprefix("http://")}
-        if foreign or log.errors:
-            noise[name] = (foreign, log.errors)
+def test_every_page_is_quiet_light_accessible_and_whole_on_a_phone(visit, address, book, axe_source, part):
+    names = pages(book)
+    assert len(names) > PARTS
+    faults: dict[str, list[Any]] = {}
+    for name in names[part::PARTS]:
+        page, log, sizes = loaded(visit, f"{address}/{name}")
+        found: list[Any] = [*log.errors, *(log.hosts() - {address.removeprefix("http://")})]
+        # The page of the search has been asked for the index that it loads.
+        weight = sum(size for url, size in sizes if "searchindex.js" not in url)
+        fonts = sum(size for url, size in sizes if "/fonts/" in url)
+        nodes = page.evaluate("document.getElementsByTagName('*').length")
+        found += [f"{weight} bytes"] * (weight > HEAVIEST) + [f"{fonts} bytes of fonts"] * (fonts > FONTS)
+        found += [f"{nodes} nodes"] * (nodes > (NODES_OF_INDEX if "/appendix/" in name else NODES))
+        page.evaluate(axe_source)
+        found += page.evaluate(RULES)
+        for theme in ("light", "dark"):
+            page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+            found += [f"{theme}: {one}" for one in page.evaluate(CONTRAST)]
+        page.set_viewport_size({"width": 360, "height": 800})
+        found += [f"cut off: {one}" for one in page.evaluate(CUT)]
+        if found:
+            faults[name] = found
         page.close()
-    assert noise == {}
+    assert faults == {}

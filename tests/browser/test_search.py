@@ -40,3 +40,11 @@ def test_chapters_come_before_the_appendix(visit, address):
     first = next(n for n, one in enumerate(pages) if "appendix/" in one)
     assert first > 5
     assert not any("appendix/" in one for one in pages[:first])
+
+
+def test_what_is_shown_of_a_page_is_its_text_where_the_word_stands(visit, address):
+    found, _ = visit(f"{address}/search.html?q=perplexity")
+    found.locator("#search-results p.context").first.wait_for()
+    said = found.locator("#search-results p.context").all_inner_texts()[:5]
+    assert "perplexity" in " ".join(said).lower()
+    assert not [text for text in said if "import " in text or "You will be able to" in text]
