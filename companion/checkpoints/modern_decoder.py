@@ -1,4 +1,4 @@
-"""Checkpoints of Llama, Qwen2, Qwen3, Mistral, Mixtral and StableLM: one set of names, and the few that differ.
+"""Checkpoints of Llama, Qwen2, Qwen3, Mistral, Mixtral, StableLM and Gemma 3: one set of names, and what differs.
 
 Chapter: ``book/algorithms/modern_decoder.ipynb``.
 """
@@ -41,13 +41,23 @@ ARCHITECTURES = {
     "mistral": "MistralForCausalLM",
     "mixtral": "MixtralForCausalLM",
     "stablelm": "StableLmForCausalLM",
+    "gemma3_text": "Gemma3ForCausalLM",
 }
 PROJECTIONS = {"q": "query", "k": "key", "v": "value", "o": "output"}
 SWIGLU = {"gate": "gate", "up": "expand", "down": "contract"}
 EXPERT = {"w1": "gate", "w3": "expand", "w2": "contract"}
-REFUSED = {  # the last three are StableLM's
+GEMMA = "gemma3_text"
+GEMMA_NORMS = {
+    "input_layernorm.weight": "attention_norm.weight",
+    "post_attention_layernorm.weight": "attention_post_norm.weight",
+    "pre_feedforward_layernorm.weight": "feed_forward_norm.weight",
+    "post_feedforward_layernorm.weight": "feed_forward_post_norm.weight",
+}
+REFUSED = {  # qk_layernorm, use_parallel_residual and hidden_dropout are StableLM's
     **dict.fromkeys(("attention_bias", "mlp_bias", "qk_layernorm", "use_parallel_residual"), or_null(FLAG)),
     **dict.fromkeys(("router_jitter_noise", "hidden_dropout"), or_null(NUMBER)),
+    "use_bidirectional_attention": or_null(FLAG),  # Gemma's, as the next
+    "attn_logit_softcapping": or_null(NUMBER),
 }
 ROPE = {  # fields of the rotary positions, beside the others or in an object of their own
     "rope_theta": POSITIVE,
@@ -73,11 +83,15 @@ KINDS = (
         **dict.fromkeys(("attention_dropout", "rms_norm_eps", "layer_norm_eps"), BELOW_ONE),
         "max_window_layers": COUNT,
         "layer_types": or_null(WORDS),
-        "hidden_act": WORD,
+        **dict.fromkeys(("hidden_act", "hidden_activation"), WORD),
+        **dict.fromkeys(("query_pre_attn_scalar", "sliding_window_pattern"), SIZE),
+        "rope_local_base_freq": POSITIVE,
+        "final_logit_softcapping": or_null(POSITIVE),
     }
 )
 # defaults of transformers
-KV_HEADS = {"llama": None, "qwen2": 32, "qwen3": 32, "mistral": 8, "mixtral": 8, "stablelm": 32}
+KV_HEADS = {"llama": None, "qwen2": 32, "qwen3": 32, "mistral": 8, "mixtral": 8, "stablelm": 32, GEMMA: 4}
+D_HEAD = {"qwen3": 128, GEMMA: 256}  # d_model / n_heads in the others
 NORM_EPS = {"mixtral": 1e-5, "stablelm": 1e-5}  # 1e-6 in the others
 FULL, SLIDING = "full_attention", "sliding_attention"
 
@@ -95,8 +109,11 @@ class ModernFields(SharedFields, Protocol):
     experts_per_token: int
     rope_base: float
     rope_scaling: RopeScaling | None
+    local_rope_base: float | None
     rotary_fraction: float
     qkv_bias: bool
+    query_pre_attn_scalar: int
+    final_softcap: float | None
 
 
 def layout(config: ModernFields) -> Layout:
@@ -116,7 +133,9 @@ def layout(config: ModernFields) -> Layout:
         parts["post_attention_layernorm.bias"] = "feed_forward_norm.bias"
     if config.family == "qwen2" or config.qkv_bias:
         parts |= {f"self_attn.{p}_proj.bias": f"attention.{PROJECTIONS[p]}.bias" for p in "qkv"}
-    if config.family == "qwen3":
+    if config.family == GEMMA:
+        parts |= GEMMA_NORMS
+    if config.family in ("qwen3", GEMMA):
         parts |= {f"self_attn.{p}_norm.weight": f"attention.{PROJECTIONS[p]}_norm.weight" for p in "qk"}
     if config.n_experts is None:
         parts |= {f"mlp.{theirs}_proj.weight": f"feed_forward.{ours}.weight" for theirs, ours in SWIGLU.items()}
@@ -149,8 +168,9 @@ def read_fields(folder: Path) -> dict[str, Any]:
     for name in REFUSED:
         if config.get(name):
             raise CheckpointError(f"{folder}/config.json sets {name}, which this decoder does not have")
-    if config.get("hidden_act", "silu") not in ("silu", "swish"):
-        raise CheckpointError(f"{folder}/config.json: hidden_act must be silu; got {config['hidden_act']!r}")
+    name, *allowed = ("hidden_activation", "gelu_pytorch_tanh") if family == GEMMA else ("hidden_act", "silu", "swish")
+    if config.get(name, allowed[0]) not in allowed:
+        raise CheckpointError(f"{folder}/config.json: {name} must be {allowed[0]}; got {config[name]!r}")
     try:
         fields = {ours: config[theirs] for theirs, ours in SIZES.items()}
     except KeyError as error:
@@ -158,6 +178,9 @@ def read_fields(folder: Path) -> dict[str, Any]:
     if family == "mixtral":
         fields |= {"n_experts": config.get("num_local_experts", 8)}
         fields |= {"experts_per_token": config.get("num_experts_per_tok", 2)}
+    if family == GEMMA:
+        fields |= {"query_pre_attn_scalar": config.get("query_pre_attn_scalar", 256)}
+        fields |= {"final_softcap": config.get("final_logit_softcapping")}
     return (
         fields
         | _rope(config, folder)
@@ -165,11 +188,11 @@ def read_fields(folder: Path) -> dict[str, Any]:
         | {
             "family": family,
             "n_kv_heads": config.get("num_key_value_heads", KV_HEADS[family]),
-            "d_head": config.get("head_dim", 128 if family == "qwen3" else None),
+            "d_head": config.get("head_dim", D_HEAD.get(family)),
             "dropout": config.get("attention_dropout", 0.0),
             "norm_eps": config.get(_eps_name(family), NORM_EPS.get(family, 1e-6)),
             "qkv_bias": family == "stablelm" and config.get("use_qkv_bias", False),
-            "tied": config.get("tie_word_embeddings", False),
+            "tied": config.get("tie_word_embeddings", family == GEMMA),
         }
     )
 
@@ -178,8 +201,12 @@ def _rope(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Rotary base, fraction and scaling, from ``rope_parameters`` or from the fields before ``transformers`` 5."""
     name = "rope_scaling" if config.get("rope_scaling") else "rope_parameters"
     given = config.get(name) or {}
+    if config["model_type"] == GEMMA:
+        name, given, local = _gemma_rope(config, folder)
+    else:
+        local = {}
     check_fields(given, SCALING, folder / "config.json", within=name)
-    default = 1e6 if config["model_type"] == "mixtral" else 10_000.0
+    default = 1e6 if config["model_type"] in ("mixtral", GEMMA) else 10_000.0
     base = given.get("rope_theta", config.get("rope_theta", default))
     kind = given.get("rope_type", given.get("type", "default"))
     usual = 0.25 if config["model_type"] == "stablelm" else 1.0
@@ -192,7 +219,25 @@ def _rope(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         scaling = SCALINGS[kind](given, original, context)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{folder}/config.json describes no {kind} scaling: {error!r}") from error
-    return {"rope_base": float(base), "rope_scaling": scaling, "rotary_fraction": fraction}
+    return {"rope_base": float(base), "rope_scaling": scaling, "rotary_fraction": fraction} | local
+
+
+def _gemma_rope(config: dict[str, Any], folder: Path) -> tuple[str, dict[str, Any], dict[str, float]]:
+    """Where the rotary fields of the layers without a window stand, these fields, and the base of the other layers.
+
+    Since ``transformers`` 5 each kind of layer has an object of its own.
+    """
+    kinds = config.get("rope_parameters") or {}
+    check_fields(kinds, dict.fromkeys((FULL, SLIDING), or_null(OBJECT)), folder / "config.json", "rope_parameters")
+    near = kinds.get(SLIDING) or {}
+    within = f"rope_parameters.{SLIDING}"
+    check_fields(near, SCALING, folder / "config.json", within)
+    if near.get("rope_type", "default") != "default":
+        raise CheckpointError(f"{folder}/config.json: {within} must be of the type default; got {near['rope_type']!r}")
+    local = {"local_rope_base": float(near.get("rope_theta", config.get("rope_local_base_freq", 10_000.0)))}
+    if config.get("rope_scaling"):
+        return "rope_scaling", config["rope_scaling"], local
+    return f"rope_parameters.{FULL}", kinds.get(FULL) or {}, local
 
 
 def _yarn(given: dict[str, Any], original: int, context: int) -> YarnScaling:
@@ -217,15 +262,18 @@ SCALINGS: dict[str, Callable[[dict[str, Any], int, int], RopeScaling | None]] = 
 
 
 def _window(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The window and the layers without it; Qwen's is used only with ``use_sliding_window``."""
+    """The window and the layers without it; Qwen's is used only with ``use_sliding_window``, Gemma's always."""
     family = config["model_type"]
     if family in ("mistral", "mixtral"):
         return {"window": config.get("sliding_window", 4096 if family == "mistral" else None)}
     window = config.get("sliding_window", 4096)
-    if family in ("llama", "stablelm") or window is None or not config.get("use_sliding_window", False):
+    used = family == GEMMA or config.get("use_sliding_window", False)
+    if family in ("llama", "stablelm") or window is None or not used:
         return {}
     n_layers, first = config["num_hidden_layers"], config.get("max_window_layers", 28)
-    kinds = config.get("layer_types") or [SLIDING if i >= first else FULL for i in range(n_layers)]
+    every = config.get("sliding_window_pattern", 6)
+    usual = [(i + 1) % every == 0 if family == GEMMA else i < first for i in range(n_layers)]  # the full ones
+    kinds = config.get("layer_types") or [FULL if full else SLIDING for full in usual]
     if len(kinds) != n_layers or not {FULL, SLIDING} >= set(kinds):
         raise CheckpointError(
             f"{folder}/config.json: layer_types must be {n_layers} times {FULL!r} or {SLIDING!r}; got {kinds}"
@@ -255,9 +303,15 @@ def config_json(config: ModernFields) -> dict[str, Any]:
         content |= {"use_qkv_bias": config.qkv_bias, "partial_rotary_factor": config.rotary_fraction}
     elif config.family != "llama":
         content["sliding_window"] = config.window
-    if config.family.startswith("qwen"):
+    if config.family.startswith(("qwen", "gemma")):
         types = [FULL if config.window is None or i in config.full_layers else SLIDING for i in range(config.n_layers)]
         content |= {"use_sliding_window": config.window is not None, "layer_types": types}
+    if config.family == GEMMA:
+        content |= {"hidden_activation": "gelu_pytorch_tanh", "query_pre_attn_scalar": config.query_pre_attn_scalar}
+        local = config.rope_base if config.local_rope_base is None else config.local_rope_base
+        content |= {"rope_local_base_freq": local, "final_logit_softcapping": config.final_softcap}
+        content["pad_token_id"] = None
+        content["sliding_window"] = config.window or config.context_length  # which must be there, used or not
     if config.n_experts is not None:
         content |= {"num_local_experts": config.n_experts, "num_experts_per_tok": config.experts_per_token}
     return content

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from companion.nn.capture import Record, attention_layers
+from companion.nn.norms import UnitRMSNorm
 
 
 def attention_rollout(attention: Sequence[Tensor]) -> Tensor:
@@ -76,9 +77,12 @@ def written(model: nn.Module, record: Record) -> Written:
         record: of :func:`companion.nn.capture.capture`.
 
     Raises:
-        ValueError: when the record is of another number of layers.
+        ValueError: when the record is of another number of layers, or a norm stands between a head and the stream, as
+            in Gemma 3.
     """
     layers: list[Any] = list(attention_layers(model))
+    if any(not isinstance(m, nn.Identity) for name, m in model.named_modules() if name.endswith("post_norm")):
+        raise ValueError("this model normalises what its heads say before it is added; it is no sum of heads")
     if len(record.heads) != len(layers):
         raise ValueError(f"the record must have {len(layers)} layers of heads; it has {len(record.heads)}")
     heads, biases, feed_forward = [], [], []
@@ -110,7 +114,7 @@ def logit_direction(model: Any, final: Tensor, right: Tensor, wrong: Tensor) -> 
     True
 
     Args:
-        model: a decoder with ``final_norm`` and ``unembedding``.
+        model: a decoder with ``final_norm`` and ``unembedding``, whose logits have no bound.
         final: last hidden state at the position that predicts, (batch, d_model).
         right: token ids, (batch,).
         wrong: token ids, (batch,).
@@ -119,7 +123,8 @@ def logit_direction(model: Any, final: Tensor, right: Tensor, wrong: Tensor) -> 
         (batch, d_model).
     """
     norm, table = model.final_norm, model.unembedding.weight
-    direction = (table[right] - table[wrong]) * norm.weight
+    weight = 1 + norm.weight if isinstance(norm, UnitRMSNorm) else norm.weight
+    direction = (table[right] - table[wrong]) * weight
     if isinstance(norm, nn.LayerNorm):  # it takes the mean off, and so does the direction
         direction = direction - direction.mean(-1, keepdim=True)
         final = final - final.mean(-1, keepdim=True)

@@ -2,13 +2,14 @@
 
 Chapter: ``book/algorithms/modern_decoder.ipynb``. Sources: Touvron et al. 2023, "LLaMA", section 2.2; Yang et al. 2024,
 "Qwen2"; Yang et al. 2025, "Qwen3"; Jiang et al. 2023, "Mistral 7B"; Jiang et al. 2024, "Mixtral of Experts"; Bellagente
-et al. 2024, "Stable LM 2 1.6B".
+et al. 2024, "Stable LM 2 1.6B"; Gemma Team 2025, "Gemma 3 Technical Report", section 2.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self, overload
+from functools import partial
+from typing import Self
 
 from torch import Tensor, nn
 
@@ -18,49 +19,18 @@ from companion.checkpoints.gguf_file import GGUF
 from companion.checkpoints.pretrained import Pretrained
 from companion.models.modern_decode_step import ModernDecodeStep, is_plain
 from companion.nn.checks import check_dropout, check_eps, check_heads, check_ids, check_mask, check_sizes
-from companion.nn.feed_forward import SwiGLU
-from companion.nn.field_types import check_field_types
+from companion.nn.feed_forward import GeGLUTanh, SwiGLU
+from companion.nn.field_types import DerivedSize, check_field_types
 from companion.nn.grouped_query_attention import GroupedQueryAttention
 from companion.nn.kv_cache import KVCache
 from companion.nn.masks import combine_masks, key_mask, window_mask
 from companion.nn.mixture_of_experts import MixtureOfExperts
-from companion.nn.norms import RMSNorm
+from companion.nn.norms import RMSNorm, UnitRMSNorm
 from companion.nn.positions import RopeScaling, real_positions, rotary, rotary_frequencies
 
-FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "mixtral", "stablelm")
-WINDOWED = ("qwen2", "qwen3", "mistral", "mixtral")
-
-
-class DerivedSize:
-    """A field of a configuration that is an int when read, computed from other fields when None was given.
-
-    A descriptor, which a dataclass takes as the field's default; see "Descriptor-typed fields" in Python's manual.
-    """
-
-    def __init__(self, default: "Callable[[ModernConfig], int]") -> None:
-        """Set the function that computes the size from a configuration."""
-        self.default = default
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        """Learn the name of the field."""
-        self.name = name
-
-    @overload
-    def __get__(self, config: None, owner: type) -> None: ...
-
-    @overload
-    def __get__(self, config: "ModernConfig", owner: type) -> int: ...
-
-    def __get__(self, config: "ModernConfig | None", owner: type) -> int | None:
-        """Return the size in a configuration; None, the default of the field, in the class itself."""
-        if config is None:
-            return None
-        given: int | None = vars(config)[self.name]
-        return self.default(config) if given is None else given
-
-    def __set__(self, config: "ModernConfig", given: int | None) -> None:
-        """Keep what a configuration is made with."""
-        vars(config)[self.name] = given
+FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "mixtral", "stablelm", "gemma3_text")
+WINDOWED = ("qwen2", "qwen3", "mistral", "mixtral", "gemma3_text")
+LAYERED = ("qwen2", "qwen3", "gemma3_text")  # the window may be in some layers alone
 
 
 def _equal_heads(config: "ModernConfig") -> int:
@@ -83,17 +53,23 @@ class ModernConfig:
         d_ff: width inside the feed-forward network, or inside each expert; 8/3 d_model, rounded up to a multiple of 8,
             when not given: as many parameters as a plain network of 4 d_model.
         family: family whose details the model has: "llama", "qwen2" (biases on queries, keys and values), "qwen3"
-            (queries and keys normalised), "mistral", "mixtral" (experts), or "stablelm" (LayerNorm).
+            (queries and keys normalised), "mistral", "mixtral" (experts), "stablelm" (LayerNorm), or "gemma3_text"
+            (scaled embeddings, a norm before and after each sublayer, queries and keys normalised, GeGLU).
         window: number of tokens that a query attends to, itself included (sliding window); all when not given. Not in
             the families "llama" and "stablelm".
-        full_layers: layers without the window, as in some of Qwen's models.
+        full_layers: layers without the window, as in some of Qwen's models, and every sixth of Gemma 3.
         n_experts: number of experts; in the family "mixtral" and no other.
         experts_per_token: number of experts that process each token.
         rope_base: base of the rotary positions; see :func:`companion.nn.positions.rotary_frequencies`.
-        rope_scaling: context extension of the rotary positions.
+        rope_scaling: context extension of the rotary positions; in Gemma 3 of the layers without the window alone.
+        local_rope_base: base in the layers with a window, in the family "gemma3_text"; ``rope_base`` when not given.
         rotary_fraction: fraction of a head's dimensions that rotate, the first ones (partial rotary); 1 in all families
             but "stablelm".
         qkv_bias: whether queries, keys and values have biases in the family "stablelm"; in "qwen2" they always do.
+        query_pre_attn_scalar: number whose square root divides the scores, in the family "gemma3_text"; d_head when not
+            given, and in all other families.
+        final_softcap: bound c of the logits in the family "gemma3_text", which become c tanh(logits / c); no bound when
+            not given.
         dropout: probability of dropping an attention weight in training.
         norm_eps: number added to the mean square in RMSNorm, or to the variance in LayerNorm.
         tied: whether the output matrix is the token embedding.
@@ -119,8 +95,11 @@ class ModernConfig:
     experts_per_token: int = 2
     rope_base: float = 10_000.0
     rope_scaling: RopeScaling | None = None
+    local_rope_base: float | None = None
     rotary_fraction: float = 1.0
     qkv_bias: bool = False
+    query_pre_attn_scalar: DerivedSize = DerivedSize(lambda config: config.d_head)
+    final_softcap: float | None = None
     dropout: float = 0.0
     norm_eps: float = 1e-6
     tied: bool = True
@@ -131,7 +110,9 @@ class ModernConfig:
         check_sizes(self, ("vocab_size", "context_length", "n_layers", "n_heads", "d_model"))
         check_dropout(self.dropout)
         check_eps(self.norm_eps)
-        check_sizes(self, ("n_kv_heads", "d_head", "d_ff", "window", "n_experts", "experts_per_token"))
+        check_sizes(
+            self, ("n_kv_heads", "d_head", "d_ff", "window", "n_experts", "experts_per_token", "query_pre_attn_scalar")
+        )
         if self.n_heads % self.n_kv_heads:
             raise ValueError(f"n_heads must be a multiple of n_kv_heads; got {self.n_heads} and {self.n_kv_heads}")
         if self.family not in FAMILIES:
@@ -145,8 +126,10 @@ class ModernConfig:
         return int(self.d_head * self.rotary_fraction)
 
     def _check_rotary(self) -> None:
-        if not 1 < self.rope_base < math.inf:
-            raise ValueError(f"rope_base must be finite and above 1; got {self.rope_base}")
+        for name in ("rope_base", "local_rope_base"):
+            base = getattr(self, name)
+            if base is not None and not 1 < base < math.inf:
+                raise ValueError(f"{name} must be finite and above 1; got {base}")
         partial = self.rotary_fraction != 1
         if partial and not (self.family == "stablelm" and 0 < self.rotary_fraction < 1):
             raise ValueError(
@@ -162,8 +145,9 @@ class ModernConfig:
             raise ValueError(f"qkv_bias is a choice in the family stablelm alone; got it in {self.family!r}")
         if self.family == "stablelm" and self.n_heads * self.d_head != self.d_model:
             raise ValueError(f"d_head must be d_model / n_heads in stablelm; got {self.d_head} and {self.d_model}")
-        if self.full_layers and (self.window is None or not self.family.startswith("qwen")):
-            raise ValueError(f"full_layers need a window in a family of Qwen's; got {self.family!r}, {self.window}")
+        if self.full_layers and (self.window is None or self.family not in LAYERED):
+            raise ValueError(f"full_layers need a window in {', '.join(LAYERED)}; got {self.family!r}, {self.window}")
+        self._check_gemma()
         if not set(self.full_layers) <= set(range(self.n_layers)):
             raise ValueError(f"full_layers must be 0 to {self.n_layers - 1}; got {self.full_layers}")
         if (self.n_experts is not None) != (self.family == "mixtral"):
@@ -173,13 +157,27 @@ class ModernConfig:
                 f"experts_per_token must be 1 to n_experts; got {self.experts_per_token} of {self.n_experts}"
             )
 
+    def _check_gemma(self) -> None:
+        if self.final_softcap is not None and not 0 < self.final_softcap < math.inf:
+            raise ValueError(f"final_softcap must be finite and above 0; got {self.final_softcap}")
+        own = {name: getattr(self, name) for name in ("local_rope_base", "final_softcap")}
+        if self.query_pre_attn_scalar != self.d_head:
+            own["query_pre_attn_scalar"] = self.query_pre_attn_scalar
+        for name, value in own.items():
+            if value is not None and self.family != "gemma3_text":
+                raise ValueError(f"{name} is a choice in the family gemma3_text alone; got {value} in {self.family!r}")
+
 
 class ModernBlock(nn.Module):
-    """A pre-LN block as GPT-2's: normalise, attend, add; normalise, feed forward, add."""
+    """A pre-LN block as GPT-2's: normalise, attend, add; normalise, feed forward, add.
+
+    Gemma 3 normalises what a sublayer says once more before it is added.
+    """
 
     def __init__(self, config: ModernConfig) -> None:
         """Make the two sublayers and their norms."""
         super().__init__()
+        gemma = config.family == "gemma3_text"
         self.attention_norm = _norm(config)
         self.attention = GroupedQueryAttention(
             config.d_model,
@@ -187,13 +185,16 @@ class ModernBlock(nn.Module):
             config.n_kv_heads,
             config.d_head,
             bias=config.family == "qwen2" or config.qkv_bias,
-            norm_eps=config.norm_eps if config.family == "qwen3" else None,
+            norm=partial(_norm, config) if gemma or config.family == "qwen3" else None,
             dropout=config.dropout,
+            scale=config.query_pre_attn_scalar**-0.5,
         )
+        self.attention_post_norm = _norm(config) if gemma else nn.Identity()
         self.feed_forward_norm = _norm(config)
+        self.feed_forward_post_norm = _norm(config) if gemma else nn.Identity()
         self.feed_forward: nn.Module
         if config.n_experts is None:
-            self.feed_forward = SwiGLU(config.d_model, config.d_ff)
+            self.feed_forward = (GeGLUTanh if gemma else SwiGLU)(config.d_model, config.d_ff)
         else:
             experts = config.n_experts, config.experts_per_token
             self.feed_forward = MixtureOfExperts(config.d_model, config.d_ff, *experts)
@@ -202,13 +203,13 @@ class ModernBlock(nn.Module):
         self, x: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor | None = None, cache: KVCache | None = None
     ) -> Tensor:
         """(batch, length, d_model) -> the same; the arguments are those of :class:`GroupedQueryAttention`."""
-        x = x + self.attention(self.attention_norm(x), rotation, mask, cache)
-        x = x + self.feed_forward(self.feed_forward_norm(x))
+        x = x + self.attention_post_norm(self.attention(self.attention_norm(x), rotation, mask, cache))
+        x = x + self.feed_forward_post_norm(self.feed_forward(self.feed_forward_norm(x)))
         return x
 
 
 class ModernDecoder(Pretrained):
-    """A decoder-only language model, exact enough to load Llama, Qwen2, Qwen3, Mistral, Mixtral and StableLM.
+    """A decoder-only language model, exact enough to load Llama, Qwen2, Qwen3, Mistral, Mixtral, StableLM and Gemma 3.
 
     Example:
         >>> import torch
@@ -234,16 +235,24 @@ class ModernDecoder(Pretrained):
         """Make a model with the initial weights of our GPT: N(0, 0.02), smaller for residual outputs."""
         super().__init__()
         self.config = config
+        self.embedding_scale = config.d_model**0.5 if config.family == "gemma3_text" else 1.0
         self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
         self.blocks = nn.ModuleList(ModernBlock(config) for _ in range(config.n_layers))
         self.final_norm = _norm(config)
         self.unembedding = nn.Linear(config.d_model, config.vocab_size, bias=False)
         if config.tied:
             self.unembedding.weight = self.token_embedding.weight
-        for name, parameter in self.named_parameters():
+        self.initialize(self)
+
+    def initialize(self, model: nn.Module) -> None:
+        """Draw the initial weights of this model, or of one that it is a part of, anew: as after a part was exchanged.
+
+        They are N(0, 0.02), and smaller where a matrix writes into the residual stream.
+        """
+        for name, parameter in model.named_parameters():
             adds = name.endswith(("output.weight", "contract.weight"))
             if parameter.dim() == 2:
-                nn.init.normal_(parameter, std=0.02 / ((2 * config.n_layers) ** 0.5 if adds else 1))
+                nn.init.normal_(parameter, std=0.02 / ((2 * self.config.n_layers) ** 0.5 if adds else 1))
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
 
@@ -265,22 +274,47 @@ class ModernDecoder(Pretrained):
                 the context, or a mask of another shape than the text's.
             TypeError: on a mask that is not boolean.
         """
+        return self.output(self.states(ids, attention_mask, cache))
+
+    def output(self, states: Tensor, norm: nn.Module | None = None) -> Tensor:
+        """Return the logits (batch, length, vocab_size) of states, after the final norm or the one that is given."""
+        logits: Tensor = self.unembedding((norm or self.final_norm)(states))
+        cap = self.config.final_softcap
+        if cap is None:
+            return logits
+        bounded: Tensor = cap * (logits / cap).tanh()
+        return bounded
+
+    def states(
+        self, ids: Tensor, attention_mask: Tensor | None = None, cache: Sequence[KVCache] | None = None
+    ) -> Tensor:
+        """Return the residual stream after the last block, (batch, length, d_model); the rest is :meth:`forward`'s."""
         config, past = self.config, cache[0].length if cache else 0
         check_ids(ids, config.vocab_size, config.context_length, past)
         check_mask(attention_mask, ids.size(0), past + ids.size(1))
-        scaling = config.rope_scaling
-        frequencies = rotary_frequencies(config.d_rotary, config.rope_base, scaling, ids.device)
-        amplitude = 1.0 if scaling is None else scaling.amplitude
-        rotation = rotary(real_positions(ids, attention_mask, past), frequencies, amplitude)
+        far, near = self.rotations(real_positions(ids, attention_mask, past))
         real = key_mask(attention_mask)  # (batch, 1, 1, key)
-        near = real  # (batch or 1, 1, query or 1, key), for the layers with a window
+        close = real  # (batch or 1, 1, query or 1, key), for the layers with a window
         if config.window is not None:
-            near = combine_masks(window_mask(ids.size(1), past + ids.size(1), config.window, ids.device), real)
-        x = self.token_embedding(ids)
+            close = combine_masks(window_mask(ids.size(1), past + ids.size(1), config.window, ids.device), real)
+        x: Tensor = self.token_embedding(ids) * self.embedding_scale
         for layer, block in enumerate(self.blocks):
-            x = block(x, rotation, real if layer in config.full_layers else near, cache[layer] if cache else None)
-        logits: Tensor = self.unembedding(self.final_norm(x))
-        return logits
+            local = config.window is not None and layer not in config.full_layers
+            x = block(x, near if local else far, close if local else real, cache[layer] if cache else None)
+        return x
+
+    def rotations(self, positions: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Return the rotations of positions (batch, length) in layers without and with a window.
+
+        They differ in Gemma 3 alone; see :func:`companion.nn.positions.rotary`.
+        """
+        config, scaling = self.config, self.config.rope_scaling
+        frequencies = rotary_frequencies(config.d_rotary, config.rope_base, scaling, positions.device)
+        far = rotary(positions, frequencies, 1.0 if scaling is None else scaling.amplitude)
+        if config.family != "gemma3_text":
+            return far, far
+        base = config.rope_base if config.local_rope_base is None else config.local_rope_base
+        return far, rotary(positions, rotary_frequencies(config.d_rotary, base, device=positions.device))
 
     def new_cache(self) -> list[KVCache]:
         """Return an empty cache for each layer, to be passed to :meth:`forward` again and again."""
@@ -291,7 +325,9 @@ class ModernDecoder(Pretrained):
         return ModernDecodeStep(self, cache) if is_plain(self, {ModernDecoder, ModernBlock}) else None
 
 
-def _norm(config: ModernConfig) -> nn.Module:
-    """The family's norm of the residual stream."""
-    kind = nn.LayerNorm if config.family == "stablelm" else RMSNorm
-    return kind(config.d_model, eps=config.norm_eps)
+def _norm(config: ModernConfig, d: int | None = None) -> nn.Module:
+    """The family's norm of the residual stream, or of vectors of another width."""
+    kinds = {"stablelm": nn.LayerNorm, "gemma3_text": UnitRMSNorm}
+    kind = kinds.get(config.family, RMSNorm)
+    norm: nn.Module = kind(config.d_model if d is None else d, eps=config.norm_eps)
+    return norm

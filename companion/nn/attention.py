@@ -1,6 +1,7 @@
 """Scaled dot-product attention, and multi-head attention.
 
-Chapter: ``book/concepts/attention.ipynb``. Source: Vaswani et al. 2017, "Attention Is All You Need", section 3.2.
+Chapters: ``book/concepts/attention.ipynb``; ``book/algorithms/decoders_2026.ipynb`` (sinks). Sources: Vaswani et al.
+2017, "Attention Is All You Need", section 3.2; OpenAI 2025, "gpt-oss-120b & gpt-oss-20b Model Card", section 2.
 """
 
 import math
@@ -23,6 +24,7 @@ def scaled_dot_product_attention(
     *,
     bias: Tensor | None = None,
     scale: float | None = None,
+    sink: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the average of the values for each query, weighted by how well its keys match it, and the weights.
 
@@ -36,9 +38,11 @@ def scaled_dot_product_attention(
             weights of zero, and so an output of zero.
         bias: added to the scores, broadcastable to (…, n, m); T5 and XLNet put relative positions here.
         scale: multiplies the scores; 1 / sqrt(d_k) when not given.
+        sink: a score beside those of the keys, broadcastable to (…, n, 1), that has no value.
 
     Returns:
-        output (…, n, d_v) and weights (…, n, m); each row of weights that may attend to something sums to 1.
+        output (…, n, d_v) and weights (…, n, m); each row of weights that may attend to something sums to 1, or with a
+        sink to less.
 
     Raises:
         ValueError: on a tensor of rank below 2, sizes that do not fit, or a mask of the wrong shape.
@@ -58,10 +62,12 @@ def scaled_dot_product_attention(
         scores = query @ key.transpose(-2, -1) * scale  # (…, n, m)
     if bias is not None:
         scores = scores + bias
-    if mask is None:
-        weights = scores.softmax(dim=-1)
-    else:
-        weights = scores.masked_fill(~mask, -math.inf).softmax(dim=-1)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    if sink is not None:
+        scores = torch.cat([scores, sink.expand(*scores.shape[:-1], 1).to(scores)], dim=-1)
+    weights = scores.softmax(dim=-1)[..., : key.size(-2)]
+    if mask is not None:
         weights = weights.masked_fill(~mask, 0.0)  # the softmax of a row of -inf is NaN
     weights = weights.to(value.dtype)
     return weights @ value, weights
@@ -97,6 +103,7 @@ class Attention(nn.Module):
         *,
         causal: bool = False,
         bias: Tensor | None = None,
+        sink: Tensor | None = None,
     ) -> Tensor:
         """Return the weighted average of the values for each query, by the fused kernel where nothing is observed.
 
@@ -107,6 +114,7 @@ class Attention(nn.Module):
             mask: see :func:`scaled_dot_product_attention`.
             causal: allow no position to attend to a later one; the queries are the last n of the key positions.
             bias: see :func:`scaled_dot_product_attention`.
+            sink: see :func:`scaled_dot_product_attention`; the fused kernel has none, and is not used then.
 
         Returns:
             (batch, heads, n, d_v).
@@ -114,10 +122,12 @@ class Attention(nn.Module):
         check_attention(query, key, value, mask)
         causal = causal and query.size(-2) > 1  # one query, the last, may attend to all keys
         dropout = self.dropout if self.training else 0.0
-        if not self.observers:
+        if not self.observers and sink is None:
             return _fused(query, key, value, mask, causal, bias, self.scale, dropout)
         mask = _with_causal(mask, causal, query, key)
-        _, weights = scaled_dot_product_attention(query, key, value, mask, bias=bias, scale=self.scale)
+        output, weights = scaled_dot_product_attention(query, key, value, mask, bias=bias, scale=self.scale, sink=sink)
+        if not self.observers and not dropout:
+            return output
         for observer in self.observers:
             weights = observer(weights)  # (batch, heads, query, key)
         return F.dropout(weights, dropout) @ value

@@ -62,3 +62,15 @@ class GeGLU(SwiGLU):
     """
 
     gated_by = staticmethod(F.gelu)
+
+
+class GeGLUTanh(SwiGLU):
+    """GeGLU with the approximation of GELU by a tanh, as in Gemma.
+
+    Example:
+        >>> import torch
+        >>> GeGLUTanh(d_model=6, d_ff=8)(torch.zeros(2, 5, 6)).shape
+        torch.Size([2, 5, 6])
+    """
+
+    gated_by = staticmethod(ACTIVATIONS["gelu_pytorch_tanh"])

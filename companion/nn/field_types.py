@@ -10,7 +10,7 @@ from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints, overload
 
 LARGEST = 2**63 - 1  # integer that a tensor or a seed can be
 
@@ -30,6 +30,38 @@ class Kind(NamedTuple):
 def _is_number(value: Any, kind: type) -> bool:
     """Whether a value is a number of a kind, of Python or NumPy; True is none."""
     return isinstance(value, kind) and not isinstance(value, bool)
+
+
+class DerivedSize:
+    """A field of a configuration that is an int when read, computed from other fields when None was given.
+
+    A descriptor, which a dataclass takes as the field's default; see "Descriptor-typed fields" in Python's manual.
+    """
+
+    def __init__(self, default: Callable[[Any], int]) -> None:
+        """Set the function that computes the size from a configuration."""
+        self.default = default
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Learn the name of the field."""
+        self.name = name
+
+    @overload
+    def __get__(self, config: None, owner: type) -> None: ...
+
+    @overload
+    def __get__(self, config: object, owner: type) -> int: ...
+
+    def __get__(self, config: object, owner: type) -> int | None:
+        """Return the size in a configuration; None, the default of the field, in the class itself."""
+        if config is None:
+            return None
+        given: int | None = vars(config)[self.name]
+        return self.default(config) if given is None else given
+
+    def __set__(self, config: object, given: int | None) -> None:
+        """Keep what a configuration is made with."""
+        vars(config)[self.name] = given
 
 
 PLAIN: dict[Any, Kind] = {

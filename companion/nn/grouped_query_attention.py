@@ -1,14 +1,17 @@
 """Grouped-query attention: query heads share key/value heads in groups; positions are rotary.
 
-Chapters: ``book/algorithms/modern_decoder.ipynb``, ``book/algorithms/encoders.ipynb``. Sources: Ainslie et al. 2023,
-"GQA", section 2.2; Su et al. 2021, "RoFormer", section 3.2.
+Chapters: ``book/algorithms/modern_decoder.ipynb``, ``book/algorithms/encoders.ipynb``,
+``book/algorithms/decoders_2026.ipynb``. Sources: Ainslie et al. 2023, "GQA", section 2.2; Su et al. 2021, "RoFormer",
+section 3.2; OpenAI 2025, "gpt-oss-120b & gpt-oss-20b Model Card", section 2 (sinks).
 """
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor, nn
 
 from companion.nn.attention import Attention
 from companion.nn.kv_cache import KVCache
-from companion.nn.norms import RMSNorm
 from companion.nn.positions import rotate
 
 
@@ -28,9 +31,11 @@ class GroupedQueryAttention(Attention):
         d_head: int,
         *,
         bias: bool = False,
-        norm_eps: float | None = None,
+        norm: Callable[[int], nn.Module] | None = None,
         dropout: float = 0.0,
+        scale: float | None = None,
         causal: bool = True,
+        sinks: bool = False,
     ) -> None:
         """Make the four projections.
 
@@ -40,15 +45,18 @@ class GroupedQueryAttention(Attention):
             n_kv_heads: key/value heads, a divisor of ``n_heads``.
             d_head: width of a head, even.
             bias: whether the projections to queries, keys and values add a learned vector, as in Qwen2.
-            norm_eps: eps of an RMSNorm of each head's queries and keys before the rotation, as in Qwen3; no norm when
-                not given.
+            norm: (d_head) -> a norm of each head's queries, or keys, before the rotation, as in Qwen3 and Gemma 3; no
+                norm when not given.
             dropout: probability of dropping an attention weight in training.
+            scale: multiplies the scores; 1 / sqrt(d_head) when not given.
             causal: whether no position attends to a later one; an encoder such as ModernBERT has False.
+            sinks: whether each head has a learned score without a key or a value in its softmax, as in gpt-oss: what
+                the head gives to it, it takes from all positions. It begins at 0.
 
         Raises:
             ValueError: when the heads do not form equal groups.
         """
-        super().__init__(n_heads, dropout=dropout)
+        super().__init__(n_heads, dropout=dropout, scale=scale)
         if n_kv_heads < 1 or n_heads % n_kv_heads:
             raise ValueError(f"n_heads must be a multiple of n_kv_heads >= 1; got {n_heads} and {n_kv_heads}")
         self.n_kv_heads, self.causal = n_kv_heads, causal
@@ -56,8 +64,9 @@ class GroupedQueryAttention(Attention):
         self.key = nn.Linear(d_model, n_kv_heads * d_head, bias=bias)
         self.value = nn.Linear(d_model, n_kv_heads * d_head, bias=bias)
         self.output = nn.Linear(n_heads * d_head, d_model, bias=False)
-        self.query_norm = nn.Identity() if norm_eps is None else RMSNorm(d_head, norm_eps)
-        self.key_norm = nn.Identity() if norm_eps is None else RMSNorm(d_head, norm_eps)
+        self.query_norm = nn.Identity() if norm is None else norm(d_head)
+        self.key_norm = nn.Identity() if norm is None else norm(d_head)
+        self.sinks = nn.Parameter(torch.zeros(n_heads)) if sinks else None
 
     def forward(
         self, x: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor | None = None, cache: KVCache | None = None
@@ -81,6 +90,7 @@ class GroupedQueryAttention(Attention):
             k, v = cache.append(k, v)
         group = self.n_heads // self.n_kv_heads
         k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
-        heads = self.attend(q, k, v, mask, causal=self.causal)
+        sink = None if self.sinks is None else self.sinks[:, None, None]  # (n_heads, 1, 1)
+        heads = self.attend(q, k, v, mask, causal=self.causal, sink=sink)
         output: Tensor = self.output(heads.transpose(1, 2).flatten(2))
         return output

@@ -1,7 +1,7 @@
 """RMSNorm, root-mean-square normalisation: LayerNorm without the mean and without the shift.
 
-Chapters: ``book/algorithms/t5.ipynb``, ``book/algorithms/modern_decoder.ipynb``. Source: Zhang & Sennrich 2019, "Root
-Mean Square Layer Normalization", section 4.
+Chapters: ``book/algorithms/t5.ipynb``, ``book/algorithms/modern_decoder.ipynb``. Sources: Zhang & Sennrich 2019, "Root
+Mean Square Layer Normalization", section 4; Gemma Team 2024, "Gemma", section 2.
 """
 
 import torch
@@ -44,3 +44,23 @@ class RMSNorm(nn.Module):
     def extra_repr(self) -> str:
         """Return the size and eps, for ``repr``."""
         return f"{self.weight.numel()}, eps={self.eps}"
+
+
+class UnitRMSNorm(RMSNorm):
+    """RMSNorm whose weight is kept as its difference from 1, ``(1 + weight)``, as in Gemma; weight decay pulls to 1.
+
+    Example:
+        >>> UnitRMSNorm(2, eps=0.0)(torch.tensor([3.0, 3.0])).tolist()
+        [1.0, 1.0]
+    """
+
+    def __init__(self, d: int, eps: float = 1e-6) -> None:
+        """Make weights of 0; arguments and errors are those of :class:`RMSNorm`."""
+        super().__init__(d, eps)
+        nn.init.zeros_(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, d) -> (…, d) of the same dtype; half precision is computed in float32."""
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        scaled = wide * (wide.square().mean(-1, keepdim=True) + self.eps).rsqrt()
+        return (scaled * (1 + self.weight.to(wide.dtype))).to(x.dtype)

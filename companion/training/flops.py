@@ -1,19 +1,21 @@
 """FLOPs of training, counted three ways: a rule of thumb, a sum over the layers, and a measurement.
 
-Chapters: ``book/background/rise.ipynb``, ``book/concepts/limits.ipynb``. Source: Kaplan et al. 2020, section 2.1 and
-table 1 (forward 2 N + 2 n_layers n d_model operations per token, backward twice as many); Hoffmann et al. 2022, section
-3.4 and appendix F (the same count with embeddings, and the compute-optimal split of a budget).
+Chapters: ``book/background/rise.ipynb``, ``book/concepts/limits.ipynb``, ``book/algorithms/decoders_2026.ipynb``.
+Source: Kaplan et al. 2020, section 2.1 and table 1 (forward 2 N + 2 n_layers n d_model operations per token, backward
+twice as many); Hoffmann et al. 2022, section 3.4 and appendix F (the same count with embeddings, and the
+compute-optimal split of a budget).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
+
+from companion.losses.causal import causal_loss
 
 TOKENS_PER_PARAMETER = 20.0  # Hoffmann et al. 2022, table 3: near this at every budget
 
@@ -95,24 +97,36 @@ class Measured:
         return (self.forward + self.backward) / self.tokens
 
 
-def measured_flops(model: nn.Module, ids: Tensor) -> Measured:
+def _triangular(system: Sequence[int], values: Sequence[int], *_: object, **__: object) -> int:
+    """FLOPs of a triangular system, which torch does not count: n (n - 1) for each column of the values."""
+    return math.prod(values) * (system[-1] - 1)
+
+
+UNCOUNTED = {torch.ops.aten.linalg_solve_triangular: _triangular}
+
+
+def measured_flops(
+    model: nn.Module, ids: Tensor, loss: Callable[[nn.Module, Tensor], Tensor] = causal_loss
+) -> Measured:
     """FLOPs of one training step's forward and backward pass, as torch counts them; no weight changes.
 
-    Additions of vectors, norms and activations are not counted; in a Transformer they are few beside the products.
+    Additions of vectors, norms and activations are not counted; in a Transformer they are few beside the products. A
+    mask saves nothing: all scores are counted.
 
     Args:
         model: ids (batch, length) -> logits (batch, length, vocab).
         ids: (batch, length + 1); all but the last are inputs, all but the first are targets.
+        loss: (model, ids) -> scalar, where training has another than the cross-entropy of the next token.
 
     >>> model = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 9))
     >>> measured_flops(model, torch.zeros(1, 6, dtype=torch.long)).forward  # 5 tokens, 2 operations per weight
     360
     """
     with sdpa_kernel(SDPBackend.MATH):  # the fused kernel of the CPU is opaque to the counter
-        with FlopCounterMode(display=False) as forward:
-            loss = F.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
-        with FlopCounterMode(display=False) as backward:
-            torch.autograd.backward(loss)
+        with FlopCounterMode(display=False, custom_mapping=UNCOUNTED) as forward:
+            objective = loss(model, ids)
+        with FlopCounterMode(display=False, custom_mapping=UNCOUNTED) as backward:
+            torch.autograd.backward(objective)
     model.zero_grad()
     return Measured(forward.get_total_flops(), backward.get_total_flops(), ids[:, 1:].numel())
 

@@ -1,4 +1,4 @@
-"""Checkpoints of six families go both ways; old and new forms load; what cannot be used is refused by name."""
+"""Checkpoints of seven families go both ways; old and new forms load; what cannot be used is refused by name."""
 
 import json
 
@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 from small_models import random_ids, stir
 
 from companion.checkpoints import WEIGHTS, CheckpointError
+from companion.generation import GREEDY, generate
 from companion.models.gpt import GPT, GPTConfig
 from companion.models.modern_decoder import ModernConfig, ModernDecoder
 from companion.nn.positions import RopeScaling, YarnScaling, yarn_amplitude
@@ -37,6 +38,18 @@ KINDS = {
         "rope_scaling": YarnScaling(4.0, 8),
         "tied": False,
     },
+    "gemma 3": {
+        "family": "gemma3_text",
+        "d_head": 6,
+        "window": 3,
+        "full_layers": (1,),
+        "rope_base": 1e6,
+        "local_rope_base": 1e4,
+        "rope_scaling": RopeScaling(8.0),
+        "query_pre_attn_scalar": 9,
+        "final_softcap": 30.0,
+    },
+    "gemma 3, all layers full": {"family": "gemma3_text", "local_rope_base": 50.0, "tied": False},
 }
 
 each_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
@@ -293,6 +306,78 @@ def test_what_this_stablelm_lacks_is_refused(tmp_path, name):
         ModernDecoder.from_pretrained(tmp_path)
 
 
+def gemma_folder(tmp_path):
+    tiny(family="gemma3_text", d_head=6, window=3, full_layers=(1,), local_rope_base=50.0).save_pretrained(tmp_path)
+    return tmp_path
+
+
+ROPES = {  # as transformers 5 writes it
+    "full_attention": {"rope_type": "linear", "rope_theta": 300.0, "factor": 2.0},
+    "sliding_attention": {"rope_type": "default", "rope_theta": 70.0},
+}
+
+
+@pytest.mark.parametrize(
+    ("removed", "fields", "expected"),
+    [
+        ((), {}, {"full_layers": (1,), "rope_base": 1e4, "local_rope_base": 50.0}),
+        (("rope_theta", "rope_local_base_freq"), {}, {"rope_base": 1e6, "local_rope_base": 1e4}),
+        (
+            ("rope_theta", "rope_local_base_freq"),
+            {"rope_parameters": ROPES},
+            {"rope_base": 300.0, "local_rope_base": 70.0},
+        ),
+        ((), {"rope_scaling": {"rope_type": "linear", "factor": 8.0}}, {"rope_scaling": RopeScaling(8.0)}),
+        (("layer_types",), {}, {"full_layers": ()}),  # every sixth
+        (("layer_types",), {"sliding_window_pattern": 2}, {"full_layers": (1,)}),
+        ((), {"layer_types": ["full_attention", "sliding_attention"]}, {"full_layers": (0,)}),
+    ],
+    ids=str,
+)
+def test_gemma_is_read_as_each_version_wrote_it(tmp_path, removed, fields, expected):
+    from transformers import AutoModelForCausalLM
+
+    folder = gemma_folder(tmp_path)
+    edit_config(folder, *removed, **fields)
+    model = ModernDecoder.from_pretrained(folder)
+    assert {name: getattr(model.config, name) for name in expected} == expected
+    ids = random_ids(model, 1, 12)
+    theirs = AutoModelForCausalLM.from_pretrained(folder).eval()
+    torch.testing.assert_close(model(ids), theirs(ids).logits, rtol=0, atol=1e-5)
+
+
+def test_gemma_writes_greedily_what_transformers_writes(tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    folder = gemma_folder(tmp_path)
+    model, theirs = ModernDecoder.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder).eval()
+    ids = random_ids(model, 1, 4)
+    expected = theirs.generate(ids, max_new_tokens=12, do_sample=False)
+    assert torch.equal(generate(model, ids, 12, decoding=GREEDY), expected)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"use_bidirectional_attention": True}, "sets use_bidirectional_attention, which this decoder does not have"),
+        ({"attn_logit_softcapping": 50.0}, "sets attn_logit_softcapping, which this decoder does not have"),
+        ({"hidden_activation": "silu"}, "hidden_activation must be gelu_pytorch_tanh; got 'silu'"),
+        (
+            {"rope_parameters": {"sliding_attention": {"rope_type": "linear", "factor": 2.0}}},
+            "sliding_attention must be",
+        ),
+        ({"rope_parameters": {"full_attention": 3}}, "rope_parameters.full_attention must be"),
+        ({"rope_parameters": {"sliding_attention": {"rope_theta": -1}}}, "sliding_attention.rope_theta must be"),
+    ],
+    ids=str,
+)
+def test_what_this_gemma_lacks_is_refused(tmp_path, fields, words):
+    folder = gemma_folder(tmp_path)
+    edit_config(folder, **fields)
+    with pytest.raises(CheckpointError, match=words):
+        ModernDecoder.from_pretrained(folder)
+
+
 def test_noise_in_the_router_is_refused(tmp_path):
     tiny(family="mixtral", n_experts=3).save_pretrained(tmp_path)
     edit_config(tmp_path, router_jitter_noise=0.1)
@@ -318,6 +403,7 @@ def test_kinds_of_layers_that_are_not_there_are_refused(tmp_path, types):
         ({"family": "mixtral", "n_experts": 3}, "layers.0.block_sparse_moe.experts.2.w3.weight"),
         ({"family": "mixtral", "n_experts": 3}, "layers.1.block_sparse_moe.gate.weight"),
         ({"family": "stablelm", "rotary_fraction": 0.5}, "layers.1.input_layernorm.bias"),
+        ({"family": "gemma3_text"}, "layers.0.post_feedforward_layernorm.weight"),
         ({"family": "stablelm", "qkv_bias": True}, "layers.0.self_attn.v_proj.bias"),
     ],
     ids=str,

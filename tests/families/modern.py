@@ -1,4 +1,4 @@
-"""Today's decoders: Llama, Qwen2, Qwen3, Mistral, Mixtral with its experts, and StableLM with partial rotary."""
+"""Today's decoders: Llama, Qwen2, Qwen3, Mistral, Mixtral with experts, StableLM with partial rotary, and Gemma 3."""
 
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from companion.nn.capture import capture
 from companion.nn.mixture_of_experts import load_balancing_loss, record_routing
 from families import Case, Outputs, maps_on_real, on_real, real_tokens, saved, stir
 
+CONFIGS = {"Gemma3": "Gemma3TextConfig"}  # the others have their model's name
 COMMON = {"vocab_size": 41, "max_position_embeddings": 24, "bos_token_id": None, "eos_token_id": None}
 LLAMA3 = {
     "rope_type": "llama3",
@@ -46,7 +47,7 @@ def case(name: str, sizes: dict, folder: Path) -> Case:
     import transformers
 
     torch.manual_seed(0)
-    config = getattr(transformers, f"{name}Config")(**COMMON | sizes, attn_implementation="eager")
+    config = getattr(transformers, CONFIGS.get(name, f"{name}Config"))(**COMMON | sizes, attn_implementation="eager")
     theirs = getattr(transformers, f"{name}ForCausalLM")(config).eval()
     stir(theirs)
     ids, real = torch.randint(41, (3, 11)), real_tokens(3, 11)
@@ -83,6 +84,26 @@ def cases(name: str, *shapes: dict) -> list:
 
 
 MIXTURE = {"num_local_experts": 5, "num_experts_per_tok": 2, "router_aux_loss_coef": 0.5}
+GEMMA = {"pad_token_id": None, "sliding_window": 4}
+GEMMAS = (
+    GROUPED
+    | GEMMA
+    | {"head_dim": 6, "query_pre_attn_scalar": 9, "num_hidden_layers": 7, "final_logit_softcapping": 2.0},
+    ONE | GEMMA | {"head_dim": 4, "sliding_window_pattern": 3, "rope_scaling": {"rope_type": "linear", "factor": 3.0}},
+    ALL
+    | GEMMA
+    | {
+        "head_dim": 8,
+        "num_hidden_layers": 2,
+        "layer_types": ["full_attention", "sliding_attention"],
+        "rope_parameters": {
+            "full_attention": {"rope_type": "default", "rope_theta": 300.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 50.0},
+        },
+        "rms_norm_eps": 1e-2,
+        "tie_word_embeddings": False,
+    },
+)
 CASES = {
     "Llama": cases(
         "Llama",
@@ -106,6 +127,7 @@ CASES = {
         WIDE | {"rope_parameters": YARN | {"partial_rotary_factor": 0.75}},
         WIDE | {"layer_norm_eps": 1e-2, "tie_word_embeddings": True},
     ),
+    "Gemma 3": cases("Gemma3", *GEMMAS),
     "Mixtral": cases(
         "Mixtral",
         GROUPED | MIXTURE,

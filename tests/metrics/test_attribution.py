@@ -64,7 +64,7 @@ def test_the_record_of_another_model_is_refused():
         written(tiny_gpt(n_layers=2), Record())
 
 
-@pytest.mark.parametrize("make", [tiny_gpt, modern, lambda: modern("stablelm")])
+@pytest.mark.parametrize("make", [tiny_gpt, modern, lambda: modern("stablelm"), lambda: modern("gemma3_text")])
 def test_the_direction_gives_the_logit_difference(make):
     model = make()
     with torch.no_grad():
@@ -88,3 +88,10 @@ def test_the_corrupted_run_recovers_nothing_and_the_clean_one_all():
 def test_runs_that_do_not_differ_are_refused():
     with pytest.raises(ValueError, match="must differ; both are 1"):
         recovery(torch.zeros(2), torch.ones(2), torch.ones(2))
+
+
+def test_a_model_that_normalises_what_its_heads_say_is_refused():
+    model = modern("gemma3_text")
+    record, _ = recorded(model, random_ids(model, 1, 4))
+    with pytest.raises(ValueError, match="is no sum of heads"):
+        written(model, record)

@@ -10,7 +10,7 @@ from companion.generation.sampling import left_padded
 from companion.losses import causal_loss
 from companion.models.modern_decoder import ModernConfig, ModernDecoder
 from companion.nn.capture import ablate, capture
-from companion.nn.positions import RopeScaling, YarnScaling
+from companion.nn.positions import RopeScaling, YarnScaling, rotary, rotary_frequencies
 
 TINY = {"vocab_size": 31, "context_length": 16, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "d_model": 16}
 KINDS = {
@@ -22,6 +22,15 @@ KINDS = {
     "stretched": {"rope_scaling": RopeScaling(3.0, 8)},
     "YaRN": {"rope_scaling": YarnScaling(3.0, 8)},
     "stablelm, half of each head rotates": {"family": "stablelm", "rotary_fraction": 0.5, "qkv_bias": True},
+    "gemma 3": {
+        "family": "gemma3_text",
+        "window": 3,
+        "full_layers": (1,),
+        "local_rope_base": 50.0,
+        "rope_scaling": RopeScaling(3.0, 8),
+        "query_pre_attn_scalar": 9,
+        "final_softcap": 3.0,
+    },
 }
 
 each_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
@@ -135,7 +144,7 @@ def test_a_row_of_nothing_but_padding_gives_finite_logits_and_gradients(kind):
     assert all(p.grad.isfinite().all() for p in model.parameters())
 
 
-@pytest.mark.parametrize("name", ["Llama", "Qwen2", "Qwen3", "Mistral", "Mixtral"])
+@pytest.mark.parametrize("name", ["Llama", "Qwen2", "Qwen3", "Mistral", "Mixtral", "Gemma3"])
 def test_padding_on_the_left_is_treated_as_transformers_treats_it(name, tmp_path):
     import transformers
 
@@ -145,7 +154,10 @@ def test_padding_on_the_left_is_treated_as_transformers_treats_it(name, tmp_path
     sizes |= {"bos_token_id": None, "eos_token_id": None, "attn_implementation": "eager"}
     if name != "Llama":
         sizes |= {"sliding_window": 4, "use_sliding_window": True, "max_window_layers": 1}
-    theirs = getattr(transformers, f"{name}ForCausalLM")(getattr(transformers, f"{name}Config")(**sizes)).eval()
+    if name == "Gemma3":
+        sizes |= {"head_dim": 4, "sliding_window_pattern": 2}
+    config = "Gemma3TextConfig" if name == "Gemma3" else f"{name}Config"
+    theirs = getattr(transformers, f"{name}ForCausalLM")(getattr(transformers, config)(**sizes)).eval()
     stir(theirs)
     theirs.save_pretrained(tmp_path)
     ours = ModernDecoder.from_pretrained(tmp_path)
@@ -217,6 +229,22 @@ def test_half_precision_leaves_the_angles_alone():
 
 
 # Looking inside
+
+
+def test_a_bound_of_the_logits_bounds_them_and_keeps_their_order():
+    bounded, free = (tiny(family="gemma3_text", final_softcap=cap) for cap in (0.5, None))
+    ids = random_ids(free, 2, 6)
+    logits = bounded(ids)
+    assert logits.abs().max() < 0.5 < free(ids).abs().max()
+    torch.testing.assert_close(logits, 0.5 * (free(ids) / 0.5).tanh())
+
+
+def test_layers_with_a_window_have_the_local_base_and_no_scaling():
+    far, near = tiny(**KINDS["gemma 3"]).rotations(torch.arange(9)[None])
+    expected = rotary(torch.arange(9)[None], rotary_frequencies(4, 50.0))
+    assert all(torch.equal(part, other) for part, other in zip(near, expected, strict=True))
+    scaled = rotary(torch.arange(9)[None], rotary_frequencies(4, 10_000.0, RopeScaling(3.0, 8)))
+    assert all(torch.equal(part, other) for part, other in zip(far, scaled, strict=True))
 
 
 def test_every_head_can_be_watched_and_silenced():
@@ -309,19 +337,27 @@ def test_a_mask_of_the_wrong_shape_or_type_is_refused():
         ({"d_ff": 0}, "d_ff must be at least 1; got 0"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\); got 1.0"),
         ({"rope_base": 1}, "rope_base must be finite and above 1; got 1"),
-        ({"family": "gpt2"}, "family must be one of llama, qwen2, qwen3, mistral, mixtral, stablelm; got 'gpt2'"),
-        ({"window": 4}, "window is for qwen2, qwen3, mistral, mixtral; got 4 in 'llama'"),
+        ({"local_rope_base": 50.0}, "local_rope_base is a choice in the family gemma3_text alone; got 50.0 in 'llama'"),
+        ({"family": "gemma3_text", "local_rope_base": 1.0}, "local_rope_base must be finite and above 1; got 1.0"),
+        ({"final_softcap": 3.0}, "final_softcap is a choice in the family gemma3_text alone; got 3.0 in 'llama'"),
+        ({"family": "gemma3_text", "final_softcap": 0.0}, "final_softcap must be finite and above 0; got 0.0"),
+        ({"query_pre_attn_scalar": 9}, "query_pre_attn_scalar is a choice in the family gemma3_text alone; got 9"),
+        (
+            {"family": "gpt2"},
+            "family must be one of llama, qwen2, qwen3, mistral, mixtral, stablelm, gemma3_text; got 'gpt2'",
+        ),
+        ({"window": 4}, "window is for qwen2, qwen3, mistral, mixtral, gemma3_text; got 4 in 'llama'"),
         (
             {"family": "mistral", "window": 0},
             "window must be at least 1; got 0",
         ),
         (
             {"family": "qwen2", "full_layers": (0,)},
-            "full_layers need a window in a family of Qwen's; got 'qwen2', None",
+            "full_layers need a window in qwen2, qwen3, gemma3_text; got 'qwen2', None",
         ),
         (
             {"family": "mistral", "window": 4, "full_layers": (0,)},
-            "full_layers need a window in a family of Qwen's; got 'mistral', 4",
+            "full_layers need a window in qwen2, qwen3, gemma3_text; got 'mistral', 4",
         ),
         ({"family": "qwen3", "window": 4, "full_layers": (2,)}, r"full_layers must be 0 to 1; got \(2,\)"),
         (

@@ -2,7 +2,7 @@
 
 import torch
 
-from companion.nn.feed_forward import FeedForward, SwiGLU
+from companion.nn.feed_forward import FeedForward, GeGLUTanh, SwiGLU
 
 
 def test_the_feed_forward_network_is_equation_2():
@@ -17,3 +17,11 @@ def test_the_gate_multiplies():
     network, x = SwiGLU(6, 5), torch.randn(3, 6)
     gate, expand = x @ network.gate.weight.T, x @ network.expand.weight.T
     torch.testing.assert_close(network(x), (gate * gate.sigmoid() * expand) @ network.contract.weight.T)
+
+
+def test_gemmas_gate_is_the_approximate_gelu():
+    torch.manual_seed(0)
+    network, x = GeGLUTanh(6, 5), torch.randn(3, 6)
+    gate = x @ network.gate.weight.T
+    gelu = gate / 2 * (1 + (torch.tensor(2 / torch.pi).sqrt() * (gate + 0.044715 * gate**3)).tanh())
+    torch.testing.assert_close(network(x), (gelu * (x @ network.expand.weight.T)) @ network.contract.weight.T)

@@ -21,11 +21,11 @@ from companion.models.baselines.recurrent import LSTMConfig, RNNConfig
 from companion.models.bert import BertConfig
 from companion.models.gpt import GPTConfig
 from companion.models.modern_bert import ModernBertConfig
-from companion.models.modern_decoder import DerivedSize, ModernConfig
+from companion.models.modern_decoder import ModernConfig
 from companion.models.t5 import T5Config
 from companion.models.transformer import TransformerConfig
 from companion.models.xlnet import XLNetConfig
-from companion.nn.field_types import check_field_types
+from companion.nn.field_types import DerivedSize, check_field_types
 from companion.nn.positions import RopeScaling, YarnScaling
 from companion.nn.quantization import Grid
 from companion.serving.requests import Limits
@@ -41,7 +41,7 @@ RIGHT = {
     XLNetConfig: UNPOSITIONED,
     TransformerConfig: SIZES,
     ModernBertConfig: SIZES | {"d_ff": 8},
-    ModernConfig: SIZES | {"family": "qwen2", "window": 4, "full_layers": (1,)},
+    ModernConfig: SIZES | {"family": "gemma3_text", "window": 4, "full_layers": (1,)},
     RNNConfig: RECURRENT,
     LSTMConfig: RECURRENT,
     FeedForwardLMConfig: RECURRENT | {"order": 3},

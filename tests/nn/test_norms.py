@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_models import PATIENT
 
-from companion.nn.norms import RMSNorm
+from companion.nn.norms import RMSNorm, UnitRMSNorm
 
 
 def stirred(d: int, eps: float = 1e-6) -> RMSNorm:
@@ -78,3 +78,19 @@ def test_double_precision_stays_double():
 def test_a_size_below_one_or_a_negative_eps_is_refused(d, eps):
     with pytest.raises(ValueError, match=f"d must be at least 1 and eps not negative; got {d} and {eps}"):
         RMSNorm(d, eps)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_weights_kept_as_differences_from_one_are_gemmas_in_every_precision(dtype):
+    from transformers.models.gemma3.modeling_gemma3 import Gemma3RMSNorm
+
+    torch.manual_seed(0)
+    ours, theirs, x = UnitRMSNorm(12).to(dtype), Gemma3RMSNorm(12).to(dtype), (5 * torch.randn(3, 4, 12)).to(dtype)
+    torch.nn.init.normal_(ours.weight)
+    theirs.load_state_dict(ours.state_dict())
+    assert torch.equal(ours(x), theirs(x))
+
+
+def test_a_fresh_one_is_a_fresh_rmsnorm():
+    x = torch.randn(3, 4, 12, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(UnitRMSNorm(12)(x), RMSNorm(12)(x))

@@ -10,8 +10,12 @@ from torch import Generator, Tensor
 from companion.lessons import by_hand, by_torch
 from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.random_inputs import normal, randomised, whole
+from companion.losses.multi_token import multi_token_loss
+from companion.models.modern_decoder import ModernConfig
+from companion.models.multi_token import MultiTokenModule
 from companion.nn.capture import capture
 from companion.nn.gated_delta import delta_parallel
+from companion.nn.grouped_query_attention import GroupedQueryAttention
 from companion.nn.latent_attention import LatentAttention, LatentSizes
 from companion.nn.mixture_of_experts import BiasBalancedMixture
 
@@ -107,6 +111,90 @@ def _delta_torch(q: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor) -> Tenso
     return torch.stack(outputs)
 
 
+def _sunk(g: Generator) -> dict[str, Any]:
+    return {"x": normal(g, 5, 6), "layer": randomised(GroupedQueryAttention(6, 1, 1, 4, sinks=True), g)}
+
+
+def _sink_by_hand(x: Tensor, layer: GroupedQueryAttention) -> Tensor:
+    q, k = by_hand.linear(x, layer.query), by_hand.linear(x, layer.key)
+    away = math.exp(float(layer.get_parameter("sinks")[0]))
+    rows = []
+    for i in range(len(x)):
+        parts = [math.exp(float(q[i] @ k[j]) / 2) for j in range(i + 1)]
+        rows.append([part / (away + sum(parts)) for part in parts] + [0.0] * (len(x) - i - 1))
+    return torch.tensor(rows)
+
+
+def _sink_companion(x: Tensor, layer: GroupedQueryAttention) -> Tensor:
+    with capture(layer) as record:
+        layer(x[None], (torch.ones(1, 1, 5, 2), torch.zeros(1, 1, 5, 2)))
+    return record.attention[0][0, 0]
+
+
+def _sink_torch(x: Tensor, layer: GroupedQueryAttention) -> Tensor:
+    scores = by_torch.linear(x, layer.query) @ by_torch.linear(x, layer.key).T / 2
+    later = torch.ones(len(x), len(x), dtype=torch.bool).triu(1)
+    joined = torch.cat([scores.masked_fill(later, -torch.inf), layer.get_parameter("sinks").expand(len(x), 1)], dim=1)
+    return F.softmax(joined, dim=-1)[:, :-1]
+
+
+def _pairs(g: Generator) -> dict[str, Any]:
+    module = randomised(MultiTokenModule(ModernConfig(9, 8, 1, 1, 6)), g)
+    return {"h": normal(g, 4, 6), "e": normal(g, 4, 6), "module": module}
+
+
+def _further_by_hand(h: Tensor, e: Tensor, module: MultiTokenModule) -> Tensor:
+    states, tokens = by_hand.rms_norm(h, module.state_norm), by_hand.rms_norm(e, module.token_norm)
+    rows = [[*state, *token] for state, token in zip(states.tolist(), tokens.tolist(), strict=True)]
+    return by_hand.linear(torch.tensor(rows), module.join)
+
+
+def _further_companion(h: Tensor, e: Tensor, module: MultiTokenModule) -> Tensor:
+    read: list[Tensor] = []
+    watch = module.block.register_forward_pre_hook(lambda _, given: read.append(given[0]))
+    module(h[None], e[None], (torch.ones(1, 1, 4, 3), torch.zeros(1, 1, 4, 3)))
+    watch.remove()
+    return read[0][0]
+
+
+def _further_torch(h: Tensor, e: Tensor, module: MultiTokenModule) -> Tensor:
+    left, right = module.join.weight.chunk(2, dim=1)
+    states, tokens = by_torch.rms_norm(h, module.state_norm), by_torch.rms_norm(e, module.token_norm)
+    return F.linear(states, left) + F.linear(tokens, right)
+
+
+def _predictions(g: Generator) -> dict[str, Any]:
+    n = whole(g, 2, 6)
+    ids = torch.randint(5, (n + 1,), generator=g)
+    return {"first": normal(g, n, 5), "second": normal(g, n - 1, 5), "ids": ids, "weight": 0.3}
+
+
+def _ahead_by_hand(first: Tensor, second: Tensor, ids: Tensor, weight: float) -> float:
+    def mean(logits: Tensor, ahead: int) -> float:
+        rows = [by_hand.softmax(row) for row in logits]
+        return sum(-math.log(float(row[ids[i + ahead]])) for i, row in enumerate(rows)) / len(rows)
+
+    return mean(first, 1) + weight * mean(second, 2)
+
+
+class _Ahead:
+    """A model whose logits are given."""
+
+    def __init__(self, *logits: Tensor) -> None:
+        self.logits = [one[None] for one in logits]
+
+    def ahead(self, ids: Tensor) -> list[Tensor]:
+        return self.logits
+
+
+def _ahead_companion(first: Tensor, second: Tensor, ids: Tensor, weight: float) -> Tensor:
+    return multi_token_loss(_Ahead(first, second), ids[None], weight)
+
+
+def _ahead_torch(first: Tensor, second: Tensor, ids: Tensor, weight: float) -> Tensor:
+    return F.cross_entropy(first, ids[1:]) + weight * F.cross_entropy(second, ids[2:])
+
+
 EQUATIONS = (
     Equation(
         label="eq-decoders_2026-latent",
@@ -150,5 +238,43 @@ EQUATIONS = (
         by_hand=_delta_by_hand,
         companion=_delta_companion,
         library=_delta_torch,
+    ),
+    Equation(
+        label="eq-decoders_2026-sink",
+        symbols=(
+            Symbol("a_{ij}", "weight that position $i$ gives to position $j$"),
+            Symbol("s_{ij}", "score of the query at $i$ with the key at $j$"),
+            Symbol("e^{z}", "what the sink takes part with: $z$ is learned, one for each head, and has no value"),
+        ),
+        draw=_sunk,
+        by_hand=_sink_by_hand,
+        companion=_sink_companion,
+        library=_sink_torch,
+    ),
+    Equation(
+        label="eq-decoders_2026-further",
+        symbols=(
+            Symbol("u_i", "what the block of the module reads at position $i$", "d"),
+            Symbol("h_i", "state of position $i$ after the decoder's last block", "d"),
+            Symbol("e_{i+1}", "embedding of the next token, which is known in training", "d"),
+            Symbol("M", "matrix that joins the two", r"d \times 2d"),
+        ),
+        draw=_pairs,
+        by_hand=_further_by_hand,
+        companion=_further_companion,
+        library=_further_torch,
+    ),
+    Equation(
+        label="eq-decoders_2026-ahead",
+        symbols=(
+            Symbol("p(t_{i+1})", "probability that the decoder gives to the next token at position $i$"),
+            Symbol("p'(t_{i+2})", "probability that the module gives to the token after it"),
+            Symbol(r"\lambda", "weight of the second loss"),
+            Symbol("n", "number of positions"),
+        ),
+        draw=_predictions,
+        by_hand=_ahead_by_hand,
+        companion=_ahead_companion,
+        library=_ahead_torch,
     ),
 )

@@ -1,11 +1,14 @@
 """Exercises of ``book/algorithms/decoders_2026.ipynb``."""
 
+import statistics
+
 import torch
 from torch import Tensor
 
 from companion.lessons.decoders_2026.experiments import DECODERS
 from companion.lessons.exercise_check import Exercise, Mistake
 from companion.lessons.random_inputs import seeded
+from companion.metrics.confidence import interval
 
 
 def _weights(affinity: Tensor, bias: Tensor, k: int) -> Tensor:
@@ -125,4 +128,43 @@ LARGEST = Exercise(
         Mistake(lambda names: names[-1], "Work it out for each: layers that keep all, heads, width of a head."),
     ),
 )
-EXERCISES = (BIAS, DELTA, CACHE, LARGEST)
+
+
+def _undecided(rows: dict[str, list[float]]) -> list[str]:
+    found = []
+    for name, differences in rows.items():
+        _, low, high = interval(differences)
+        if low <= 0 <= high:
+            found.append(name)
+    return found
+
+
+UNDECIDED = Exercise(
+    name="undecided-rows",
+    task="From rows, a dict of five paired differences for each name, return the list of names that are undecided.",
+    reference=_undecided,
+    cases=lambda: [
+        ({"a": [0.1, 0.2, 0.15, 0.12, -0.005], "b": [0.3, -0.1, 0.2, 0.1, -0.05]},),
+        ({"c": [-0.02, -0.03, -0.02, -0.04, -0.03], "d": [0.001, 0.01, 0.03, 0.02, 0.002]},),
+        ({"e": [0.01, 0.01, 0.01, 0.01, 0.02]},),
+    ],
+    mistakes=(
+        Mistake(
+            lambda rows: [name for name, one in rows.items() if min(one) <= 0 <= max(one)],
+            "You ask whether the seeds differ in sign. Five of one sign may still leave the mean undecided.",
+        ),
+        Mistake(
+            lambda rows: [name for name in rows if name not in _undecided(rows)],
+            "These are the decided ones: their interval lies on one side of 0.",
+        ),
+        Mistake(
+            lambda rows: [
+                name
+                for name, one in rows.items()
+                if abs(statistics.mean(one)) <= 1.96 * statistics.stdev(one) / len(one) ** 0.5
+            ],
+            "With five runs 1.96 is too small a factor; `interval` takes Student's t, 2.78.",
+        ),
+    ),
+)
+EXERCISES = (BIAS, DELTA, CACHE, LARGEST, UNDECIDED)
