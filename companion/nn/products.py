@@ -29,6 +29,7 @@ class Product:
         mask: boolean, broadcastable to (batch, heads, n, m), True = may attend; causality is part of it.
         bias: added to the scaled scores, broadcastable to (batch, heads, n, m), or None.
         scale: multiplies the scores.
+        sink: a score beside those of the keys, broadcastable to (batch, heads, n, 1), or None.
     """
 
     query: Tensor
@@ -37,11 +38,12 @@ class Product:
     mask: Tensor
     bias: Tensor | None
     scale: float
+    sink: Tensor | None = None
 
     def weights(self) -> Tensor:
         """Attention weights (batch, heads, n, m), computed again."""
         _, weights = scaled_dot_product_attention(
-            self.query, self.key, self.value, self.mask, bias=self.bias, scale=self.scale
+            self.query, self.key, self.value, self.mask, bias=self.bias, scale=self.scale, sink=self.sink
         )
         return weights
 
@@ -91,14 +93,15 @@ def _recorded(layer: Attention, products: list[Product]) -> Callable[..., Tensor
         *,
         causal: bool = False,
         bias: Tensor | None = None,
+        sink: Tensor | None = None,
     ) -> Tensor:
         n, m = query.size(-2), key.size(-2)
         every = torch.ones(n, m, dtype=torch.bool, device=query.device)
         allowed = combine_masks(every, mask, causal_mask(n, m, query.device) if causal else None)
         assert allowed is not None
         scale = 1 / math.sqrt(query.size(-1)) if layer.scale is None else layer.scale
-        added = None if bias is None else bias.detach()
-        products.append(Product(query.detach(), key.detach(), value.detach(), allowed, added, scale))
-        return attend(query, key, value, mask, causal=causal, bias=bias)
+        added, aside = (None if one is None else one.detach() for one in (bias, sink))
+        products.append(Product(query.detach(), key.detach(), value.detach(), allowed, added, scale, aside))
+        return attend(query, key, value, mask, causal=causal, bias=bias, sink=sink)
 
     return record

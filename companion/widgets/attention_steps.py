@@ -193,8 +193,8 @@ def _run(model: Any, tokenizer: Any, text: str) -> "tuple[list[str], list[Produc
 
     with capture_products(model) as products:
         tokens = Tracer(model, tokenizer)(text).tokens
-    if any(one.bias is not None for one in products):
-        raise ValueError(f"scores must be products of queries and keys alone; {type(model).__name__} adds a bias")
+    if any(one.bias is not None or one.sink is not None for one in products):
+        raise ValueError(f"scores must be products of queries and keys alone; {type(model).__name__} adds to them")
     return tokens, products
 
 

@@ -7,6 +7,8 @@ from torch import nn
 
 from companion.models.modern_decoder import ModernConfig, ModernDecoder
 from companion.nn.capture import attention_layers, capture
+from companion.nn.grouped_query_attention import GroupedQueryAttention
+from companion.nn.positions import rotary, rotary_frequencies
 from companion.nn.products import capture_products
 
 
@@ -44,6 +46,16 @@ def test_the_bias_of_relative_positions_is_kept():
     with torch.no_grad(), capture_products(model) as products:
         model(random_ids(model, 1, 7), random_ids(model, 1, 3))
     assert all(product.bias is not None for product in products)
+
+
+def test_a_sink_takes_its_part_of_the_weights():
+    torch.manual_seed(0)
+    layer = GroupedQueryAttention(16, 4, 2, 4, sinks=True)
+    rotation = rotary(torch.arange(6)[None], rotary_frequencies(4))
+    with torch.no_grad(), capture(layer) as record, capture_products(layer) as products:
+        layer(torch.randn(1, 6, 16), rotation)
+    assert products[0].weights().sum(-1).max() < 0.99
+    torch.testing.assert_close(products[0].weights(), record.attention[0], atol=1e-6, rtol=0)
 
 
 def test_a_second_run_replaces_the_record_of_the_first():
