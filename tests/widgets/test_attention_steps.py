@@ -134,5 +134,5 @@ def test_a_model_that_adds_a_bias_to_its_scores_is_refused(model):
     _, tokenizer = model
     sizes = {"context_length": 64, "n_layers": 1, "n_heads": 2, "d_model": 8}
     reader = Reader(T5Config(vocab_size=tokenizer.get_vocab_size(), **sizes)).eval()
-    with pytest.raises(ValueError, match="products of queries and keys alone; Reader adds a bias"):
+    with pytest.raises(ValueError, match="products of queries and keys alone; Reader adds to them"):
         AttentionSteps(reader, tokenizer, TEXT)
