@@ -13,7 +13,6 @@ from tokenizers import Tokenizer
 
 from companion.widgets import bundle, page
 from companion.widgets.attention_view import FRONT_END, half_characters_shown, styles
-from companion.widgets.byte_vocabulary import published_vocabulary, vocabulary
 
 TITLE = "Tokenizers, side by side"
 EXAMPLES = (
@@ -64,6 +63,8 @@ class TokenizersView(anywidget.AnyWidget):
         """
         if not tokenizers or (text is None and not examples):
             raise ValueError(f"there must be a tokenizer and a text; got {list(tokenizers)} and {text!r}")
+        from companion.widgets.byte_vocabulary import vocabulary  # here, so that other widgets need no torch
+
         self._tokenizers = dict(tokenizers)
         listed = [
             {"title": title, "published": one} if isinstance(one, str) else {"title": title, **vocabulary(one)}
@@ -75,6 +76,8 @@ class TokenizersView(anywidget.AnyWidget):
 
     @t.observe("wanted")
     def _load(self, change: dict[str, Any]) -> None:
+        from companion.widgets.byte_vocabulary import published_vocabulary
+
         if change["new"]:
             self.loaded = {**self.loaded, change["new"]: published_vocabulary(change["new"])}
 
@@ -92,6 +95,8 @@ class TokenizersView(anywidget.AnyWidget):
         Raises:
             companion.data.fetched.NotFetchedError: when one is not in the cache and cannot be downloaded.
         """
+        from companion.widgets.byte_vocabulary import published_vocabulary
+
         whole = [
             {"title": one["title"], **published_vocabulary(one["published"])} if "published" in one else one
             for one in self.listed

@@ -145,8 +145,12 @@ def _pairs(g: Generator) -> dict[str, Any]:
 
 def _further_by_hand(h: Tensor, e: Tensor, module: MultiTokenModule) -> Tensor:
     states, tokens = by_hand.rms_norm(h, module.state_norm), by_hand.rms_norm(e, module.token_norm)
-    rows = [[*state, *token] for state, token in zip(states.tolist(), tokens.tolist(), strict=True)]
-    return by_hand.linear(torch.tensor(rows), module.join)
+    d = h.size(1)
+    rows = []
+    for state, token in zip(states.tolist(), tokens.tolist(), strict=True):
+        parts = [[row[c] * state[c] + row[d + c] * token[c] for c in range(d)] for row in module.join.weight.tolist()]
+        rows.append([sum(part) for part in parts])
+    return torch.tensor(rows)
 
 
 def _further_companion(h: Tensor, e: Tensor, module: MultiTokenModule) -> Tensor:
