@@ -54,6 +54,7 @@ def mathml(source: str, display: bool = False) -> str:
     Raises:
         ValueError: when it cannot be set; the message says where it stops.
     """
+    source = source.replace(r"\!\left", r"\left")  # TeX needs less room in front of a bracket, MathML does not
     process = setter(os.getpid())
     assert process.stdin is not None and process.stdout is not None  # both are pipes
     process.stdin.write(json.dumps([source, display]) + "\n")

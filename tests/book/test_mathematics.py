@@ -46,3 +46,7 @@ def test_a_page_shows_numbers_of_formulas_and_a_build_warns_of_what_cannot_be_se
     assert "mathjax/" not in page.lower()
     (tmp_path / "source" / "index.md").write_text("# A page\n\n$\\wrong$\n")
     assert "cannot be set" in build(tmp_path / "source", tmp_path)
+
+
+def test_a_bracket_keeps_clear_of_the_word_before_it():
+    assert mathml(r"\mathrm{softmax}\!\left(x\right)") == mathml(r"\mathrm{softmax}\left(x\right)")
