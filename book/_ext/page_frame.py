@@ -61,7 +61,8 @@ def add_words(
     """
     context["word"] = word
     if "body" in context:
-        context["body"] = PARAMETERS.sub('<dl role="presentation">', context["body"])
+        body = PARAMETERS.sub('<dl role="presentation">', context["body"])
+        context["body"] = body.replace(' role="doc-biblioentry"', "")  # no longer a role of its own
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

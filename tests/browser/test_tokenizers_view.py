@@ -110,6 +110,7 @@ def test_half_a_character_and_ten_thousand_are_cut_and_the_box_lives_on(view, gp
 def test_examples_and_ids_are_reached_with_the_keyboard(view, gpt2):
     page, _ = view
     load(page)
+    settle(page)  # whoever held the button that went has the box now
     page.locator(".tk textarea").focus()
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")

@@ -29,7 +29,7 @@ def shows(page, step: int) -> None:
     """Wait until the picture is that of a checkpoint, number and all."""
     row = attention(step)[1, 2, -1]
     words = f"{TOKENS[-1]} to {TOKENS[row.argmax()]}, {row.max():.3f}"
-    page.wait_for_function("words => document.querySelector('.ca-stage canvas').ariaLabel.includes(words)", arg=words)
+    page.wait_for_function("words => document.querySelector('.ca-stage canvas').ariaLabel?.includes(words)", arg=words)
 
 
 def test_it_opens_at_the_end_and_each_checkpoint_can_be_reached_by_slider_and_keys(visit, url):
