@@ -36,9 +36,10 @@ test: environment assets lint types frontend ## everything: lint, types, all not
 	$(BIN)/python tools/run_notebooks.py $(SIDE_BY_SIDE) --durations=10
 	@$(MAKE) -j 2 browser units
 
-# The build has one process, and a browser waits more than it computes: the tests that need no page run beside both.
+# The build has one process, and a browser waits more than it computes: the tests that need no page run beside both. On a
+# busy machine a browser may be late once; what fails twice is a fault, and what was run again is named (R).
 browser: pages
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=10 -m "(book or browser) and not colab" tests/book tests/browser
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --reruns 1 -rR --durations=10 -m "(book or browser) and not colab" tests/book tests/browser
 
 pages:
 	@$(MAKE) book PUBLISHED=--by-pip

@@ -147,6 +147,7 @@ def test_the_sink_is_named_with_its_part_and_can_be_set_aside(visit, url, attent
     page, _ = visit(url)
     part = attention[..., 0].sum() / attention.sum()
     box = page.locator(".ca-check", has_text="without")
+    box.wait_for()
     assert box.inner_text().split() == f"without {TOKENS[0]}, {100 * part:.0f} % of all weight".split()
     box.locator("input").check()
     settle(page)
