@@ -62,7 +62,7 @@ def add_words(
     context["word"] = word
     if "body" in context:
         body = PARAMETERS.sub('<dl role="presentation">', context["body"])
-        context["body"] = body.replace(' role="doc-biblioentry"', "")  # no longer a role of its own
+        context["body"] = body.replace('role="doc-biblioentry"', 'role="listitem"')  # the older role is none any more
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
