@@ -7,7 +7,6 @@ import base64
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-import anywidget
 import numpy as np
 import traitlets as t
 
@@ -23,7 +22,7 @@ PAGE_BYTES = 100_000  # of numbers, packed, in a page
 TITLE = "Attention, step by step"
 
 
-class AttentionSteps(anywidget.AnyWidget):
+class AttentionSteps(page.PageWidget):
     """The numbers of one attention head, in the five steps of its formula.
 
     The traits are its public state: what Python sets, the picture shows, and the other way round. Layers, heads and
@@ -113,19 +112,11 @@ class AttentionSteps(anywidget.AnyWidget):
             _check(name, proposal["value"], self.shape[{"layer": 0, "head": 1}.get(name, 2)])
         return int(proposal["value"])
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Offer the widget to a kernel, and its state as HTML to a page that has none."""
-        made = super()._repr_mimebundle_(**kwargs)
-        if made is None:
-            return None
-        data, metadata = made
-        return {**data, "text/html": self._figure()}, metadata
-
     def to_html(self) -> str:
         """Return a page of its own, everything inline, that also opens from disk and asks no other host."""
-        return page.document(self._figure(), self._css, "attention_steps", TITLE)
+        return page.document(self._in_book(), self._css, "attention_steps", TITLE)
 
-    def _figure(self) -> str:
+    def _in_book(self) -> str:
         names = ("tokens", "scale", "layer", "head", "query", "key", "step", "caption")
         kept = self._layers_of_a_page()
         numbers, allowed = (b"".join(self._packed[i][part] for i in kept) for part in (0, 1))

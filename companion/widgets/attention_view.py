@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anywidget
 import traitlets as t
 
 from companion.widgets import bundle, page
@@ -46,7 +45,7 @@ def styles(*widgets: str) -> str:
     return "\n".join((FRONT_END / f"{name}.css").read_text(encoding="utf-8") for name in names)
 
 
-class AttentionView(anywidget.AnyWidget):
+class AttentionView(page.PageWidget):
     """A picture of attention, head by head, as a matrix or as arcs.
 
     The traits are its public state: what Python sets, the picture shows, and the other way round. Layers, heads and
@@ -220,13 +219,8 @@ class AttentionView(anywidget.AnyWidget):
             self.error = ""
             self.answered = self.shown = text
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Offer the widget to a kernel, and its state as HTML to a page that has none."""
-        bundle = super()._repr_mimebundle_(**kwargs)
-        if bundle is None:
-            return None
-        data, metadata = bundle
-        return {**data, "text/html": self._figure(self._zoo_name)}, metadata
+    def _in_book(self) -> str:
+        return self._figure(self._zoo_name)
 
     def to_html(self) -> str:
         """Return a page of its own, everything inline, that also opens from disk and asks no other host."""

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-import anywidget
 import traitlets as t
 
 from companion.widgets import bundle, page
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 Head = tuple[int, int]
 
 
-class HeadLab(anywidget.AnyWidget):
+class HeadLab(page.PageWidget):
     """A laboratory of heads: each can be switched off, or patched from a second text, while the text is predicted.
 
     The traits are its public state: what Python sets, the picture shows, and the other way round. A head is a pair
@@ -136,13 +135,8 @@ class HeadLab(anywidget.AnyWidget):
             self.shown = self._chosen()
             self.device, self.latency_ms, self.error = found.device, found.latency_ms, ""
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Offer the widget to a kernel, and its state as HTML to a page that has none."""
-        bundle = super()._repr_mimebundle_(**kwargs)
-        if bundle is None:
-            return None
-        data, metadata = bundle
-        return {**data, "text/html": self._figure(self._zoo_name)}, metadata
+    def _in_book(self) -> str:
+        return self._figure(self._zoo_name)
 
     def to_html(self) -> str:
         """Return a page of its own, everything inline, that asks no other host: the presets are there, the model not.

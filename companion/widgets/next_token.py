@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
-import anywidget
 import traitlets as t
 
 from companion.widgets import bundle, page
@@ -23,7 +22,7 @@ TITLE = "Next token"
 TEMPERATURES, SEEDS = (0.0, 2.0), (0, 2**31 - 1)
 
 
-class NextTokenView(anywidget.AnyWidget):
+class NextTokenView(page.PageWidget):
     """The distribution of the next token, and a text that is continued token by token.
 
     The traits are its public state. The four dials are those of :class:`companion.generation.Sampling`; a seed draws
@@ -105,13 +104,8 @@ class NextTokenView(anywidget.AnyWidget):
             self._recorded.append(found)
         self.answer = {"number": number, **found}
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Offer the widget to a kernel, and its state as HTML to a page that has none."""
-        made = super()._repr_mimebundle_(**kwargs)
-        if made is None:
-            return None
-        data, metadata = made
-        return {**data, "text/html": self._figure(self._recorded[:1], self._zoo_name)}, metadata
+    def _in_book(self) -> str:
+        return self._figure(self._recorded[:1], self._zoo_name)
 
     def to_html(self) -> str:
         """Return a page of its own, everything inline: live dials, and the tree written so far to walk."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+import anywidget
 import numpy as np
 
 from companion.widgets import bundle
@@ -21,6 +22,22 @@ PAGE_STYLE = """:root { color-scheme: light dark; }
 body { max-width: 62rem; margin: 1.5rem auto; padding: 0 1rem; background: Canvas; color: CanvasText;
   font-family: system-ui, sans-serif; }
 h1 { margin: 0; font-size: 1.25rem; font-weight: 600; }"""
+
+
+class PageWidget(anywidget.AnyWidget):
+    """A widget that a kernel draws, and a page without one from its HTML."""
+
+    def _in_book(self) -> str:
+        """Its figure for a page of the book."""
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Offer the widget to a kernel, and its state as HTML to a page that has none."""
+        made = super()._repr_mimebundle_(**kwargs)
+        if made is None:
+            return None
+        data, metadata = made
+        return {**data, "text/html": self._in_book()}, metadata
 
 
 def fragment(

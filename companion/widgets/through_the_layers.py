@@ -6,7 +6,6 @@ Chapter: ``book/practice/interpretability.ipynb``.
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-import anywidget
 import traitlets as t
 
 from companion.widgets import bundle, page
@@ -20,7 +19,7 @@ WRITERS = 3  # heads, and feed-forward networks, that are named at each place
 TITLE = "Through the layers"
 
 
-class ThroughTheLayers(anywidget.AnyWidget):
+class ThroughTheLayers(page.PageWidget):
     """A grid of levels by tokens: the likeliest next token if the model ended there; a cell says who wrote it.
 
     The traits are its public state: what Python sets, the picture shows, and the other way round. Level 0 is what
@@ -83,19 +82,11 @@ class ThroughTheLayers(anywidget.AnyWidget):
             caption=caption,
         )
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Offer the widget to a kernel, and its state as HTML to a page that has none."""
-        made = super()._repr_mimebundle_(**kwargs)
-        if made is None:
-            return None
-        data, metadata = made
-        return {**data, "text/html": self._figure()}, metadata
-
     def to_html(self) -> str:
         """Return a page of its own, everything inline, that also opens from disk and asks no other host."""
-        return page.document(self._figure(), self._css, "through_the_layers", TITLE)
+        return page.document(self._in_book(), self._css, "through_the_layers", TITLE)
 
-    def _figure(self) -> str:
+    def _in_book(self) -> str:
         names = ("tokens", "labels", "levels", "level", "place", "shade", "caption")
         return page.figure("through_the_layers", {name: getattr(self, name) for name in names}, self._in_words())
 

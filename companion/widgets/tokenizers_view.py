@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-import anywidget
 import traitlets as t
 from tokenizers import Tokenizer
 
@@ -24,7 +23,7 @@ EXAMPLES = (
 )
 
 
-class TokenizersView(anywidget.AnyWidget):
+class TokenizersView(page.PageWidget):
     """A text, cut by several byte-level tokenizers beside each other, as it is typed.
 
     The traits are its public state.
@@ -81,13 +80,8 @@ class TokenizersView(anywidget.AnyWidget):
         if change["new"]:
             self.loaded = {**self.loaded, change["new"]: published_vocabulary(change["new"])}
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Offer the widget to a kernel, and its state as HTML to a page that has none."""
-        made = super()._repr_mimebundle_(**kwargs)
-        if made is None:
-            return None
-        data, metadata = made
-        return {**data, "text/html": self._figure(self.listed)}, metadata
+    def _in_book(self) -> str:
+        return self._figure(self.listed)
 
     def to_html(self) -> str:
         """Return a page of its own, everything inline: published vocabularies too, some megabytes each.

@@ -4,9 +4,8 @@ Chapter: ``book/algorithms/denoising.ipynb``.
 """
 
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import anywidget
 import numpy as np
 import traitlets as t
 
@@ -29,7 +28,7 @@ NAMES = {
 }
 
 
-class WhoSeesWhom(anywidget.AnyWidget):
+class WhoSeesWhom(page.PageWidget):
     """The masks of six objectives on one sentence, which the reader can change.
 
     The traits are its public state: what Python sets, the picture shows, and the other way round.
@@ -134,19 +133,11 @@ class WhoSeesWhom(anywidget.AnyWidget):
         m = batch.inputs.size(1)
         return [torch.ones(m, m, dtype=torch.bool).numpy(), batch.visible[0].numpy()]
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Offer the widget to a kernel, and its state as HTML to a page that has none."""
-        made = super()._repr_mimebundle_(**kwargs)
-        if made is None:
-            return None
-        data, metadata = made
-        return {**data, "text/html": self._figure()}, metadata
-
     def to_html(self) -> str:
         """Return a page of its own, everything inline, that also opens from disk and asks no other host."""
-        return page.document(self._figure(), self._css, "who_sees_whom", TITLE)
+        return page.document(self._in_book(), self._css, "who_sees_whom", TITLE)
 
-    def _figure(self) -> str:
+    def _in_book(self) -> str:
         names = ("text", "objective", "target", "masked", "lost", "order", "predicted", "prefix")
         return page.figure("who_sees_whom", {name: getattr(self, name) for name in names}, self._in_words())
 
