@@ -18,7 +18,7 @@ from torch import nn
 
 from companion import zoo
 from companion.finetuning.grpo import Grpo
-from companion.lessons.assistants import experiments as lab
+from companion.lessons.assistants.experiments import world as lab
 from companion.storyworld.requests import Request
 
 SUBJECT = "assistants"

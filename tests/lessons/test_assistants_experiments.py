@@ -8,7 +8,7 @@ import torch
 from companion import zoo
 from companion.data.batch import IGNORED
 from companion.data.tokenization import END_OF_TEXT
-from companion.lessons.assistants import experiments as lab
+from companion.lessons.assistants.experiments import world as lab
 from companion.losses.causal import causal_targets
 from companion.storyworld.requests import is_right
 
