@@ -81,6 +81,14 @@ def test_a_page_shortens_its_long_cells(built_book: Path, path: Path):
 
 
 @pytest.mark.book
+@pytest.mark.parametrize("path", notebooks(ROOT), ids=lambda path: path.stem)
+def test_each_figure_says_what_is_seen_in_it(path: Path):
+    cells = nbformat.read(path, as_version=4).cells
+    shown = [cell.metadata.get("mystnb", {}) for cell in cells]
+    described = [one.get("image", {}).get("alt", "") for one in shown if "figure" in one]
+    assert all(len(alt) > 25 for alt in described)
+
+
 def test_no_exercise_that_nobody_did_has_a_verdict(built_book: Path):
     made = built_book.parent / "notebooks" / WITH_OUTPUTS
     cells = [

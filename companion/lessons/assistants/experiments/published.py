@@ -28,7 +28,7 @@ STOP = "<|im_end|>"
 ROOM = 16  # tokens of a reply, at most
 BATCH = 6
 STEPS = 16
-RATE = 1e-3
+RATE = 3e-3  # the best of three on another task: benchmarks/assistants_lora.py
 LAYERS = r"blocks\.2\d\."  # all linear layers of the last ten of thirty blocks
 
 
