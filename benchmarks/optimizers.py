@@ -11,7 +11,7 @@ factor of about three apart; the rate of each is the one with the lowest mean ov
     warm-up   at a good rate and at five times that rate, AdamW
     decay     none, L2 penalty under Adam, AdamW: the query matrix and the excess
     few       forty stories or many, with weight decay, with dropout
-    schedule  three others beside the race's cosine, AdamW, at three of its rates
+    schedule  four others beside the race's cosine, AdamW, at three of its rates
 """
 
 import time
@@ -156,7 +156,7 @@ def schedule(seed: int) -> dict[str, Any]:
             f"{rate:g}": excess(train(Optimization(weight_decay=0.0, schedule=name), rate, seed))
             for rate in GRIDS["adamw"][:3]
         }
-        for name in ("linear", "constant", "inverse_sqrt")
+        for name in ("linear", "constant", "inverse_sqrt", "warmup_stable_decay")
     }
 
 

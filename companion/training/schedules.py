@@ -46,11 +46,24 @@ def inverse_sqrt(step: int, steps: int, warmup: int) -> float:
     return math.sqrt(max(1, warmup) / step)
 
 
+def warmup_stable_decay(step: int, steps: int, warmup: int) -> float:
+    """Constant learning rate, then linear decay to 0 in the last fifth: ``min(1, 5 (1 - u))``, u as in :func:`linear`.
+
+    Until the decay begins, the steps of a run do not depend on its length, so that runs of many lengths can share them.
+    Source: Hu et al. 2024, "MiniCPM", section 4, where the decay has any falling form.
+
+    >>> [warmup_stable_decay(step, steps=12, warmup=2) for step in (9, 10, 11, 12)]
+    [1.0, 1.0, 0.5, 0.0]
+    """
+    return min(1.0, 5 * (steps - step) / (steps - warmup))
+
+
 SCHEDULES: dict[str, Callable[[int, int, int], float]] = {
     "cosine": cosine,
     "linear": linear,
     "constant": constant,
     "inverse_sqrt": inverse_sqrt,
+    "warmup_stable_decay": warmup_stable_decay,
 }
 
 

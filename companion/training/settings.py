@@ -32,7 +32,8 @@ class Optimization:
         optimizer: "sgd", "momentum", "adam", "adamw", or "muon" (Muon for the matrices inside the blocks, AdamW for
             all else); see :func:`companion.training.optimizers.make_optimizers`.
         weight_decay: of matrices, at least 0; embeddings, norms and biases never decay.
-        schedule: "cosine" or "linear" (both fall to 0), "constant", or "inverse_sqrt".
+        schedule: "cosine" or "linear" (both fall to 0), "constant", "inverse_sqrt", or "warmup_stable_decay" (constant,
+            then down to 0 in the last fifth).
         warmup: steps in which the learning rate rises linearly; a twentieth of all steps when not given.
         lr_multiplier: (a parameter's name, step from 1) -> a factor of its learning rate, beside the schedule's; where
             it is 0 the parameter is frozen, bit for bit. See :mod:`companion.finetuning.layer_rates`.

@@ -71,13 +71,29 @@ def test_inverse_sqrt_does_not_depend_on_the_last_step():
     assert multipliers("inverse_sqrt", 40, warmup=4) == multipliers("inverse_sqrt", 400, warmup=4)[:40]
 
 
+def test_warmup_stable_decay_stays_at_the_peak_and_falls_in_a_straight_line_in_the_last_fifth():
+    factors = multipliers("warmup_stable_decay", 110, warmup=10)
+    assert set(factors[9:90]) == {1.0}
+    assert factors[89:] == pytest.approx([1 - step / 20 for step in range(21)])
+
+
+@given(warmup=st.integers(0, 20), steps=st.integers(21, 200), longer=st.integers(0, 200))
+@PATIENT
+def test_warmup_stable_decay_does_not_depend_on_the_last_step_before_it_falls(warmup, steps, longer):
+    short = multipliers("warmup_stable_decay", steps, warmup)
+    long = multipliers("warmup_stable_decay", steps + longer, warmup)
+    falls_at = next(step for step in range(warmup, steps) if short[step] < 1)
+    assert short[:falls_at] == long[:falls_at]
+
+
 def test_a_warm_up_as_long_as_the_run_only_rises():
     assert multipliers("cosine", 4, warmup=8) == [1 / 8, 2 / 8, 3 / 8, 4 / 8]
 
 
 def test_an_unknown_schedule_is_refused_with_those_there_are():
     with pytest.raises(
-        ValueError, match="schedule must be one of cosine, linear, constant, inverse_sqrt; got 'triangle'"
+        ValueError,
+        match="schedule must be one of cosine, linear, constant, inverse_sqrt, warmup_stable_decay; got 'triangle'",
     ):
         multipliers("triangle", 10)
 

@@ -14,7 +14,10 @@ from companion.training import Checkpoint, Evaluation, Optimization, Runtime
         ({"optimizer": "lion"}, "optimizer must be one of sgd, momentum, adam, adamw, muon; got 'lion'"),
         ({"weight_decay": -0.1}, "weight_decay must be finite and at least 0; got -0.1"),
         ({"weight_decay": math.nan}, "weight_decay must be finite and at least 0; got nan"),
-        ({"schedule": "step"}, "schedule must be one of cosine, linear, constant, inverse_sqrt; got 'step'"),
+        (
+            {"schedule": "step"},
+            "schedule must be one of cosine, linear, constant, inverse_sqrt, warmup_stable_decay; got 'step'",
+        ),
         ({"warmup": -1}, "warmup must be at least 0; got -1"),
         ({"max_grad_norm": 0.0}, "max_grad_norm must be above 0, math.inf for no clipping; got 0.0"),
         ({"max_grad_norm": -1.0}, "max_grad_norm must be above 0, math.inf for no clipping; got -1.0"),

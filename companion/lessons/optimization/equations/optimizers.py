@@ -1,4 +1,4 @@
-"""Equations of ``book/concepts/optimization.ipynb``: momentum, Adam, decay, Muon, clipping."""
+"""Equations of ``book/concepts/optimization.ipynb``: momentum, Adam, decay, Muon, schedule, clipping, width."""
 
 import math
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from companion.lessons.equation_check import Equation, Symbol
 from companion.lessons.optimization.equations.likelihood import RATE, WEIGHTS
 from companion.lessons.random_inputs import between, normal, whole
 from companion.training.optimizers import SGD, Adam, AdamW, orthogonalised
+from companion.training.schedules import multipliers
 
 GRADIENT = Symbol("g_t", r"gradient at step $t$; of the size of $\theta$")
 
@@ -113,6 +114,42 @@ def _muon_torch(m: Tensor) -> Tensor:
     return product
 
 
+def _wsd_by_hand(t: int, steps: int, warmup: int) -> float:
+    u = (t - warmup) / (steps - warmup)
+    return 1.0 if u <= 0.8 else (1 - u) / 0.2
+
+
+def _wsd_companion(t: int, steps: int, warmup: int) -> float:
+    return multipliers("warmup_stable_decay", steps, warmup)[t - 1]
+
+
+def _wsd_torch(t: int, steps: int, warmup: int) -> Tensor:
+    ramp = torch.linspace(1, 0, steps - warmup + 1, dtype=torch.float64)  # 1 - u, from the end of the warm-up
+    return (ramp[t - warmup] / 0.2).clamp(max=1)
+
+
+def _wsd_inputs(g: Generator) -> dict[str, Any]:
+    warmup, after = whole(g, 1, 20), whole(g, 1, 80)
+    return {"t": warmup + whole(g, 1, after), "steps": warmup + after, "warmup": warmup}
+
+
+def _width_by_hand(w: Tensor, x: Tensor, delta: Tensor, eta: float) -> Tensor:
+    total = sum(abs(float(x_j)) for x_j in x)
+    return torch.tensor([-eta * math.copysign(1.0, float(delta_i)) * total for delta_i in delta])
+
+
+def _width_companion(w: Tensor, x: Tensor, delta: Tensor, eta: float) -> Tensor:
+    (moved,) = _steps(lambda weights: Adam(weights, lr=eta, eps=0.0), w, torch.outer(delta, x)[None])
+    return (moved - w) @ x
+
+
+def _width_torch(w: Tensor, x: Tensor, delta: Tensor, eta: float) -> Tensor:
+    weight = w.clone().requires_grad_()
+    ((weight @ x) * delta).sum().backward()
+    torch.optim.Adam([weight], lr=eta, eps=0.0).step()
+    return F.linear(x, weight.detach() - w)
+
+
 def _clip_by_hand(g: Tensor, c: float) -> Tensor:
     length = math.sqrt(sum(float(g_w) ** 2 for g_w in g))
     return g * min(1.0, c / length)
@@ -182,6 +219,34 @@ EQUATIONS = (
         by_hand=_muon_by_hand,
         companion=_muon_companion,
         library=_muon_torch,
+    ),
+    Equation(
+        label="eq-optimization-wsd",
+        symbols=(
+            Symbol("s_t", "multiplier of the peak learning rate at step $t$, after the warm-up"),
+            Symbol("u_t", "fraction of the steps after the warm-up that are done"),
+            Symbol("T", "number of steps"),
+            Symbol("W", "number of steps of the warm-up"),
+            Symbol("c", "fraction of the steps after the warm-up in which the rate falls, $1/5$"),
+        ),
+        draw=_wsd_inputs,
+        by_hand=_wsd_by_hand,
+        companion=_wsd_companion,
+        library=_wsd_torch,
+    ),
+    Equation(
+        label="eq-optimization-width",
+        symbols=(
+            Symbol(r"\Delta y_i", "change of output $i$ of the layer by Adam's first step"),
+            RATE,
+            Symbol("d", "number of inputs of the layer: its width"),
+            Symbol("x_j", "input $j$ of the layer"),
+            Symbol(r"\delta_i", "gradient of the loss at output $i$"),
+        ),
+        draw=lambda g: {"w": normal(g, 3, 5), "x": normal(g, 5), "delta": normal(g, 3), "eta": between(g, 0.01, 0.5)},
+        by_hand=_width_by_hand,
+        companion=_width_companion,
+        library=_width_torch,
     ),
     Equation(
         label="eq-optimization-clip",

@@ -1,4 +1,4 @@
-"""Equations of ``book/concepts/transformer.ipynb``: encoder, decoder, and what they count and lose."""
+"""Equations of ``book/concepts/transformer.ipynb``: decoders, encoder, and what they count and lose."""
 
 import math
 from typing import Any
@@ -9,9 +9,10 @@ from torch import Generator, Tensor, nn
 
 from companion.lessons import by_hand, by_torch
 from companion.lessons.equation_check import Equation, Symbol
-from companion.lessons.random_inputs import normal, tokens, whole
+from companion.lessons.random_inputs import normal, randomised, tokens, whole
 from companion.lessons.transformer.equations.blocks import NORM, WIDTH, _model
 from companion.losses.cross_entropy import cross_entropy
+from companion.models.gpt import GPT, GPTConfig
 from companion.models.transformer import Transformer, TransformerConfig
 from companion.nn.mixture_of_experts import active_parameters
 from companion.training.flops import parameters_in_products
@@ -24,6 +25,35 @@ def _text(g: Generator) -> dict[str, Any]:
     late = torch.cat([torch.tensor([model.config.start_id]), y[:-1]])
     z = torch.stack([model(x[None], late[None, : t + 1])[0, -1] for t in range(len(y))])  # row t: from x and y_<t
     return {"x": x, "y": y, "late": late, "z": z, "model": model}
+
+
+def _gpt(g: Generator) -> Any:
+    config = GPTConfig(vocab_size=7, context_length=6, n_layers=2, n_heads=2, d_model=4, activation="relu")
+    return randomised(GPT(config), g)
+
+
+def _block_by_hand(x: Tensor, model: Any) -> Tensor:
+    h = model.token_embedding.weight[x] + model.position_embedding.weight[: len(x)]
+    for block in model.blocks:
+        read = by_hand.layer_norm(h, block.attention_norm)
+        u = h + by_hand.multi_head_attention(read, read, block.attention, causal=True)
+        h = u + by_hand.relu_ffn(by_hand.layer_norm(u, block.feed_forward_norm), block.feed_forward)
+    logits: Tensor = by_hand.layer_norm(h, model.final_norm) @ model.token_embedding.weight.T
+    return logits
+
+
+def _block_companion(x: Tensor, model: Any) -> Tensor:
+    logits: Tensor = model(x[None])[0]
+    return logits
+
+
+def _block_torch(x: Tensor, model: Any) -> Tensor:
+    h = F.embedding(x, model.token_embedding.weight) + model.position_embedding.weight[: len(x)]
+    for block in model.blocks:
+        read = by_torch.layer_norm(h, block.attention_norm)
+        h = h + by_torch.multi_head_attention(read, read, block.attention, causal=True)
+        h = h + by_torch.relu_ffn(by_torch.layer_norm(h, block.feed_forward_norm), block.feed_forward)
+    return F.linear(by_torch.layer_norm(h, model.final_norm), model.token_embedding.weight)
 
 
 def _encoder_by_hand(h: Tensor, model: Any) -> Tensor:
@@ -129,6 +159,21 @@ def _loss_torch(x: Tensor, y: Tensor, late: Tensor, z: Tensor, model: Any) -> Te
 
 
 EQUATIONS = (
+    Equation(
+        label="eq-transformer-block",
+        symbols=(
+            Symbol(r"h^{\ell}", r"residual stream after block $\ell$; $h^0$ is the embedding", r"n \times d"),
+            Symbol(r"u^{\ell}", "residual stream between the two sublayers of the block", r"n \times d"),
+            NORM,
+            Symbol("L", "number of blocks"),
+            Symbol("z", "logits", r"n \times V"),
+            Symbol("E", "token embedding", r"V \times d"),
+        ),
+        draw=lambda g: {"x": tokens(g, 7, 5), "model": _gpt(g)},
+        by_hand=_block_by_hand,
+        companion=_block_companion,
+        library=_block_torch,
+    ),
     Equation(
         label="eq-transformer-encoder",
         symbols=(
