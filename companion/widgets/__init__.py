@@ -10,6 +10,7 @@ from companion.widgets.next_token import NextTokenView
 from companion.widgets.through_the_layers import ThroughTheLayers
 from companion.widgets.tokenizers_view import TokenizersView
 from companion.widgets.training_replay import TrainingReplay
+from companion.widgets.two_models import TwoModels
 from companion.widgets.who_sees_whom import WhoSeesWhom
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "ThroughTheLayers",
     "TokenizersView",
     "TrainingReplay",
+    "TwoModels",
     "WhoSeesWhom",
 ]

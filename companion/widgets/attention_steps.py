@@ -84,7 +84,7 @@ class AttentionSteps(page.PageWidget):
         tokens, products = _run(model, tokenizer, text)
         if step not in STEPS:
             raise ValueError(f"step must be one of {', '.join(STEPS)}; got {step!r}")
-        query = _place(tokens, query)
+        query = place_of(tokens, query)
         for name, value, count in (("layer", layer, len(products)), ("query", query, len(tokens))):
             _check(name, value, count)
         _check("head", head, products[layer].query.size(1))
@@ -198,7 +198,8 @@ def _bytes(product: "Product") -> tuple[bytes, bytes]:
     return numbers, allowed.cpu().numpy().astype(np.uint8).tobytes()
 
 
-def _place(tokens: list[str], query: int | str) -> int:
+def place_of(tokens: list[str], query: int | str) -> int:
+    """Place of the token that is named by its label, or by its place, -1 being the last; a number is not checked."""
     if isinstance(query, str):
         if query not in tokens:
             raise ValueError(f"query must be the label of a token, {', '.join(tokens)}; got {query!r}")

@@ -100,10 +100,11 @@ class HeadRuns:
         with ablate(self.model, off), patching:
             after, _ = self._tracer.run(numbers)
         scores = before[0].float(), after[0].float()  # (n, vocab_size)
+        place = predicted_place(self._tracer.tokenizer, numbers, fills_in)
         return Comparison(
             tokens=token_labels(self._tracer.tokenizer, numbers),
             mask=MASK if fills_in else "",
-            chances=self._chances(scores, numbers, fills_in),
+            chances=[] if place is None else chances(self._tracer.tokenizer, scores[0][place], scores[1][place]),
             losses=[] if fills_in else _losses(scores, numbers),
             device=self._tracer.device,
             latency_ms=(time.perf_counter() - start) * 1000,
@@ -122,18 +123,28 @@ class HeadRuns:
             by_layer.setdefault(layer, []).append(head)
         return {layer: _given(given[layer], heads) for layer, heads in by_layer.items()}
 
-    def _chances(self, scores: tuple[Tensor, Tensor], numbers: list[int], fills_in: bool) -> list[Chance]:
-        place = len(numbers) - 1
-        if fills_in:
-            mask_id = self._tracer.tokenizer.token_to_id(MASK)
-            if mask_id not in numbers:
-                return []
-            place -= numbers[::-1].index(mask_id)
-        before, after = (one[place].softmax(-1) for one in scores)
-        likeliest = [one.topk(min(CANDIDATES, len(one))).indices.tolist() for one in (before, after)]
-        ids = sorted({*likeliest[0], *likeliest[1]}, key=lambda number: -before[number].item())
-        labels = token_labels(self._tracer.tokenizer, ids)
-        return [Chance(label, before[i].item(), after[i].item()) for i, label in zip(ids, labels, strict=True)]
+
+def predicted_place(tokenizer: Tokenizer, numbers: list[int], fills_in: bool) -> int | None:
+    """Place whose scores say what is predicted: the last one or, of a model that fills in, its last mask if any."""
+    if not fills_in:
+        return len(numbers) - 1
+    mask_id = tokenizer.token_to_id(MASK)
+    return len(numbers) - 1 - numbers[::-1].index(mask_id) if mask_id in numbers else None
+
+
+def chances(tokenizer: Tokenizer, before: Tensor, after: Tensor) -> list[Chance]:
+    """The likeliest tokens of either of two runs at one place, with their probabilities in both.
+
+    Args:
+        tokenizer: of the model.
+        before: scores (vocab_size,) of the first run.
+        after: of the second.
+    """
+    one, other = before.softmax(-1), after.softmax(-1)
+    likeliest = {number for run in (one, other) for number in run.topk(min(CANDIDATES, len(run))).indices.tolist()}
+    ids = sorted(sorted(likeliest), key=lambda number: -one[number].item())
+    labels = token_labels(tokenizer, ids)
+    return [Chance(label, one[i].item(), other[i].item()) for i, label in zip(ids, labels, strict=True)]
 
 
 def _given(outputs: Tensor, heads: list[int]) -> Edit:

@@ -12,6 +12,8 @@ import { LiveModels } from "./live.js";
 import { connect } from "./live_host.js";
 import { mountAll } from "./static_host.js";
 import { showSteps } from "./steps_host.js";
+import { connectTwo } from "./two_host.js";
+import { showTwo } from "./two_page.js";
 
 const script = /** @type {HTMLScriptElement} */ (document.currentScript);
 const worker = new URL("live_worker.js", script.src);
@@ -25,6 +27,7 @@ const widgets = {
   next_token: renderNextToken,
   tokenizers_view: renderTokenizers,
   training_replay: renderReplay,
+  two_models: showTwo,
   head_lab: renderLab,
   who_sees_whom: renderSight,
 };
@@ -32,5 +35,6 @@ mountAll(widgets, {
   models: companionLive,
   connect: (model, name) => connect(model, companionLive, name),
   connectLab: (model, name) => connectLab(model, companionLive, name),
+  connectTwo: (model, name) => connectTwo(model, companionLive, name),
   picture: (file) => companionLive.picture(file),
 });

@@ -1,7 +1,7 @@
 // The static host: gives the front end the `model` that a kernel would, over state inlined in the page.
 
 /** @import { LiveModels } from "./live.js" */
-/** @import { LabState, Model, State } from "../frontend/types" */
+/** @import { LabState, Model, State, TwoState } from "../frontend/types" */
 /** @typedef {(changed: Set<keyof State>) => void} Saved */
 /**
  * What a page of the book can do that a page of its own cannot: answer with a model, load a picture from a file.
@@ -10,6 +10,7 @@
  * @property {LiveModels} models
  * @property {(model: StaticModel<State>, name: string) => Promise<Saved>} connect an attention view to a model
  * @property {(model: StaticModel<LabState>, name: string) => Promise<void>} connectLab a head lab to a model
+ * @property {(model: StaticModel<TwoState>, names: string) => Promise<void>} connectTwo two models side by side
  * @property {(file: string) => Promise<Record<string, any>>} picture
  */
 

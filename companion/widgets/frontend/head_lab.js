@@ -1,6 +1,7 @@
 // HeadLab: heads switched off or patched, and what that does to the next token and to the loss of the text.
 
-import { isDark, make, percent } from "./elements.js";
+import { drawOfferIn, statusOf, Timers } from "./ask_parts.js";
+import { followTheme, make, percent } from "./elements.js";
 import { chosenNow, inOrder, keyOf, toggled } from "./head_choice.js";
 import { buildLab, chanceRow, isShown, lossRow, lossToken, signed } from "./head_lab_parts.js";
 
@@ -20,8 +21,7 @@ const mean = (numbers) => numbers.reduce((sum, one) => sum + one, 0) / numbers.l
 class Lab {
   /** @type {(() => void)[]} */
   forget = [];
-  /** @type {Record<string, number | undefined>} */
-  timers = {};
+  timers = new Timers();
   /** @type {HTMLButtonElement[][]} by layer */
   heads = [];
   /** @type {Head} */
@@ -39,7 +39,6 @@ class Lab {
     this.ui.source.value = model.get("source");
     this.drawHeads();
     this.listen();
-    this.recolour();
     this.draw();
     el.append(this.ui.root);
   }
@@ -54,7 +53,7 @@ class Lab {
       this.forget.push(() => model.off(`change:${/** @type {keyof LabState} */ (name)}`, listener));
     }
     const typed = (/** @type {"text" | "source"} */ name, /** @type {HTMLTextAreaElement} */ box) => {
-      box.oninput = () => this.later(name, UNHURRIED, () => this.choose({ [name]: box.value }));
+      box.oninput = () => this.timers.later(name, UNHURRIED, () => this.choose({ [name]: box.value }));
     };
     typed("text", ui.box);
     typed("source", ui.source);
@@ -70,39 +69,7 @@ class Lab {
     for (const kind of /** @type {const} */ (["pointerover", "pointerdown"])) {
       ui.words.addEventListener(kind, (event) => this.tell(event));
     }
-    this.listenToTheme();
-  }
-
-  listenToTheme() {
-    const themes = new MutationObserver(() => this.recolour());
-    const attributeFilter = ["data-theme", "theme", "data-vscode-theme-kind", "data-jp-theme-light"];
-    for (const node of [document.documentElement, document.body]) themes.observe(node, { attributeFilter });
-    const scheme = matchMedia("(prefers-color-scheme: dark)");
-    const recolour = () => this.recolour();
-    scheme.addEventListener("change", recolour);
-    this.forget.push(
-      () => themes.disconnect(),
-      () => scheme.removeEventListener("change", recolour),
-    );
-  }
-
-  recolour() {
-    this.ui.root.dataset.theme = isDark() ? "dark" : "light";
-  }
-
-  /**
-   * Do something after a pause, unless it is put off again.
-   *
-   * @param {string} what
-   * @param {number} pause
-   * @param {() => void} act
-   */
-  later(what, pause, act) {
-    clearTimeout(this.timers[what]);
-    this.timers[what] = setTimeout(() => {
-      this.timers[what] = undefined;
-      act();
-    }, pause);
+    this.forget.push(followTheme(ui.root));
   }
 
   /** @param {Partial<LabState>} values */
@@ -217,7 +184,7 @@ class Lab {
       ["text", ui.box],
       ["source", ui.source],
     ])) {
-      if (this.timers[name] === undefined && box.value !== model.get(name)) box.value = model.get(name); // from Python
+      if (!this.timers.waits(name) && box.value !== model.get(name)) box.value = model.get(name); // from Python
     }
     ui.box.readOnly = !live;
     ui.ways.hidden = !live;
@@ -226,27 +193,16 @@ class Lab {
       ? "Arrow keys move. Space does what a click does, P patches, R switches all on, 1 to 9 choose a set."
       : "This page has no model: it knows the sets above. Single heads can be switched where there is one.";
     ui.error.textContent = model.get("error");
-    const facts = [model.get("model_name"), model.get("device")];
-    const latency = model.get("latency_ms");
-    ui.status.textContent = [...facts, latency > 0 && `${Math.round(latency)} ms`].filter(Boolean).join(" · ");
-    this.drawOfferOfModel();
+    ui.status.textContent = statusOf(model.get("model_name"), model.get("device"), model.get("latency_ms"));
+    drawOfferIn(ui, model.get("offer"), {
+      loading: model.get("loading"),
+      loaded: model.get("loaded"),
+      brings: "With it, each head can be switched, and the text be yours",
+    });
     this.drawStates();
     this.drawSets();
     this.drawResult();
     this.drawOld();
-  }
-
-  drawOfferOfModel() {
-    const { model, ui } = this;
-    const [offer, loading] = [model.get("offer"), Boolean(model.get("loading"))];
-    ui.offer.hidden = !offer;
-    ui.load.hidden = loading;
-    ui.progress.hidden = ui.cancel.hidden = !loading;
-    ui.progress.value = model.get("loaded") ?? 0;
-    if (!offer) return;
-    const [size, more] = [offer.bytes, offer.runtime].map((bytes) => `${Math.round(bytes / 1e6)} MB`);
-    ui.load.textContent = `Load ${offer.title}, ${size}`;
-    ui.note.textContent = `With it, each head can be switched, and the text be yours (and ${more} for what runs it).`;
   }
 
   drawStates() {
@@ -320,7 +276,7 @@ class Lab {
     if (words === this.spoken) return;
     const first_time = this.spoken === "";
     this.spoken = words;
-    if (!first_time) this.later("speech", READ_OUT_AFTER, () => (ui.summary.textContent = words));
+    if (!first_time) this.timers.later("speech", READ_OUT_AFTER, () => (ui.summary.textContent = words));
   }
 
   /** Numbers that are of other heads, or of another text, are dimmed and say so. */
@@ -332,13 +288,13 @@ class Lab {
       ui.stale.hidden = !old();
     };
     ui.status.classList.toggle("ca-busy", old() && !model.get("error") && !model.get("offer"));
-    if (old()) this.later("ageing", DIMMED_AFTER, show);
+    if (old()) this.timers.later("ageing", DIMMED_AFTER, show);
     else show();
   }
 
   stop() {
     for (const forget of this.forget) forget();
-    for (const timer of Object.values(this.timers)) clearTimeout(timer);
+    this.timers.stop();
   }
 }
 

@@ -1,5 +1,6 @@
 // The parts of a head lab, with no behaviour yet. Text reaches the page through textContent only.
 
+import { askParts } from "./ask_parts.js";
 import { make, percent } from "./elements.js";
 
 /** @import { Chance } from "./types" */
@@ -20,20 +21,11 @@ export function signed(number, digits) {
 function labParts() {
   labs += 1;
   const id = `cl${labs}-${Math.random().toString(36).slice(2, 8)}`;
-  const text = (/** @type {string} */ name, /** @type {number} */ rows) =>
-    make("textarea", { id: `${id}-${name}`, rows, spellcheck: false, autocomplete: "off" });
   const way = (/** @type {string} */ value, /** @type {boolean} */ checked) =>
     make("input", { type: "radio", name: `${id}-way`, value, id: `${id}-${value}`, checked });
-  const button = { type: "button", className: "ca-button" };
   return {
-    box: text("text", 2),
-    source: text("source", 1),
-    status: make("p", { className: "ca-status" }),
-    error: make("p", { className: "ca-error", role: "alert" }),
-    load: make("button", button),
-    progress: make("progress", { max: 1, "aria-label": "Loading the model" }),
-    cancel: make("button", button, "Cancel"),
-    note: make("p", { className: "ca-note" }),
+    ...askParts(id),
+    source: make("textarea", { id: `${id}-source`, rows: 1, spellcheck: false, autocomplete: "off" }),
     sets: make("div", { className: "cl-sets", role: "group", "aria-label": "Sets of heads" }),
     off: way("off", true),
     patched: way("patched", false),
@@ -51,8 +43,20 @@ function labParts() {
   };
 }
 
+/**
+ * A table of likely tokens, whose rows are those of chanceRow.
+ *
+ * @param {HTMLElement} title
+ * @param {HTMLElement} rows
+ * @param {string[]} names of the columns of numbers
+ */
+export function chancesTable(title, rows, names) {
+  const columns = ["token", "", ...names].map((name) => (name ? make("th", { scope: "col" }, name) : make("td")));
+  return make("table", { className: "cl-chances" }, title, make("thead", {}, make("tr", {}, ...columns)), rows);
+}
+
 /** @param {...string} names of the columns */
-function head(...names) {
+export function headOf(...names) {
   return make("thead", {}, make("tr", {}, ...names.map((name) => make("th", { scope: "col" }, name))));
 }
 
@@ -61,9 +65,6 @@ export function buildLab() {
   const ui = labParts();
   const label = (/** @type {HTMLElement} */ input, /** @type {string} */ text) =>
     make("label", { htmlFor: input.id }, text);
-  const offer = make("div", { className: "ca-offer", hidden: true }, ui.load, ui.progress, ui.cancel, ui.note);
-  const line = make("div", { className: "ca-line" }, ui.status);
-  const ask = make("div", { className: "ca-ask" }, label(ui.box, "Text"), ui.box, offer, line);
   const way = (/** @type {HTMLElement} */ input, /** @type {string} */ text) =>
     make("span", {}, input, label(input, text));
   const ways = make(
@@ -77,20 +78,16 @@ export function buildLab() {
   const bar = make("div", { className: "ca-bar" }, ui.sets, ways, sourceField);
   const title = make("p", { className: "ca-title" }, "Heads: a row is a layer, both counted from 0");
   const side = make("div", { className: "cl-side" }, title, ui.grid, ui.hint);
-  const columns = make("tr", {});
-  for (const name of ["token", "", "all heads", "as chosen", "change"]) {
-    columns.append(name ? make("th", { scope: "col" }, name) : make("td"));
-  }
-  const chances = make("table", { className: "cl-chances" }, ui.nextTitle, make("thead", {}, columns), ui.rows);
+  const chances = chancesTable(ui.nextTitle, ui.rows, ["all heads", "as chosen", "change"]);
   const likely = make("div", { className: "cl-likely" }, chances, ui.nothing);
-  const table = make("table", {}, head("token", "loss, all heads", "as chosen", "change"), ui.table);
+  const table = make("table", {}, headOf("token", "loss, all heads", "as chosen", "change"), ui.table);
   const region = { className: "ca-scroll", tabIndex: 0, role: "region", "aria-label": "Loss of each token" };
   const details = make("details", {}, make("summary", {}, "Loss of each token as a table"), make("div", region, table));
   const strip = make("div", { className: "cl-strip" }, ui.loss, ui.words, ui.told, details);
   const main = make("div", { className: "cl-main" }, side, likely, strip);
   const group = { className: "ca", role: "group", "aria-label": "Head lab" };
-  const root = make("div", group, ask, ui.error, bar, ui.stale, main, ui.summary);
-  return { ...ui, offer, ways, sourceField, main, chances, strip, root };
+  const root = make("div", group, ui.ask, ui.error, bar, ui.stale, main, ui.summary);
+  return { ...ui, ways, sourceField, main, chances, strip, root };
 }
 
 /**

@@ -36,6 +36,7 @@ export function makeTheme(name) {
     ramp,
     words: Uint32Array.from(ramp, word),
     nothing: word(channels(name("zero"))),
+    poles: ["accent", "zero", "blue"].map((key) => channels(name(key))),
     text: name("text"),
     muted: name("muted"),
     accent: name("accent"),

@@ -84,6 +84,7 @@ export interface Place {
 export interface Theme {
   ramp: number[][];
   words: Uint32Array;
+  poles: number[][]; // of a difference: less, none, more
   nothing: number;
   text: string;
   muted: string;
@@ -342,6 +343,42 @@ export interface LabState extends Edited {
   is_live: boolean;
   error: string;
   model_name: string;
+  device: string;
+  latency_ms: number;
+  offer?: Offer; // as in State
+  loading?: boolean;
+  loaded?: number;
+}
+
+/** What two models predict at one place, the first one before the second; a divergence is in bits. */
+export interface Prediction {
+  mask: string;
+  chances: Chance[];
+  divergence: number | null;
+}
+
+/** The traits of TwoModels; see two_models.py. */
+export interface TwoState {
+  names: string[];
+  tokens: string[];
+  shapes: [layers: number, heads: number][];
+  encodings: Encoding[];
+  levels: number[];
+  first: DataView<ArrayBuffer>;
+  second: DataView<ArrayBuffer>;
+  layers: number[];
+  layer: number;
+  head: number;
+  other_layer: number;
+  other_head: number;
+  query: number;
+  compare: "paired" | "chosen";
+  prediction: Prediction;
+  caption: string;
+  is_live: boolean;
+  text: string;
+  shown: string;
+  error: string;
   device: string;
   latency_ms: number;
   offer?: Offer; // as in State
