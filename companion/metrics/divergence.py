@@ -3,7 +3,7 @@
 ``JS(p, q) = KL(p || m) / 2 + KL(q || m) / 2`` with ``m = (p + q) / 2``. It is symmetric, 0 where the two are equal, and
 at most 1 bit, where no outcome has a probability in both; unlike ``KL(p || q)`` it stays finite where ``q`` is 0.
 Chapter: ``book/algorithms/distillation.ipynb``, "Look inside". Sources: Lin 1991, "Divergence Measures Based on the
-Shannon Entropy", section IV; Clark et al. 2019, "What Does BERT Look At?", section 6, where heads are compared by it.
+Shannon Entropy"; Clark et al. 2019, "What Does BERT Look At?", section 6, where heads are compared by it.
 """
 
 import math

@@ -70,7 +70,10 @@ class TwoView extends TwoPicture {
     ui.cancel.onclick = () => this.set({ loading: false });
     ui.paired.onchange = () => this.set({ compare: "paired" });
     ui.chosen.onchange = () => this.set({ compare: "chosen" });
-    ui.query.onchange = () => this.set({ query: Number(ui.query.value) });
+    ui.query.onchange = () => {
+      this.key = -1;
+      this.set({ query: Number(ui.query.value) });
+    };
     for (const side of [0, 1]) this.listenToHeads(side);
     for (const number of ui.maps.keys()) this.listenToMap(number);
     ui.grid.onclick = ({ target }) => {

@@ -72,10 +72,12 @@ export function buildTwo(names) {
   const ways = make(
     "span",
     { className: "ca-switch", role: "radiogroup", "aria-label": "Which heads are compared" },
-    way(ui.paired, "Same number"),
-    way(ui.chosen, "All with the chosen"),
+    way(ui.paired, "Head by head"),
+    way(ui.chosen, "All with one"),
   );
-  const bar = make("div", { className: "ca-bar" }, ...sides, ways, field(ui.query, "Token that looks"));
+  const ramp = make("span", { className: "ca-ramp" });
+  const legend = make("div", { className: "ca-legend", "aria-hidden": "true" }, "0", ramp, "1");
+  const bar = make("div", { className: "ca-bar" }, ...sides, ways, field(ui.query, "Token that looks"), legend);
   const scroll = make("div", { className: "cw-grid" }, ui.grid);
   const grids = make(
     "div",
@@ -87,11 +89,12 @@ export function buildTwo(names) {
   const scale = make("span", { className: "cw-scale" });
   ui.maps[2].all.append(make("p", { className: "cw-legend" }, less, scale, more));
   const table = make("table", {}, ui.rowTitle, headOf("token", ...names, "difference"), ui.rows);
-  const region = { className: "ca-scroll", tabIndex: 0, role: "region", "aria-label": "Weights of the chosen token" };
-  const row = make("div", { className: "cw-row" }, make("div", region, table));
+  const named = { className: "ca-scroll", tabIndex: 0, role: "region", "aria-label": "Weights of the chosen token" };
+  const region = make("div", named, table);
+  const row = make("div", { className: "cw-row" }, region);
   const predicted = make("div", {}, chancesTable(ui.nextTitle, ui.chances, [...names, "difference"]), ui.divergence);
   const maps = make("div", { className: "cw-maps ca-main" }, ...ui.maps.map(({ all }) => all), row, predicted);
   const group = { className: "ca", role: "group", "aria-label": `${names[0]} and ${names[1]}, side by side` };
   const root = make("div", group, ui.ask, ui.error, bar, ui.stale, grids, ui.say, maps, ui.caption);
-  return { ...ui, ways, scroll, predicted, root };
+  return { ...ui, ways, region, predicted, root };
 }

@@ -7,7 +7,7 @@ import { isDark, make } from "./elements.js";
 import { chanceRow, isShown, signed } from "./head_lab_parts.js";
 import { atlasImage, drawAtlas, drawMatrix, plan, planAtlas, readTheme, toImage } from "./paint.js";
 import { buildTwo } from "./two_models_parts.js";
-import { Weights } from "./weights.js";
+import { largest, Weights } from "./weights.js";
 
 /** @import { Geometry, Model, Place, Shape, Theme, TwoState } from "./types" */
 
@@ -26,7 +26,7 @@ export class TwoPicture {
   theme = null;
   /** @type {Place | null} */
   hovered = null;
-  key = 0;
+  key = -1; // the one that was pointed at last, below 0 the one that the first model looks at most
   /** @type {HTMLCanvasElement[]} */
   images = [];
   /** @type {{ plan: Geometry, image: HTMLCanvasElement }[]} */
@@ -65,7 +65,19 @@ export class TwoPicture {
   }
 
   get column() {
-    return Math.min(this.key, this.model.get("tokens").length - 1);
+    const n = this.model.get("tokens").length;
+    if (this.key >= 0) return Math.min(this.key, n - 1);
+    return largest(this.chosen[0].subarray(this.row * n, (this.row + 1) * n), 1)[0] ?? this.row;
+  }
+
+  /** Whether the weights of both are the models' own, to three digits. */
+  get exact() {
+    return this.weights.every((one) => one.exact);
+  }
+
+  /** @param {number} divergence in words */
+  bits(divergence) {
+    return this.exact ? divergence.toFixed(3) : `≈ ${divergence.toFixed(2)}`;
   }
 
   readBoth() {
@@ -217,32 +229,30 @@ export class TwoPicture {
   }
 
   drawGrid() {
-    const { model, ui, weights } = this;
+    const { model, ui } = this;
     const [[one, other], layers, paired] = [model.get("names"), model.get("layers"), model.get("compare") === "paired"];
     const [row, column] = this.headOf(1);
     const together = !paired || (layers[row] === model.get("layer") && column === model.get("head"));
     const chosen = `layer ${model.get("layer")}, head ${model.get("head")} of ${one}`;
-    const title = paired ? "heads of one number" : `from ${chosen}, heads of ${other}`;
-    ui.gridTitle.textContent = `Divergence in bits: ${title}`;
-    ui.grid.setAttribute("aria-label", ui.gridTitle.textContent);
     const apart = paired && layers.some((layer, k) => layer !== k);
-    const exact = weights.every((half) => half.exact);
+    const title = apart ? `, layers of ${one} · ${other}` : paired ? ", head by head" : ` of ${other} from ${chosen}`;
+    ui.gridTitle.textContent = `Divergence in bits${title}`;
+    ui.grid.setAttribute("aria-label", ui.gridTitle.textContent);
     const heads = model.get("shapes")[1][1];
     const names = Array.from({ length: heads }, (_, head) => make("th", { scope: "col" }, String(head)));
     const rows = this.grid.map((divergences, layer) => {
       const name = apart ? `${layers[layer]} · ${layer}` : String(layer);
       const cells = divergences.map((divergence, head) => {
         const at = layer === row && head === column;
-        const number = `${exact ? "" : "≈"}${divergence.toFixed(exact ? 3 : 2)}`;
         const state = { "aria-selected": at && together, tabIndex: at ? 0 : -1 };
-        const cell = make("td", { ...state, "data-row": layer, "data-head": head }, number);
-        const strength = (DARKEST * Math.min(1, divergence)).toFixed(1);
+        const cell = make("td", { ...state, "data-row": layer, "data-head": head }, this.bits(divergence));
+        const strength = (DARKEST * Math.sqrt(Math.min(1, divergence))).toFixed(1);
         cell.style.background = `color-mix(in srgb, var(--ca-blue) ${strength}%, var(--ca-zero))`;
         return cell;
       });
       return make("tr", {}, make("th", { scope: "row" }, name), ...cells);
     });
-    const corner = make("th", { scope: "col" }, apart ? `${one} · ${other}` : "layer");
+    const corner = make("th", { scope: "col" }, apart ? "layers" : "layer");
     const focused = ui.grid.contains(document.activeElement);
     ui.grid.replaceChildren(make("thead", {}, make("tr", {}, corner, ...names)), make("tbody", {}, ...rows));
     const cell = /** @type {HTMLElement} */ (ui.grid.querySelector("td[tabindex='0']"));
@@ -257,8 +267,8 @@ export class TwoPicture {
       const [layer, head] = this.headOf(side);
       return `${name} ${layer}.${head}`;
     });
-    const number = make("b", {}, `${divergence.toFixed(3)} bits`);
-    const scale = " (0: they look alike; 1: at nothing in common), the mean over all tokens that look.";
+    const number = make("b", {}, `${this.bits(divergence)} bits`);
+    const scale = " (0: they look at the same; 1: at nothing in common), the mean over all tokens that look.";
     this.ui.say.replaceChildren(`${one} and ${other} differ by `, number, scale);
   }
 
@@ -270,7 +280,7 @@ export class TwoPicture {
     const n = labels.length;
     const [ours, theirs, difference] = this.chosen;
     const numbers = [ours, theirs].map((head, side) => weights[side].say(head[row * n + column]));
-    numbers.push(signed(difference[row * n + column], 3));
+    numbers.push(signed(difference[row * n + column], this.exact ? 3 : 2));
     const where = `${labels[row]} to ${labels[column]}`;
     for (const [k, { canvas, tip, stage }] of ui.maps.entries()) {
       const { plan: g, image } = drawn[k];
@@ -287,10 +297,14 @@ export class TwoPicture {
     ui.rowTitle.replaceChildren(make("b", {}, labels[row]), ` (token ${row}) looks at`);
     const rows = labels.map((token, j) => {
       const [a, b] = [ours[row * n + j], theirs[row * n + j]];
-      const cells = [weights[0].say(a), weights[1].say(b), signed(a - b, 3)];
+      const cells = [weights[0].say(a), weights[1].say(b), signed(a - b, this.exact ? 3 : 2)];
       const at = { "aria-current": j === column };
       return make("tr", at, make("th", { scope: "row" }, token), ...cells.map((text) => make("td", {}, text)));
     });
     ui.rows.replaceChildren(...rows);
+    const { offsetTop, offsetHeight } = rows[column];
+    const { scrollTop, clientHeight } = ui.region;
+    const hidden = offsetTop < scrollTop || offsetTop + offsetHeight > scrollTop + clientHeight;
+    if (hidden) ui.region.scrollTop = offsetTop - clientHeight / 2;
   }
 }
