@@ -51,9 +51,10 @@ export function signedImage(differences, n, theme) {
  * @param {HTMLCanvasElement} canvas
  * @param {Geometry} g
  * @param {Float32Array} differences
+ * @param {number} n
  * @param {Theme} theme
  */
-export function drawSigns(canvas, g, differences, theme) {
+export function drawSigns(canvas, g, differences, n, theme) {
   if (g.cell < SIGNED) return;
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   context.font = theme.font(Math.min(14, g.cell));
@@ -61,7 +62,7 @@ export function drawSigns(canvas, g, differences, theme) {
   context.textBaseline = "middle";
   context.fillStyle = theme.text;
   for (const [k, difference] of differences.entries()) {
-    const [x, y] = [g.left + ((k % g.n) + 0.5) * g.cell, g.top + (Math.floor(k / g.n) + 0.5) * g.cell];
+    const [x, y] = [g.left + ((k % n) + 0.5) * g.cell, g.top + (Math.floor(k / n) + 0.5) * g.cell];
     if (Math.abs(difference) >= SMALL) context.fillText(difference < 0 ? "−" : "+", x, y);
   }
 }

@@ -30,9 +30,9 @@ export function divergenceOf(one, other, n) {
  * @param {number[]} layers of the first, for each of the second
  */
 export function pairedDivergence(first, second, layers) {
-  const { n, shape } = second;
+  const [, heads, n] = second.shape;
   return layers.map((layer, other) =>
-    upTo(shape[1]).map((head) => divergenceOf(first.head(layer, head), second.head(other, head), n)),
+    upTo(heads).map((head) => divergenceOf(first.head(layer, head), second.head(other, head), n)),
   );
 }
 

@@ -285,7 +285,7 @@ export class TwoPicture {
     for (const [k, { canvas, tip, stage }] of ui.maps.entries()) {
       const { plan: g, image } = drawn[k];
       drawMatrix(canvas, g, { labels, image, row, column, theme });
-      if (k === 2) drawSigns(canvas, g, difference, theme);
+      if (k === 2) drawSigns(canvas, g, difference, n, theme);
       const what = k < 2 ? model.get("names")[k] : "Difference";
       canvas.setAttribute("aria-label", `${what}: ${where}, ${numbers[k]}. Arrow keys move.`);
       tip.hidden = !this.hovered && document.activeElement !== canvas;
