@@ -57,7 +57,7 @@ export function signedImage(differences, n, theme) {
 export function drawSigns(canvas, g, differences, n, theme) {
   if (g.cell < SIGNED) return;
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-  context.font = theme.font(Math.min(14, g.cell));
+  context.font = theme.font(Math.min(14, 0.8 * g.cell));
   context.textAlign = "center";
   context.textBaseline = "middle";
   context.fillStyle = theme.text;

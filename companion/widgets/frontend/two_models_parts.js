@@ -42,7 +42,7 @@ function twoParts(id, names) {
     grid: make("table", { role: "grid" }),
     say: make("p", { className: "cw-say", "aria-live": "polite" }),
     stale: make("p", { className: "ca-stale", hidden: true }, "Not your text yet: the picture is of the one before."),
-    rowTitle: make("caption"),
+    rowTitle: make("p", { className: "ca-title" }),
     rows: make("tbody"),
     nextTitle: make("caption"),
     chances: make("tbody"),
@@ -88,10 +88,10 @@ export function buildTwo(names) {
   const [less, more] = [`− more of ${names[1]}`, `+ more of ${names[0]}`];
   const scale = make("span", { className: "cw-scale" });
   ui.maps[2].all.append(make("p", { className: "cw-legend" }, less, scale, more));
-  const table = make("table", {}, ui.rowTitle, headOf("token", ...names, "difference"), ui.rows);
+  const table = make("table", {}, headOf("token", ...names, "difference"), ui.rows);
   const named = { className: "ca-scroll", tabIndex: 0, role: "region", "aria-label": "Weights of the chosen token" };
   const region = make("div", named, table);
-  const row = make("div", { className: "cw-row" }, region);
+  const row = make("div", { className: "cw-row" }, ui.rowTitle, region);
   const predicted = make("div", {}, chancesTable(ui.nextTitle, ui.chances, [...names, "difference"]), ui.divergence);
   const maps = make("div", { className: "cw-maps ca-main" }, ...ui.maps.map(({ all }) => all), row, predicted);
   const group = { className: "ca", role: "group", "aria-label": `${names[0]} and ${names[1]}, side by side` };
