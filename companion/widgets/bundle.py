@@ -9,13 +9,13 @@ import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+from companion.widgets import minified
+
 IMPORT = re.compile(r'^import \{(\s*\w+(?:,\s*\w+)*,?\s*)\} from "(\.{1,2}/[\w./]+)";\n', re.M)
 EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", re.M)
 DEFAULT = re.compile(r"^export default .*;\n", re.M)
 DECLARATION = re.compile(r"^(?:async )?(?:function|class|const|let) (\w+)", re.M)
 OTHER_FORM = re.compile(r"^(?:\s*import\b(?!\s*[(.])|\s*export\b|(?:const|let) [\[{]|var ).*", re.M)
-COMMENT = re.compile(r"^[ \t]*/\*\*(?:(?!\*/).)*\*/\n", re.M | re.S)  # types; a page carries none
-INDENT = re.compile(r"^[ \t]+", re.M)  # nor these
 
 
 def module(entry: Path) -> str:
@@ -46,14 +46,14 @@ def _joined(entry: Path) -> str:
         for neighbour, names in imports[path].items():
             if missing := names - exported[neighbour]:
                 raise ValueError(f"{path.name} imports {', '.join(sorted(missing))}, which {neighbour.name} lacks")
-        code = EXPORT.sub("", DEFAULT.sub("", IMPORT.sub("", COMMENT.sub("", sources[path]))))
+        code = EXPORT.sub("", DEFAULT.sub("", IMPORT.sub("", sources[path])))
         if other := OTHER_FORM.search(code):
             raise ValueError(f"{path.name}: {other[0].strip()!r} is in no form that this module joins")
         for name in DECLARATION.findall(code):
             if name in declared:
                 raise ValueError(f"{name} is declared in {declared[name].name} and in {path.name}")
             declared[name] = path
-        parts.append(INDENT.sub("", code))
+        parts.append(minified.script(code))
     return "\n".join(parts)
 
 
