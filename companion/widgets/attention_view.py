@@ -3,14 +3,14 @@
 Chapter: ``book/concepts/attention.ipynb``, "Look inside".
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import traitlets as t
 
-from companion.widgets import bundle, page
+from companion.widgets import bundle, minified, page
 from companion.widgets.encoding import as_array, check_weights, encode
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 FRONT_END = Path(__file__).parent / "frontend"
 VIEWS = ("matrix", "arcs")
+KINDS = ("encoder", "decoder", "cross")
+PAIRS = ("", "AA", "AB", "BA", "BB")
+MOST_HEADS = 4  # over each other
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Example:
 def styles(*widgets: str) -> str:
     """Return the style sheets of these widgets, or with no name those of all."""
     names = widgets or sorted(path.stem for path in FRONT_END.glob("*.css"))
-    return "\n".join((FRONT_END / f"{name}.css").read_text(encoding="utf-8") for name in names)
+    return "\n".join(minified.style((FRONT_END / f"{name}.css").read_text(encoding="utf-8")) for name in names)
 
 
 class AttentionView(page.PageWidget):
@@ -55,8 +58,15 @@ class AttentionView(page.PageWidget):
     _esm = bundle.module(FRONT_END / "attention_view.js")
     _css = styles("attention_view")
 
-    tokens = t.List(t.Unicode()).tag(sync=True)
-    shape = t.List(t.Int(), help="layers, heads, n, n").tag(sync=True)
+    tokens = t.List(t.Unicode(), help="of an encoder and a decoder, the source's").tag(sync=True)
+    target = t.List(t.Unicode(), help="the decoder's tokens; empty = there is no decoder").tag(sync=True)
+    kinds = t.List(t.Dict(), help="kind and shape of the maps, as their bytes follow each other").tag(sync=True)
+    kind = t.Enum(("", *KINDS), "", help="the one of them that is shown").tag(sync=True)
+    segments = t.List(t.Int(), help="0 for a token of sentence A, 1 for one of B; empty = no pair").tag(sync=True)
+    pair = t.Enum(PAIRS, "", help="from which sentence to which; empty = all").tag(sync=True)
+    overlay = t.List(t.List(t.Int()), help="layer and head of those over each other").tag(sync=True)
+    model_layers = t.Int(0, help="layers of the model, where some have no map; 0 = all have one").tag(sync=True)
+    shape = t.List(t.Int(), help="layers, heads, queries, keys of what is shown").tag(sync=True)
     encoding = t.Enum(("float16", "uint8"), "float16").tag(sync=True)
     levels = t.Int(255, help="of the uint8 encoding").tag(sync=True)
     attention = t.Bytes(help="row-major; see companion.widgets.encoding").tag(sync=True)
@@ -86,8 +96,16 @@ class AttentionView(page.PageWidget):
         head: int = 0,
         view: str = "matrix",
         caption: str = "",
+        segments: Sequence[int] = (),
+        pair: str = "",
+        overlay: Sequence[tuple[int, int]] = (),
+        model_layers: int = 0,
     ) -> None:
         """Show ``attention`` over ``tokens``.
+
+        >>> view = AttentionView(["a", "b"], [[[[1.0, 0.0], [0.5, 0.5]]]], segments=[0, 1], pair="BA")
+        >>> view.shape, view.pair
+        ([1, 1, 2, 2], 'BA')
 
         Args:
             tokens: n labels.
@@ -97,21 +115,67 @@ class AttentionView(page.PageWidget):
             head: shown first.
             view: "matrix" or "arcs".
             caption: a line under the picture.
+            segments: n numbers, 0 = a token of sentence A, 1 = one of B, another = of neither; none = no pair.
+            pair: the weights that are shown, the others are dimmed: "AA", "AB" (from A to B), "BA", "BB", or "" = all.
+            overlay: up to four heads, each as (layer, head), drawn over each other in arcs.
+            model_layers: of the model, where the maps are not those of all its layers: rollout then says so.
 
         Raises:
             ValueError: on no tokens, no weights, a wrong rank or size, weights that are negative or sum to more than 1,
-                or an unknown layer, head or view.
+                an unknown layer, head, view or pair, or a pair without two sentences.
         """
+        state = _picture(list(tokens), attention, segments)
+        more = {"pair": pair, "overlay": [list(one) for one in overlay], "model_layers": model_layers}
+        self._begin({**state, **more}, layer, head, view, caption)
+
+    def _begin(self, state: dict[str, Any], layer: int, head: int, view: str, caption: str) -> None:
         self._trace: Callable[[str], AttentionTrace] | None = None
         self._zoo_name: str | None = None
         self._pictures: list[dict[str, Any]] = []
-        if view not in VIEWS:
-            raise ValueError(f"view must be one of {', '.join(VIEWS)}; got {view!r}")
-        state = _picture(list(tokens), attention)
+        _check_name("view", view, VIEWS)
         layers, heads = state["shape"][:2]
         _check_index("layer", layer, layers)
         _check_index("head", head, heads)
+        _check_pair(state.get("pair", ""), state.get("segments", ()))
+        _check_overlay(state.get("overlay", []), layers, heads)
         super().__init__(layer=layer, head=head, view=view, caption=caption, **state)
+
+    @classmethod
+    def encoder_decoder(
+        cls,
+        source: Sequence[str],
+        target: Sequence[str],
+        maps: Mapping[str, Any],
+        *,
+        kind: str = "cross",
+        layer: int = 0,
+        head: int = 0,
+        view: str = "matrix",
+        caption: str = "",
+    ) -> "AttentionView":
+        """Show the attention of an encoder–decoder model, kind by kind.
+
+        >>> AttentionView.encoder_decoder(["a", "b"], ["c"], {"cross": [[[[0.25, 0.75]]]]}).shape
+        [1, 1, 1, 2]
+
+        Args:
+            source: n labels, of what the encoder reads.
+            target: m labels, of what the decoder reads.
+            maps: by kind, attention as the class takes it: "encoder" (…, n, n), "decoder" (…, m, m) and "cross", the
+                decoder's to the encoder's output, (…, m, n); one or more. A model of `transformers` returns them as
+                `encoder_attentions`, `decoder_attentions` and `cross_attentions`.
+            kind: shown first.
+            layer: shown first.
+            head: shown first.
+            view: "matrix" or "arcs".
+            caption: a line under the picture.
+
+        Raises:
+            ValueError: on no maps, another kind, or what the class refuses.
+        """
+        widget = cls.__new__(cls)
+        widget._begin(_kinds(list(source), list(target), maps, kind), layer, head, view, caption)
+        return widget
 
     @classmethod
     def live(
@@ -139,7 +203,8 @@ class AttentionView(page.PageWidget):
 
         trace = Tracer(model, tokenizer)
         seen = trace(text)
-        widget = cls(seen.tokens, seen.attention, layer=layer, head=head, view=view)
+        widget = cls(seen.tokens, seen.attention, layer=layer, head=head, view=view, segments=seen.segments)
+        widget.model_layers = seen.model_layers
         widget._zoo_name = zoo.name_of(model)
         widget.model_name = widget._zoo_name or type(model).__name__
         widget.text = text
@@ -175,7 +240,8 @@ class AttentionView(page.PageWidget):
         for one in examples:
             seen = trace(one.text)
             _check_index("row", one.row, len(seen.tokens))
-            picture = {**_picture(seen.tokens, seen.attention), "next_tokens": seen.next_tokens, "mask": seen.mask}
+            picture = _picture(seen.tokens, seen.attention, seen.segments)
+            picture |= {"next_tokens": seen.next_tokens, "mask": seen.mask}
             widget._pictures.append({**picture, "text": one.text, "layer": one.layer, "head": one.head})
         widget.examples = [asdict(one) for one in examples]
         return widget
@@ -186,6 +252,28 @@ class AttentionView(page.PageWidget):
         if self.shape:
             _check_index(name, proposal["value"], self.shape[0 if name == "layer" else 1])
         return int(proposal["value"])
+
+    @t.validate("kind")
+    def _check_kind(self, proposal: dict[str, Any]) -> str:
+        kind = str(proposal["value"])
+        _check_name("kind", kind, [one["kind"] for one in self.kinds] or [""])
+        return kind
+
+    @t.validate("overlay")
+    def _check_heads(self, proposal: dict[str, Any]) -> list[list[int]]:
+        if self.shape:
+            _check_overlay(proposal["value"], *self.shape[:2])
+        return list(proposal["value"])
+
+    @t.observe("kind")
+    def _turn(self, change: dict[str, Any]) -> None:
+        shape = next((one["shape"] for one in self.kinds if one["kind"] == change["new"]), self.shape)
+        with self.hold_sync():
+            self.overlay = []
+            self.layer, self.head = (
+                min(now, count - 1) for now, count in zip((self.layer, self.head), shape, strict=False)
+            )
+            self.shape = shape
 
     @t.observe("example")
     def _choose(self, change: dict[str, Any]) -> None:
@@ -210,7 +298,7 @@ class AttentionView(page.PageWidget):
 
     def _show(self, seen: "AttentionTrace", text: str) -> None:
         with self.hold_sync():  # one message: the front end never sees half a picture
-            for name, value in _picture(seen.tokens, seen.attention).items():
+            for name, value in _picture(seen.tokens, seen.attention, seen.segments).items():
                 setattr(self, name, value)
             self.next_tokens = seen.next_tokens
             self.mask = seen.mask
@@ -230,34 +318,52 @@ class AttentionView(page.PageWidget):
         return page.fragment(self._state(), zoo_name, self._pictures)
 
     def _state(self) -> dict[str, Any]:
-        names = (
-            "tokens",
-            "shape",
-            "encoding",
-            "levels",
-            "attention",
-            "layer",
-            "head",
-            "view",
-            "caption",
-            "text",
-            "shown",
-        )
+        picture = ("tokens", "target", "kinds", "kind", "segments", "shape", "encoding", "levels", "attention")
+        choice = ("layer", "head", "view", "pair", "overlay", "model_layers", "caption", "text", "shown")
         more = ("next_tokens", "mask", "model_name", "examples", "example")
-        return {name: getattr(self, name) for name in (*names, *more)}
+        return {name: getattr(self, name) for name in (*picture, *choice, *more)}
 
 
-def _picture(tokens: list[str], attention: Any) -> dict[str, Any]:
+def _picture(tokens: list[str], attention: Any, segments: Sequence[int] = ()) -> dict[str, Any]:
     """Return the traits that hold one picture, after checking them against each other."""
-    if not tokens:
-        raise ValueError("tokens must hold at least one token; got none")
-    tokens = [half_characters_shown(token) for token in tokens]
+    tokens = _shown(tokens, "tokens")
     values = as_array(attention)
     if values.shape[-1] != len(tokens):
         raise ValueError(f"attention is over {values.shape[-1]} tokens, but {len(tokens)} tokens were given")
+    if segments and len(segments) != len(tokens):
+        raise ValueError(f"segments must be one per token, {len(tokens)}; got {len(segments)}")
     check_weights(values)
     encoding, data = encode(values)
-    return {"tokens": tokens, "shape": list(values.shape), "encoding": encoding, "attention": data}
+    shape, sentences = list(values.shape), [int(one) for one in segments]
+    return {"tokens": tokens, "segments": sentences, "shape": shape, "encoding": encoding, "attention": data}
+
+
+def _kinds(source: list[str], target: list[str], maps: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """Return the traits that hold the maps of an encoder and a decoder, after checking them against each other."""
+    for name in maps:
+        _check_name("each kind of maps", name, KINDS)
+    _check_name("kind", kind, [name for name in KINDS if name in maps])
+    source, target = _shown(source, "source"), _shown(target, "target")
+    sizes = {"encoder": (source, source), "decoder": (target, target), "cross": (target, source)}
+    arrays = {name: as_array(maps[name], square=False) for name in KINDS if name in maps}
+    for name, values in arrays.items():
+        expected = tuple(map(len, sizes[name]))
+        if values.shape[2:] != expected:
+            raise ValueError(
+                f"{name} attention must be (layers, heads, {expected[0]}, {expected[1]}); got {values.shape}"
+            )
+        check_weights(values)
+    encoding, data = encode(*arrays.values())
+    kinds = [{"kind": name, "shape": list(values.shape)} for name, values in arrays.items()]
+    shape = list(arrays[kind].shape)
+    tokens = {"tokens": source, "target": target}
+    return {**tokens, "kinds": kinds, "kind": kind, "shape": shape, "encoding": encoding, "attention": data}
+
+
+def _shown(tokens: list[str], name: str) -> list[str]:
+    if not tokens:
+        raise ValueError(f"{name} must hold at least one token; got none")
+    return [half_characters_shown(token) for token in tokens]
 
 
 def half_characters_shown(token: str) -> str:
@@ -268,3 +374,26 @@ def half_characters_shown(token: str) -> str:
 def _check_index(name: str, value: int, count: int) -> None:
     if not 0 <= value < count:
         raise ValueError(f"{name} must be 0 to {count - 1}; got {value}")
+
+
+def _check_name(what: str, name: str, allowed: Sequence[str]) -> None:
+    if name not in allowed:
+        raise ValueError(f"{what} must be one of {', '.join(allowed)}; got {name!r}")
+
+
+def _check_pair(pair: str, segments: Sequence[int]) -> None:
+    _check_name("pair", pair, PAIRS)
+    if pair and not {0, 1} <= set(segments):
+        raise ValueError(
+            f"a pair needs segments with tokens of both sentences, 0 and 1; got {pair!r} and {list(segments)}"
+        )
+
+
+def _check_overlay(overlay: Sequence[Sequence[int]], layers: int, heads: int) -> None:
+    if len(overlay) > MOST_HEADS:
+        raise ValueError(f"overlay must hold at most {MOST_HEADS} heads; got {len(overlay)}")
+    for one in overlay:
+        if len(one) != 2:
+            raise ValueError(f"each head of overlay must be (layer, head); got {tuple(one)}")
+        _check_index("layer", one[0], layers)
+        _check_index("head", one[1], heads)

@@ -17,12 +17,13 @@ ROW_TOLERANCE = 0.01  # what 16-bit rounding can add to the sum of a row
 LADDER = (255, 181, 127, 90, 63, 45, 31, 22, 15, 11, 7)
 
 
-def as_array(attention: Any) -> np.ndarray:
-    """Return attention as float32 (layers, heads, n, n), whatever holds it.
+def as_array(attention: Any, *, square: bool = True) -> np.ndarray:
+    """Return attention as float32 (layers, heads, queries, keys), whatever holds it.
 
     Args:
         attention: one array (layers, heads, n, n), or a sequence by layer of (heads, n, n) or (1, heads, n, n);
             numpy or torch, of any dtype, on any device.
+        square: whether there must be as many queries as keys, as in self-attention.
 
     Raises:
         ValueError: on another rank, a batch, layers that do not have the same shape, or no weights: a fused kernel
@@ -40,8 +41,9 @@ def as_array(attention: Any) -> np.ndarray:
             raise ValueError(f"attention must be (layers, heads, n, n) or a list by layer; got shape {whole.shape}")
     else:
         whole = _stack([_to_numpy(layer) for layer in attention])
-    if 0 in whole.shape or whole.shape[2] != whole.shape[3]:
-        raise ValueError(f"attention must be (layers, heads, n, n), none of them 0; got shape {whole.shape}")
+    if 0 in whole.shape or (square and whole.shape[2] != whole.shape[3]):
+        sizes = "n, n" if square else "queries, keys"
+        raise ValueError(f"attention must be (layers, heads, {sizes}), none of them 0; got shape {whole.shape}")
     return whole
 
 
@@ -96,14 +98,18 @@ def _first(wrong: np.ndarray, values: np.ndarray) -> tuple[tuple[int, ...], floa
     return place, float(values[place])
 
 
-def encode(attention: np.ndarray) -> tuple[str, bytes]:
-    """Return the encoding's name and the bytes, row-major, of attention (layers, heads, n, n)."""
-    if attention.size <= EXACT_VALUES:
-        return "float16", attention.astype("<f2").tobytes()
+def encode(*attention: np.ndarray) -> tuple[str, bytes]:
+    """Return the encoding's name and the bytes, row-major, of attention (layers, heads, queries, keys), one or more."""
+    if sum(one.size for one in attention) <= EXACT_VALUES:
+        return "float16", b"".join(one.astype("<f2").tobytes() for one in attention)
+    return "uint8", b"".join(_codes(one).tobytes() for one in attention)
+
+
+def _codes(attention: np.ndarray) -> np.ndarray:
     codes = np.sqrt(attention)
     codes *= LADDER[0]
     codes += 0.5
-    return "uint8", codes.clip(0, LADDER[0]).astype(np.uint8).tobytes()
+    return codes.clip(0, LADDER[0]).astype(np.uint8)
 
 
 def coarsen(codes: bytes) -> tuple[int, bytes]:

@@ -4,7 +4,7 @@ Chapter: ``book/concepts/attention.ipynb``.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -45,6 +45,8 @@ class AttentionTrace:
         mask: what in the text a choice of these takes the place of; "" = it is appended.
         device: where it ran.
         latency_ms: from text to answer.
+        segments: of each token, 0 up to the first ``[SEP]`` and 1 after it; none where the model has no such token.
+        model_layers: of the model, where some have no attention to record; 0 = all have.
     """
 
     tokens: list[str]
@@ -53,6 +55,8 @@ class AttentionTrace:
     mask: str
     device: str
     latency_ms: float
+    segments: list[int] = field(default_factory=list)
+    model_layers: int = 0
 
 
 class Tracer:
@@ -88,6 +92,8 @@ class Tracer:
             mask=MASK if fills_in else "",
             device=self.device,
             latency_ms=(time.perf_counter() - start) * 1000,
+            segments=self.segments(numbers),
+            model_layers=self._layers_beside(len(attention)),
         )
 
     @property
@@ -109,6 +115,18 @@ class Tracer:
             raise ValueError(f"the text has {len(numbers)} tokens; the model reads at most {config.context_length}")
         return numbers
 
+    def segments(self, numbers: list[int]) -> list[int]:
+        """Sentence of each token of a model that is given pairs: 0 up to the first ``[SEP]``, 1 after it; else none."""
+        sep_id = self.tokenizer.token_to_id("[SEP]")
+        if sep_id is None or not isinstance(self.model.config, BertConfig):
+            return []
+        return segments_of(torch.tensor([numbers]), sep_id)[0].tolist()
+
+    def _layers_beside(self, maps: int) -> int:
+        """Number of the model's layers where it is not that of the maps."""
+        layers = getattr(self.model.config, "n_layers", maps)
+        return 0 if layers == maps else layers
+
     def run(self, numbers: list[int]) -> tuple[Tensor, np.ndarray]:
         """What the model computes last, (1, n, vocab_size) where it scores tokens, and its attention."""
         ids = torch.tensor([numbers], device=next(self.model.parameters()).device)
@@ -125,11 +143,10 @@ class Tracer:
 
     def _segments(self, ids: Tensor) -> tuple[Tensor, ...]:
         """The second argument of a BERT that tells segments apart."""
-        sep_id = self.tokenizer.token_to_id("[SEP]")
-        config = self.model.config
-        if sep_id is None or not isinstance(config, BertConfig) or config.n_segments < 2:
+        segments = self.segments(ids[0].tolist())
+        if not segments or self.model.config.n_segments < 2:
             return ()
-        return (segments_of(ids, sep_id),)
+        return (torch.tensor([segments], device=ids.device),)
 
     def _next(self, output: Tensor, attention: np.ndarray, numbers: list[int]) -> list[dict[str, Any]]:
         """Return the likeliest next tokens, or none where a token sees what follows it."""

@@ -4,7 +4,9 @@ Chapter: ``book/concepts/attention.ipynb``.
 """
 
 import base64
+import itertools
 import json
+import math
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -18,6 +20,7 @@ from companion.widgets.encoding import coarsen, deflate
 
 ROWS_IN_WORDS = 16
 PRECOMPUTED = "precomputed"
+NAMES = {"encoder": "encoder", "decoder": "decoder", "cross": "cross-attention"}  # of kinds, as in kinds.js
 PAGE_STYLE = """:root { color-scheme: light dark; }
 body { max-width: 62rem; margin: 1.5rem auto; padding: 0 1rem; background: Canvas; color: CanvasText;
   font-family: system-ui, sans-serif; }
@@ -108,25 +111,43 @@ def script_json(value: Any) -> str:
 
 
 def weights(state: dict[str, Any], layer: int, head: int) -> np.ndarray:
-    """Return the weights (n, n) of one head, read back from the bytes of ``state``; of a replay, at its frame."""
-    kind = np.float16 if state["encoding"] == "float16" else np.uint8
-    frames = np.frombuffer(state["attention"], kind).reshape(-1, *state["shape"])
-    codes = frames[state.get("frame", 0), layer, head].astype(np.float32)
-    found: np.ndarray = codes if state["encoding"] == "float16" else (codes / state["levels"]) ** 2
+    """Return the weights (queries, keys) of one head, read back from the bytes of ``state``.
+
+    Of a replay they are those at its frame, of an encoder and a decoder those of the kind that is shown.
+    """
+    exact, shape = state["encoding"] == "float16", state["shape"]
+    values = np.frombuffer(state["attention"], np.float16 if exact else np.uint8)
+    before = itertools.takewhile(lambda one: one["kind"] != state["kind"], state.get("kinds", []))
+    start = sum(math.prod(one["shape"]) for one in before) + state.get("frame", 0) * math.prod(shape)
+    codes = values[start : start + math.prod(shape)].reshape(shape)[layer, head].astype(np.float32)
+    found: np.ndarray = codes if exact else (codes / state["levels"]) ** 2
     return found
 
 
+def labels(state: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the tokens that look and the tokens that are looked at."""
+    tokens, kind = state["tokens"], state.get("kind", "")
+    target = state.get("target") or tokens
+    return (tokens if kind == "encoder" else target), (target if kind == "decoder" else tokens)
+
+
+def place(state: dict[str, Any]) -> str:
+    """Return which head is shown, in words."""
+    head = f"layer {state['layer']}, head {state['head']}"
+    return f"{NAMES[kind]}, {head}" if (kind := state.get("kind")) else head
+
+
 def _in_words(state: dict[str, Any]) -> str:
-    layer, head, tokens = state["layer"], state["head"], state["tokens"]
-    rows = weights(state, layer, head)[:ROWS_IN_WORDS]
+    queries, keys = labels(state)
+    rows = weights(state, state["layer"], state["head"])[:ROWS_IN_WORDS]
     best = rows.argmax(axis=1)
     cells = "".join(
-        f"<tr><td>{escape(tokens[i])}</td><td>{escape(tokens[j])}</td><td>{rows[i, j]:.2f}</td></tr>"
+        f"<tr><td>{escape(queries[i])}</td><td>{escape(keys[j])}</td><td>{rows[i, j]:.2f}</td></tr>"
         for i, j in enumerate(best)
     )
-    which = f"the first {len(rows)} of {len(tokens)} tokens" if len(rows) < len(tokens) else f"{len(tokens)} tokens"
+    which = f"the first {len(rows)} of {len(queries)} tokens" if len(rows) < len(queries) else f"{len(queries)} tokens"
     return (
-        f"<figcaption>{escape(state['caption'])} Attention of layer {layer}, head {head}: where each of {which} looks "
+        f"<figcaption>{escape(state['caption'])} Attention of {place(state)}: where each of {which} looks "
         "most.</figcaption><table><thead><tr><th>token</th><th>looks at</th><th>weight</th></tr></thead>"
         f"<tbody>{cells}</tbody></table>"
     )

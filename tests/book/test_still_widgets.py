@@ -42,6 +42,16 @@ def test_of_a_replay_the_last_checkpoint_is_drawn():
     assert shades(TrainingReplay(["a", "b"], {0: early, 10: late}, {"loss": [2, 1]})) == [1.0, 0.25, 0.75]
 
 
+def test_of_cross_attention_the_rectangle_is_drawn_with_both_texts():
+    attention = torch.tensor([[[[0.25, 0.75], [0.5, 0.5], [1.0, 0.0]]]])
+    view = AttentionView.encoder_decoder(["a", "b"], ["x", "y", "z"], {"cross": attention})
+    assert shades(view) == [0.25, 0.75, 0.5, 0.5, 1.0]
+    state = state_of(view._repr_mimebundle_()[0]["text/html"])
+    assert words(state).startswith("Attention of cross-attention, layer 0, head 0:")
+    drawn = [one.text for one in ElementTree.fromstring(svg(state)).iter("{http://www.w3.org/2000/svg}text")]
+    assert drawn == ["x", "y", "z", "a", "b", "cross-attention, layer 0, head 0"]
+
+
 def test_a_figure_without_a_state_is_refused():
     with pytest.raises(ValueError, match="holds no state of a widget: '<figure>still</figure>'"):
         state_of("<figure>still</figure>")

@@ -17,6 +17,16 @@ const LARGE = 10_000_000; // bytes that are not loaded unasked
 /** What a question ends with whose model the reader did not wait for. */
 export class Cancelled extends Error {}
 
+/**
+ * The sentence of each token: 0 up to the first [SEP], 1 after it; none where the model has no such token.
+ *
+ * @param {string[]} tokens
+ */
+export function segmentsOf(tokens) {
+  const end = tokens.indexOf("[SEP]");
+  return end < 0 ? [] : tokens.map((_, i) => Number(i > end));
+}
+
 export class LiveModels {
   /** @type {Map<number, { name: string, resolve: (answer: Answer) => void, reject: (why: Error) => void, loading: Loading }>} */
   waiting = new Map();
@@ -153,6 +163,7 @@ export class LiveModels {
     const answer = await this.run(name, text, { webgpu, loading });
     const { tokens, shape, next_tokens, mask, device, latency_ms } = answer;
     const attention = new DataView(answer.attention.buffer);
-    return { tokens, attention, encoding: "float32", shape, next_tokens, mask, device, latency_ms };
+    const segments = segmentsOf(tokens);
+    return { tokens, segments, attention, encoding: "float32", shape, next_tokens, mask, device, latency_ms };
   }
 }

@@ -2,9 +2,11 @@
 
 import { onTheme } from "./elements.js";
 import { savePng, saveSvg, toSvg } from "./export.js";
+import { turned } from "./kinds.js";
+import { overlaid } from "./overlay.js";
 import { Picture } from "./picture.js";
 
-/** @import { Model, Place, State } from "./types" */
+/** @import { Head, Kind, Model, Place, State } from "./types" */
 
 const PAUSE = 15; // ms without a keystroke before the model is asked
 /** @type {Record<string, [down: number, right: number]>} */
@@ -51,8 +53,8 @@ export class View extends Picture {
         this.forget.push(() => this.model.off(`change:${name}`, listener));
       }
     };
-    follow(["attention", "tokens", "shape", "encoding", "levels"], "picture");
-    follow(["layer", "head", "view"], "controls", "choice");
+    follow(["attention", "tokens", "target", "segments", "shape", "kind", "encoding", "levels"], "picture");
+    follow(["layer", "head", "view", "pair", "overlay"], "controls", "choice");
     follow(["error", "device", "latency_ms", "next_tokens", "mask", "is_live", "text", "answered"], "live");
     follow(["webgpu", "caption", "shown", "offer", "loading", "loaded", "asking"], "live");
     follow(["examples", "example"], "live");
@@ -61,7 +63,14 @@ export class View extends Picture {
   listenToControls() {
     const { ui } = this;
     ui.layer.onchange = () => this.choose({ layer: Number(ui.layer.value) });
-    ui.head.onchange = () => this.chooseHead(this.model.get("layer"), Number(ui.head.value));
+    ui.head.onchange = () => this.chooseHead(this.model.get("layer"), ui.head.value);
+    ui.kind.onchange = () => this.choose(turned(this.model, /** @type {Kind} */ (ui.kind.value)));
+    ui.pair.onchange = () => this.choose({ pair: /** @type {State["pair"]} */ (ui.pair.value) });
+    ui.pin.onclick = () => this.pinHead(this.head);
+    ui.pins.onclick = (event) => {
+      const k = Number(closest(event, "button")?.dataset.k ?? -1);
+      if (k >= 0) this.pinHead(this.model.get("overlay")[k]);
+    };
     ui.matrix.onchange = () => this.choose({ view: "matrix" });
     ui.arcs.onchange = () => this.choose({ view: "arcs" });
     ui.gpu.onchange = () => this.choose({ webgpu: ui.gpu.checked });
@@ -103,7 +112,7 @@ export class View extends Picture {
     ui.atlas.onpointerdown = ({ offsetX, offsetY }) => {
       if (!this.atlas) return;
       const { gutter, cell } = this.atlas.plan;
-      this.chooseHead(Math.floor((offsetY - gutter) / cell), Math.floor((offsetX - gutter) / cell));
+      this.chooseHead(Math.floor((offsetY - gutter) / cell), String(Math.floor((offsetX - gutter) / cell)));
     };
     ui.next.onclick = (event) => {
       const button = closest(event, "button");
@@ -148,10 +157,10 @@ export class View extends Picture {
    */
   placeAt({ offsetX, offsetY }) {
     if (!this.shown) return null;
-    const { view, top, left, cell, n } = this.shown.plan;
+    const { view, top, left, cell, rows, columns } = this.shown.plan;
     const [row, column] = [Math.floor((offsetY - top) / cell), Math.floor((offsetX - left) / cell)];
     if (view === "arcs") return this.query(row);
-    return row >= 0 && row < n && column >= 0 && column < n ? { row, column } : null;
+    return row >= 0 && row < rows && column >= 0 && column < columns ? { row, column } : null;
   }
 
   /** @param {Place | null} place */
@@ -178,18 +187,29 @@ export class View extends Picture {
   }
 
   /**
-   * Choose a head, or with no number the mean of a layer's heads.
+   * Choose a head by its number, or all heads of a layer by what is made of them.
    *
    * @param {number} layer
-   * @param {number} head
+   * @param {string} head
    */
   chooseHead(layer, head) {
     const [layers, heads] = this.model.get("shape");
-    if (Number.isNaN(head)) this.look({ mean: true });
-    else if (layer >= 0 && layer < layers && head >= 0 && head < heads) {
-      this.look({ mean: false });
-      this.choose({ layer, head });
+    if (head === "mean" || head === "rollout") this.look({ of: head });
+    else if (layer >= 0 && layer < layers && Number(head) >= 0 && Number(head) < heads) {
+      this.look({ of: "" });
+      this.choose({ layer, head: Number(head) });
     }
+  }
+
+  /**
+   * Lay a head over the others, which arcs show, or take it out.
+   *
+   * @param {Head} head
+   */
+  pinHead(head) {
+    if (this.lens.of) return;
+    const overlay = overlaid(this.model.get("overlay"), head);
+    this.choose(overlay.length ? { overlay, view: "arcs" } : { overlay });
   }
 
   /**
@@ -199,9 +219,9 @@ export class View extends Picture {
    */
   look(change) {
     Object.assign(this.lens, change);
-    this.hovered = null;
-    this.pinned = { row: this.pinned.row, column: this.strongest(this.pinned.row) };
-    this.refresh("controls", "room");
+    this.readSides();
+    this.point(Math.min(this.pinned.row, this.tokens.length - 1));
+    this.refresh("controls", "room", ...(this.across ? ["tokens"] : []));
   }
 
   /** The picture as it is drawn now, for a file. */
@@ -213,32 +233,32 @@ export class View extends Picture {
   }
 
   /**
-   * Where a key leads from k, if it leads anywhere: one step, or to an end.
+   * Where a key leads from k of so many, if it leads anywhere: one step, or to an end.
    *
    * @param {KeyboardEvent} event
    * @param {number} k
    * @param {number} steps
+   * @param {number} count
    */
-  step(event, k, steps) {
-    const last = this.tokens.length - 1;
+  step(event, k, steps, count) {
     /** @type {Record<string, number>} */
-    const ends = { Home: 0, End: last };
+    const ends = { Home: 0, End: count - 1 };
     if (event.key in ARROWS || event.key in ends) event.preventDefault();
-    return ends[event.key] ?? Math.max(0, Math.min(last, k + steps));
+    return ends[event.key] ?? Math.max(0, Math.min(count - 1, k + steps));
   }
 
   /** @param {KeyboardEvent} event */
   movePoint(event) {
     const [down, right] = ARROWS[event.key] ?? [0, 0];
     const { row, column } = this.pinned;
-    if (down) this.pin({ row: this.step(event, row, down), column });
-    else this.pin({ row, column: this.step(event, column, right) });
+    if (down) this.pin({ row: this.step(event, row, down, this.tokens.length), column });
+    else this.pin({ row, column: this.step(event, column, right, this.others.length) });
   }
 
   /** @param {KeyboardEvent} event */
   moveToken(event) {
     const [down, right] = ARROWS[event.key] ?? [0, 0];
-    const row = this.step(event, this.pinned.row, down + right);
+    const row = this.step(event, this.pinned.row, down + right, this.tokens.length);
     if (row === this.pinned.row) return;
     this.pin(this.query(row));
     /** @type {HTMLElement} */ (this.ui.strip.children[row]).focus();
@@ -246,10 +266,13 @@ export class View extends Picture {
 
   /** @param {KeyboardEvent} event */
   moveHead(event) {
-    if (!(event.key in ARROWS)) return;
+    const [layer, head] = this.head;
+    if (event.key === " ") this.pinHead([layer, head]);
+    else if (event.key in ARROWS) {
+      const [down, right] = ARROWS[event.key];
+      this.chooseHead(layer + down, String(head + right));
+    } else return;
     event.preventDefault();
-    const [down, right] = ARROWS[event.key];
-    this.chooseHead(this.model.get("layer") + down, this.model.get("head") + right);
   }
 
   /** Ask again after a keystroke: the newest text wins, and there is one question at a time. */

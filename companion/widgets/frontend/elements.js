@@ -85,6 +85,12 @@ function makeParts() {
     gpu: make("input", { type: "checkbox" }),
     layer: make("select", { id: `${id}-layer` }),
     head: make("select", { id: `${id}-head` }),
+    kind: make("select", { id: `${id}-kind` }),
+    pair: make("select", { id: `${id}-pair` }),
+    told: make("p", { className: "ca-told" }),
+    pin: make("button", { type: "button", className: "ca-save" }),
+    pins: make("ul", { className: "ca-pins", "aria-label": "Heads over each other" }),
+    otherStrip: make("div", { className: "ca-strip ca-others", hidden: true, "aria-hidden": "true" }),
     matrix: radio("matrix"),
     arcs: radio("arcs"),
     looks: radio("looks", "side"),
@@ -116,10 +122,18 @@ function makeParts() {
  */
 const labelFor = (input, text) => make("label", { htmlFor: input.id }, text);
 
-/** @param {ReturnType<typeof makeParts>} ui */
-function makeBar(ui) {
-  const field = (/** @type {HTMLElement} */ input, /** @type {string} */ text) =>
-    make("span", { className: "ca-field" }, labelFor(input, text), input);
+/**
+ * @param {HTMLElement} input
+ * @param {string} text
+ */
+const field = (input, text) => make("span", { className: "ca-field" }, labelFor(input, text), input);
+
+/**
+ * @param {ReturnType<typeof makeParts>} ui
+ * @param {HTMLElement} kindField
+ * @param {HTMLElement} pairField
+ */
+function makeBar(ui, kindField, pairField) {
   const choice = (/** @type {HTMLElement} */ input, /** @type {string} */ text) =>
     make("span", {}, input, labelFor(input, text));
   const group = (/** @type {string} */ name, /** @type {HTMLElement[]} */ ...choices) =>
@@ -129,10 +143,12 @@ function makeBar(ui) {
   return make(
     "div",
     { className: "ca-bar" },
+    kindField,
     field(ui.layer, "Layer"),
     field(ui.head, "Head"),
     group("View", choice(ui.matrix, "Matrix"), choice(ui.arcs, "Arcs")),
     group("Side", choice(ui.looks, "looks at"), choice(ui.read, "is read by")),
+    pairField,
     make("label", { className: "ca-check" }, ui.scale, " scale each row"),
     ui.asideLabel,
     make("div", { className: "ca-legend", "aria-hidden": "true" }, "0", ramp, ui.legendEnd),
@@ -162,7 +178,8 @@ export function build() {
   const details = make("details", {}, make("summary", {}, "Row as a table"), make("div", region, ui.table));
   const saving = make("p", { className: "ca-saving" }, "Save the picture: ", ui.png, " ", ui.svg);
   const title = make("p", { className: "ca-title" }, "All heads, layer by layer");
-  const heads = make("div", { className: "ca-heads" }, title, ui.atlas);
+  const heads = make("div", { className: "ca-heads" }, title, ui.atlas, ui.pin, ui.pins);
+  const [kindField, pairField] = [field(ui.kind, "Attention"), field(ui.pair, "Sentences")];
   const read = make("div", { className: "ca-read" }, make("div", {}, ui.keysTitle, ui.keys), predict);
   const main = make("div", { className: "ca-main" }, make("div", { className: "ca-side" }, heads, read), stage);
   const group = { className: "ca", role: "group", "aria-label": "Attention view" };
@@ -173,16 +190,20 @@ export function build() {
     ask,
     ui.error,
     ui.said,
-    makeBar(ui),
+    makeBar(ui, kindField, pairField),
+    ui.told,
     ui.stale,
     main,
     ui.strip,
+    ui.otherStrip,
     ui.summary,
     make("div", { className: "ca-below" }, details, saving),
     ui.caption,
   );
   return {
     ...ui,
+    kindField,
+    pairField,
     gpuLabel,
     choice,
     question,

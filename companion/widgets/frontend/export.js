@@ -26,6 +26,7 @@ class SvgContext {
   strokeStyle = "";
   lineWidth = 1;
   lineCap = "butt";
+  dash = "";
   globalAlpha = 1;
   font = "";
   textAlign = "left";
@@ -40,6 +41,11 @@ class SvgContext {
   setTransform() {}
 
   clearRect() {}
+
+  /** @param {number[]} lengths */
+  setLineDash(lengths) {
+    this.dash = lengths.join(" ");
+  }
 
   /** @param {string} text */
   measureText(text) {
@@ -122,7 +128,7 @@ class SvgContext {
 
   stroke() {
     const line = { stroke: this.strokeStyle, "stroke-width": this.lineWidth, "stroke-linecap": this.lineCap };
-    this.add("path", { d: this.path, fill: "none", ...line });
+    this.add("path", { d: this.path, fill: "none", "stroke-dasharray": this.dash, ...line });
   }
 
   fill() {

@@ -1,13 +1,13 @@
-// Paint: one head as a matrix or as arcs, and all heads as an atlas.
+// Paint: colours, where everything of a picture goes, and one head as a matrix.
 
-import { largest } from "./weights.js";
+/** @import { Geometry, Most, Theme } from "./types" */
+/** @import { Kept } from "./pairs.js" */
 
-/** @import { AtlasGeometry, Geometry, Most, Shape, Theme } from "./types" */
-/** @import { Weights } from "./weights.js" */
-
-const FONT_SIZE = 12;
-const SMALLEST = 9; // below this a label says nothing, and every second or third one is left out
+export const FONT_SIZE = 12;
+export const SMALLEST = 9; // below this a label says nothing, and every second or third one is left out
 const SIDE = 580; // no picture is taller
+export const ROOM = 44; // between labels and arcs, for numbers and marks
+const DIM = 0x20000000; // how opaque a weight is that the reader leaves out
 
 /**
  * Colours, read from the style sheet so that a theme is CSS and nothing else.
@@ -42,6 +42,7 @@ export function makeTheme(name) {
     accent: name("accent"),
     paper: name("paper"),
     zero: name("zero"),
+    heads: [0, 1, 2, 3].map((k) => name(`head-${k}`)),
     font: (size) => `${size}px ${name("mono")}`,
   };
 }
@@ -66,7 +67,7 @@ export function rgb([r, g, b]) {
  *
  * @param {HTMLCanvasElement} canvas
  */
-function contextOf(canvas) {
+export function contextOf(canvas) {
   return /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
 }
 
@@ -77,7 +78,7 @@ function contextOf(canvas) {
  * @param {number} width
  * @param {number} height
  */
-function prepare(canvas, width, height) {
+export function prepare(canvas, width, height) {
   const ratio = Math.min(window.devicePixelRatio || 1, 2);
   const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
   if (canvas.width !== w || canvas.height !== h) {
@@ -91,14 +92,15 @@ function prepare(canvas, width, height) {
 }
 
 /**
- * Put rows × columns weights into an image, one pixel each.
+ * Put rows × columns weights into an image, one pixel each; those that are not kept are dim.
  *
  * @param {Float32Array} weights
  * @param {number} columns
  * @param {Most} most
  * @param {Theme} theme
+ * @param {Kept} kept
  */
-export function toImage(weights, columns, most, theme) {
+export function toImage(weights, columns, most, theme, kept) {
   const image = document.createElement("canvas");
   Object.assign(image, { width: columns, height: weights.length / columns });
   const context = contextOf(image);
@@ -106,7 +108,9 @@ export function toImage(weights, columns, most, theme) {
   const words = new Uint32Array(pixels.data.buffer);
   for (let k = 0; k < weights.length; k += 1) {
     // a weight of exactly zero stays transparent: what may not be attended to is paper
-    if (weights[k] > 0) words[k] = theme.words[shade(weights[k], most(k))];
+    if (weights[k] <= 0) continue;
+    const word = theme.words[shade(weights[k], most(k))];
+    words[k] = kept(Math.floor(k / columns), k % columns) ? word : (word & 0xffffff) | DIM;
   }
   context.putImageData(pixels, 0, 0);
   return image;
@@ -139,43 +143,50 @@ export function fontSize(cell) {
  * Where everything of a picture over these labels goes, in a stage of this width.
  *
  * @param {HTMLCanvasElement} canvas
- * @param {string[]} labels
+ * @param {string[]} rows
+ * @param {string[]} columns
  * @param {number} width
  * @param {Geometry["view"]} view
  * @param {Theme} theme
+ * @param {boolean} across whether arcs lead to other tokens, which stand on the right
  * @returns {Geometry}
  */
-export function plan(canvas, labels, width, view, theme) {
+export function plan(canvas, rows, columns, width, view, theme, across = false) {
   const context = contextOf(canvas);
   context.font = theme.font(FONT_SIZE);
-  const longest = Math.max(...labels.slice(0, 512).map((label) => context.measureText(label).width));
+  const [longest, other] = [rows, columns].map((labels) =>
+    Math.max(...labels.slice(0, 512).map((label) => context.measureText(label).width)),
+  );
   const left = Math.ceil(Math.min(longest, width * 0.26, 110)) + 10;
-  const n = labels.length;
+  const all = { view, across, rows: rows.length, columns: columns.length, label: left - 10 };
   if (view === "arcs") {
-    const cell = Math.min(26, Math.max(1, SIDE / n));
+    const count = across ? Math.max(rows.length, columns.length) : rows.length;
+    const cell = Math.min(26, Math.max(1, SIDE / count));
+    const above = Math.ceil(Math.min(other, width * 0.26, 110)); // beside, here
+    const end = across ? width - above - 10 - ROOM : 0;
     return {
-      view,
-      n,
-      left: left + 44,
+      ...all,
+      left: left + (across ? 0 : ROOM),
+      end,
       top: 4,
       cell,
       width,
-      height: Math.ceil(n * cell) + 8,
-      label: left - 10,
-      above: 0,
+      height: Math.ceil(count * cell) + 8,
+      above,
     };
   }
-  const top = Math.ceil(Math.min(longest, 96)) + 10;
-  let cell = Math.min(44, SIDE / n, (width - left - 2) / n);
+  const top = Math.ceil(Math.min(other, 96)) + 10;
+  let cell = Math.min(44, SIDE / Math.max(rows.length, columns.length), (width - left - 2) / columns.length);
   if (cell > 4) cell = Math.floor(cell * 2) / 2; // crisp edges
-  const [right, height] = [left, top].map((start) => Math.ceil(start + n * cell) + 2);
-  return { view, n, left, top, cell, width: right, height, label: left - 10, above: top - 10 };
+  const end = left + columns.length * cell;
+  const height = Math.ceil(top + rows.length * cell) + 2;
+  return { ...all, left, end, top, cell, width: Math.ceil(end) + 2, height, above: top - 10 };
 }
 
 /**
  * Which labels there is room for: every k-th, and those that are pointed at.
  *
- * @param {Pick<Geometry, "n" | "cell">} geometry
+ * @param {{ n: number, cell: number }} geometry
  * @param {number[]} pointed
  */
 export function labelled(geometry, pointed) {
@@ -188,193 +199,66 @@ export function labelled(geometry, pointed) {
 }
 
 /**
+ * The names of the rows, or on the right those of other tokens.
+ *
  * @param {CanvasRenderingContext2D} context
  * @param {Geometry} g
  * @param {string[]} labels
  * @param {Theme} theme
  * @param {number[]} pointed
+ * @param {boolean} right
  */
-function drawRowLabels(context, g, labels, theme, pointed) {
-  context.textAlign = "right";
+export function drawRowLabels(context, g, labels, theme, pointed, right = false) {
+  context.textAlign = right ? "left" : "right";
   context.textBaseline = "middle";
+  const [x, room] = right ? [g.end + ROOM, g.above] : [g.label + 4, g.label];
   const font = theme.font(fontSize(g.cell));
-  for (const i of labelled(g, pointed)) {
+  for (const i of labelled({ n: labels.length, cell: g.cell }, pointed)) {
     context.fillStyle = pointed.includes(i) ? theme.accent : theme.muted;
     context.font = i === pointed[0] ? `600 ${font}` : font;
-    context.fillText(fit(context, labels[i], g.label), g.label + 4, g.top + (i + 0.5) * g.cell + 0.5);
+    context.fillText(fit(context, labels[i], room), x, g.top + (i + 0.5) * g.cell + 0.5);
   }
 }
 
 /**
- * Draw one head as a matrix: a row for each query, a column for each key.
+ * Draw one head as a matrix: a row for each query, a column for each key; lines stand where another sentence begins.
  *
  * @param {HTMLCanvasElement} canvas
  * @param {Geometry} g
- * @param {{ labels: string[], image: HTMLCanvasElement, row: number, column: number, theme: Theme }} what
+ * @param {{ labels: string[], others: string[], image: HTMLCanvasElement, row: number, column: number, starts: number[], theme: Theme }} what
  */
-export function drawMatrix(canvas, g, { labels, image, row, column, theme }) {
+export function drawMatrix(canvas, g, { labels, others, image, row, column, starts, theme }) {
   const context = prepare(canvas, g.width, g.height);
-  const side = g.n * g.cell;
+  const [wide, high] = [g.columns * g.cell, g.rows * g.cell];
   context.fillStyle = theme.zero;
-  context.fillRect(g.left, g.top, side, side);
+  context.fillRect(g.left, g.top, wide, high);
   context.imageSmoothingEnabled = g.cell < 1;
-  context.drawImage(image, g.left, g.top, side, side);
-  if (g.cell >= 7) {
-    context.fillStyle = theme.paper;
-    for (let k = 1; k < g.n; k += 1) {
-      context.fillRect(g.left + k * g.cell - 0.5, g.top, 1, side);
-      context.fillRect(g.left, g.top + k * g.cell - 0.5, side, 1);
-    }
+  context.drawImage(image, g.left, g.top, wide, high);
+  context.fillStyle = theme.paper;
+  const right = (/** @type {number} */ k) => context.fillRect(g.left + k * g.cell - 0.5, g.top, 1, high);
+  const down = (/** @type {number} */ k) => context.fillRect(g.left, g.top + k * g.cell - 0.5, wide, 1);
+  for (let k = 1; k < g.columns && g.cell >= 7; k += 1) right(k);
+  for (let k = 1; k < g.rows && g.cell >= 7; k += 1) down(k);
+  context.fillStyle = theme.muted;
+  for (const k of starts) {
+    right(k);
+    down(k);
   }
   drawRowLabels(context, g, labels, theme, [row]);
   context.textAlign = "left";
   const font = theme.font(fontSize(g.cell));
-  for (const j of labelled(g, [column])) {
+  for (const j of labelled({ n: g.columns, cell: g.cell }, [column])) {
     context.save();
     context.translate(g.left + (j + 0.5) * g.cell + 0.5, g.top - 6);
     context.rotate(-Math.PI / 2);
     context.fillStyle = j === column ? theme.accent : theme.muted;
     context.font = j === column ? `600 ${font}` : font;
-    context.fillText(fit(context, labels[j], g.above), 0, 0);
+    context.fillText(fit(context, others[j], g.above), 0, 0);
     context.restore();
   }
   context.strokeStyle = theme.accent;
   context.lineWidth = 1;
-  context.strokeRect(g.left - 0.5, g.top + row * g.cell - 0.5, side + 1, g.cell + 1);
+  context.strokeRect(g.left - 0.5, g.top + row * g.cell - 0.5, wide + 1, g.cell + 1);
   context.lineWidth = 2;
   context.strokeRect(g.left + column * g.cell - 1, g.top + row * g.cell - 1, g.cell + 2, g.cell + 2);
-}
-
-/**
- * @param {CanvasRenderingContext2D} context
- * @param {Geometry} g
- * @param {number} i
- * @param {number} j
- * @param {number} width
- */
-function arc(context, g, i, j, width) {
-  const [from, to] = [i, j].map((k) => g.top + (k + 0.5) * g.cell);
-  const reach = (g.width - g.left - 8) * 1.3 * (Math.abs(i - j) / Math.max(1, g.n - 1)) ** 0.6;
-  context.lineWidth = width;
-  context.beginPath();
-  context.moveTo(g.left, from);
-  context.bezierCurveTo(g.left + reach, from, g.left + reach, to, g.left, to);
-  context.stroke();
-}
-
-/**
- * Draw one head as arcs from each query to its keys; those of the row pointed at stand out, with their weights.
- *
- * @param {HTMLCanvasElement} canvas
- * @param {Geometry} g
- * @param {{ labels: string[], weights: Float32Array, backdrop: number[], row: number, column: number, most: Most, theme: Theme }} what
- */
-export function drawArcs(canvas, g, { labels, weights, backdrop, row, column, most, theme }) {
-  const context = prepare(canvas, g.width, g.height);
-  context.lineCap = "round";
-  context.globalAlpha = 0.22;
-  context.strokeStyle = rgb(theme.ramp[150]);
-  for (const k of backdrop) {
-    const [i, j] = [Math.floor(k / g.n), k % g.n];
-    if (i !== j) arc(context, g, i, j, 0.5 + 2 * Math.sqrt(weights[k] / most(k)));
-  }
-  context.globalAlpha = 1;
-  const mine = weights.subarray(row * g.n, (row + 1) * g.n);
-  const keys = largest(mine, 24).reverse();
-  for (const j of keys) {
-    const strength = shade(mine[j], most(row * g.n));
-    context.strokeStyle = j === column ? theme.accent : rgb(theme.ramp[Math.max(110, strength)]);
-    if (j !== row) arc(context, g, row, j, 0.75 + (4 * strength) / 255);
-    context.fillStyle = context.strokeStyle;
-    context.beginPath();
-    context.arc(g.left, g.top + (j + 0.5) * g.cell, 1.5 + (3 * strength) / 255, 0, 7);
-    context.fill();
-  }
-  const apart = Math.abs(row - column) * g.cell > SMALLEST; // or the two labels would cover each other
-  drawRowLabels(context, g, labels, theme, apart ? [row, column] : [row]);
-  context.font = theme.font(fontSize(g.cell));
-  const named = g.cell < FONT_SIZE ? [] : keys.slice(-5).filter((j) => j !== column);
-  for (const j of [column, ...named]) {
-    context.fillStyle = j === column ? theme.accent : theme.text;
-    context.fillText(mine[j].toFixed(2), g.left - 8, g.top + (j + 0.5) * g.cell + 0.5);
-  }
-}
-
-/**
- * Where each head's small picture goes in an atlas of this width.
- *
- * @param {number} width
- * @param {Shape} shape
- * @returns {AtlasGeometry}
- */
-export function planAtlas(width, [layers, heads]) {
-  const gutter = 20;
-  const cell = Math.max(6, Math.min(40, Math.floor((width - gutter) / heads)));
-  return { gutter, cell, layers, heads, width: gutter + heads * cell, height: gutter + layers * cell };
-}
-
-/**
- * Draw every head of every layer, small; the chosen one is framed, or with a head of -1 the whole layer.
- *
- * @param {HTMLCanvasElement} canvas
- * @param {AtlasGeometry} g
- * @param {{ image: HTMLCanvasElement, layer: number, head: number, theme: Theme }} what
- */
-export function drawAtlas(canvas, g, { image, layer, head, theme }) {
-  const context = prepare(canvas, g.width, g.height);
-  context.imageSmoothingEnabled = true;
-  context.drawImage(image, g.gutter, g.gutter, g.heads * g.cell, g.layers * g.cell);
-  context.font = theme.font(10);
-  context.textAlign = "center";
-  context.textBaseline = "middle";
-  const number = (
-    /** @type {number} */ k,
-    /** @type {boolean} */ chosen,
-    /** @type {number} */ x,
-    /** @type {number} */ y,
-  ) => {
-    context.fillStyle = chosen ? theme.accent : theme.muted;
-    if (g.cell >= 13 || chosen || k % 2 === 0) context.fillText(String(k), x, y);
-  };
-  for (let h = 0; h < g.heads; h += 1) number(h, h === head, g.gutter + (h + 0.5) * g.cell, g.gutter / 2);
-  for (let l = 0; l < g.layers; l += 1) number(l, l === layer, g.gutter / 2, g.gutter + (l + 0.5) * g.cell);
-  context.strokeStyle = theme.accent;
-  context.lineWidth = 2;
-  const [first, count] = head < 0 ? [0, g.heads] : [head, 1];
-  context.strokeRect(g.gutter + first * g.cell, g.gutter + layer * g.cell, count * g.cell, g.cell);
-}
-
-/**
- * The atlas as one image, with a gap of one part in twelve around each head.
- *
- * @param {Weights} weights
- * @param {AtlasGeometry} g
- * @param {Theme} theme
- * @param {number} aside a key that is left out, or -1
- */
-export function atlasImage(weights, g, theme, aside) {
-  const cell = Math.round(g.cell * Math.min(window.devicePixelRatio || 1, 2));
-  const gap = Math.max(1, Math.round(cell / 12));
-  const side = cell - 2 * gap;
-  const size = Math.max(1, Math.min(weights.n, side));
-  const image = document.createElement("canvas");
-  Object.assign(image, { width: g.heads * cell, height: g.layers * cell });
-  const context = contextOf(image);
-  const pixels = context.createImageData(image.width, image.height);
-  const words = new Uint32Array(pixels.data.buffer);
-  const source = Array.from({ length: side }, (_, k) => Math.floor((k * size) / side));
-  for (let layer = 0; layer < g.layers; layer += 1) {
-    for (let head = 0; head < g.heads; head += 1) {
-      const pooled = weights.pooled(layer, head, size, aside);
-      for (let y = 0; y < side; y += 1) {
-        const start = (layer * cell + gap + y) * image.width + head * cell + gap;
-        for (let x = 0; x < side; x += 1) {
-          const weight = pooled[source[y] * size + source[x]];
-          words[start + x] = weight > 0 ? theme.words[shade(weight, 1)] : theme.nothing;
-        }
-      }
-    }
-  }
-  context.putImageData(pixels, 0, 0);
-  return image;
 }

@@ -28,9 +28,19 @@ export interface Example {
   row: number;
 }
 
+/** The attention layers of an encoder–decoder model. */
+export type Kind = "encoder" | "decoder" | "cross";
+
 /** The traits of AttentionView; see attention_view.py. */
 export interface State {
   tokens: string[];
+  target: string[];
+  kinds: { kind: Kind; shape: Shape }[];
+  kind: Kind | "";
+  segments: number[];
+  pair: "" | "AA" | "AB" | "BA" | "BB";
+  overlay: Head[];
+  model_layers: number; // where some have no map; else 0
   shape: Shape;
   encoding: Encoding;
   levels: number;
@@ -91,14 +101,18 @@ export interface Theme {
   accent: string;
   paper: string;
   zero: string;
+  heads: string[]; // of the heads that lie over each other
   font: (size: number) => string;
 }
 
 /** Where everything of a picture goes, in CSS pixels; label and above are the room for names. */
 export interface Geometry {
   view: State["view"];
-  n: number;
+  across: boolean; // arcs lead to other tokens, on the right
+  rows: number;
+  columns: number;
   left: number;
+  end: number; // of what is drawn between the labels
   top: number;
   cell: number;
   width: number;

@@ -33,15 +33,20 @@ export class Weights {
    * @param {Encoding} encoding
    * @param {number} levels
    * @param {Shape} shape
+   * @param {number} start of its first weight, among those of other kinds
    */
-  constructor(view, encoding, levels, shape) {
+  constructor(view, encoding, levels, shape, start = 0) {
     /** @type {Record<Encoding, (code: number) => number>} */
     const readers = { float32: (x) => x, float16: fromHalf, uint8: (code) => (code / levels) ** 2 };
-    this.codes = codesOf(view, encoding);
+    this.rows = shape[2];
+    this.columns = shape[3];
+    this.size = this.rows * this.columns;
+    this.codes = codesOf(view, encoding).subarray(start, start + shape[0] * shape[1] * this.size);
     this.read = readers[encoding];
     this.exact = encoding !== "uint8";
     this.shape = shape;
-    this.n = shape[3];
+    /** @type {Float32Array[]} by layer */
+    this.rolled = [];
     this.kept = new Float32Array(0);
     this.key = -1;
     /** @type {{ key: number, part: number } | undefined} */
@@ -57,7 +62,7 @@ export class Weights {
   head(layer, head) {
     const key = layer * this.shape[1] + head;
     if (this.key !== key) {
-      const size = this.n * this.n;
+      const { size } = this;
       const codes = this.codes.subarray(key * size, (key + 1) * size);
       this.kept = new Float32Array(size);
       for (let k = 0; k < size; k += 1) this.kept[k] = this.read(codes[k]);
@@ -72,7 +77,8 @@ export class Weights {
    * @param {number} layer
    */
   mean(layer) {
-    const [heads, size] = [this.shape[1], this.n * this.n];
+    const { size } = this;
+    const heads = this.shape[1];
     const mean = new Float32Array(size);
     for (let start = layer * heads * size; start < (layer + 1) * heads * size; start += size) {
       for (let k = 0; k < size; k += 1) mean[k] += this.read(this.codes[start + k]) / heads;
@@ -80,11 +86,32 @@ export class Weights {
     return mean;
   }
 
+  /**
+   * Attention rollout through a layer: the product of (mean of the heads + identity) / 2 of this and all layers before
+   * it. Coarse rows, which no longer sum to 1, are made to.
+   *
+   * @param {number} layer
+   */
+  rollout(layer) {
+    const n = this.columns;
+    for (let l = this.rolled.length; l <= layer; l += 1) {
+      const step = this.mean(l);
+      for (let i = 0; i < n; i += 1) {
+        const row = step.subarray(i * n, (i + 1) * n);
+        const whole = (!this.exact && row.reduce((a, b) => a + b, 0)) || 1;
+        for (let j = 0; j < n; j += 1) row[j] /= 2 * whole;
+        row[i] += 0.5;
+      }
+      this.rolled.push(l ? product(step, this.rolled[l - 1], n) : step);
+    }
+    return this.rolled[layer];
+  }
+
   /** The key that gets most of all weight, and which part of it; of a long text, over some of its queries. */
   get sink() {
     if (this.found) return this.found;
-    const { n } = this;
-    const [queries, apart] = [this.codes.length / n, Math.ceil(n / QUERIES)];
+    const n = this.columns;
+    const [queries, apart] = [this.codes.length / n, Math.ceil(this.rows / QUERIES)];
     const got = new Float64Array(n);
     for (let query = 0; query < queries; query += apart) {
       for (let j = 0; j < n; j += 1) got[j] += this.read(this.codes[query * n + j]);
@@ -95,21 +122,22 @@ export class Weights {
   }
 
   /**
-   * One head as size × size, each value the largest weight of its patch; codes keep the order of weights.
+   * One head as high × wide, each value the largest weight of its patch; codes keep the order of weights.
    *
    * @param {number} layer
    * @param {number} head
-   * @param {number} size
+   * @param {number} high
+   * @param {number} wide
    * @param {number} aside a key that is left out
    */
-  pooled(layer, head, size, aside = -1) {
-    const n = this.n;
-    const start = (layer * this.shape[1] + head) * n * n;
-    const column = Uint16Array.from({ length: n }, (_, j) => (j * size) / n);
-    const most = new Float32Array(size * size);
-    for (let i = 0; i < n; i += 1) {
-      const row = column[i] * size;
-      for (let j = 0, k = start + i * n; j < n; j += 1, k += 1) {
+  pooled(layer, head, high, wide, aside = -1) {
+    const { rows, columns } = this;
+    const start = (layer * this.shape[1] + head) * this.size;
+    const column = Uint16Array.from({ length: columns }, (_, j) => (j * wide) / columns);
+    const most = new Float32Array(high * wide);
+    for (let i = 0; i < rows; i += 1) {
+      const row = Math.floor((i * high) / rows) * wide;
+      for (let j = 0, k = start + i * columns; j < columns; j += 1, k += 1) {
         const place = row + column[j];
         if (this.codes[k] > most[place] && j !== aside) most[place] = this.codes[k];
       }
@@ -162,8 +190,28 @@ export function without(weights, n, key) {
  * The weights by key: a row for each token that is read, a column for each that reads it.
  *
  * @param {Float32Array} weights
+ * @param {number} keys
+ */
+export function byKey(weights, keys) {
+  const queries = weights.length / keys;
+  return weights.map((_, k) => weights[(k % queries) * keys + Math.floor(k / queries)]);
+}
+
+/**
+ * The product of two n × n matrices, the zeros of the first left out.
+ *
+ * @param {Float32Array} a
+ * @param {Float32Array} b
  * @param {number} n
  */
-export function byKey(weights, n) {
-  return weights.map((_, k) => weights[(k % n) * n + Math.floor(k / n)]);
+function product(a, b, n) {
+  const result = new Float32Array(n * n);
+  for (let i = 0; i < n; i += 1) {
+    const row = result.subarray(i * n, (i + 1) * n);
+    for (let k = 0; k < n; k += 1) {
+      const factor = a[i * n + k];
+      if (factor) for (let j = 0, at = k * n; j < n; j += 1, at += 1) row[j] += factor * b[at];
+    }
+  }
+  return result;
 }

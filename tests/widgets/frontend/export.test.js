@@ -80,3 +80,15 @@ test("a text is as wide in the file as on the screen", () => {
   });
   assert.equal(width, 28);
 });
+
+test("a dashed line is dashed, and the next is whole again", () => {
+  const { text } = drawn((context) => {
+    for (const dash of [[7, 4], []]) {
+      context.setLineDash(dash);
+      context.beginPath();
+      context.moveTo(0, 0);
+      context.stroke();
+    }
+  });
+  assert.equal(text.match(/stroke-dasharray="7 4"/g).length, 1);
+});

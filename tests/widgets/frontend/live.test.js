@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
-import { Cancelled, LiveModels } from "../../../companion/widgets/browser/live.js";
+import { Cancelled, LiveModels, segmentsOf } from "../../../companion/widgets/browser/live.js";
 
 let workers = [];
 
@@ -99,7 +99,12 @@ test("an answer becomes the traits of a view", async () => {
   const { attention, ...traits } = await question;
   assert.equal(attention.getFloat32(0, true), 1);
   const { ids: _, attention: __, ...expected } = ANSWER;
-  assert.deepEqual(traits, { ...expected, encoding: "float32" });
+  assert.deepEqual(traits, { ...expected, segments: [], encoding: "float32" });
+});
+
+test("the second sentence of an answer begins behind the first [SEP]", () => {
+  assert.deepEqual(segmentsOf(["[CLS]", "a", "[SEP]", "b", "[SEP]"]), [0, 0, 0, 1, 1]);
+  assert.deepEqual(segmentsOf(["a", "b"]), []);
 });
 
 test("an error of the worker's model reaches the question", async () => {

@@ -1,16 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import {
-  fit,
-  fontSize,
-  labelled,
-  makeTheme,
-  plan,
-  planAtlas,
-  rgb,
-  shade,
-} from "../../../companion/widgets/frontend/paint.js";
+import { planAtlas } from "../../../companion/widgets/frontend/atlas.js";
+import { fit, fontSize, labelled, makeTheme, plan, rgb, shade } from "../../../companion/widgets/frontend/paint.js";
 
 const STYLES = { ramp: "#000000 #ff8000", zero: "#0a141e", text: "black", mono: "monospace" };
 const theme = makeTheme((key) => STYLES[key] ?? "grey");
@@ -70,16 +62,28 @@ test("without room every second label is shown, and none beside the one that is 
 });
 
 test("a matrix fits its stage, and its cells end on half pixels", () => {
-  const g = plan(canvas, ["a", "bc", "def"], 200, "matrix", theme);
+  const g = plan(canvas, ["a", "bc", "def"], ["a", "bc", "def"], 200, "matrix", theme);
   assert.equal(g.left, 40);
   assert.equal(g.cell, 44);
-  assert.ok(plan(canvas, Array(60).fill("abc"), 360, "matrix", theme).width <= 360);
-  assert.equal((2 * plan(canvas, Array(30).fill("abc"), 333, "matrix", theme).cell) % 1, 0);
+  const [many, some] = [60, 30].map((count) => Array(count).fill("abc"));
+  assert.ok(plan(canvas, many, many, 360, "matrix", theme).width <= 360);
+  assert.equal((2 * plan(canvas, some, some, 333, "matrix", theme).cell) % 1, 0);
 });
 
 test("arcs take the whole stage and a row for each token", () => {
-  const g = plan(canvas, ["a", "bc", "def"], 200, "arcs", theme);
+  const g = plan(canvas, ["a", "bc", "def"], ["a", "bc", "def"], 200, "arcs", theme);
   assert.deepEqual([g.width, g.cell, g.height], [200, 26, 3 * 26 + 8]);
+});
+
+test("a matrix that is no square has as many rows and columns as there are tokens on either side", () => {
+  const g = plan(canvas, ["a", "bc"], ["d", "e", "f", "long"], 400, "matrix", theme);
+  assert.deepEqual([g.rows, g.columns, g.left, g.top], [2, 4, 30, 50]);
+  assert.deepEqual([g.width, g.height], [30 + 4 * 44 + 2, 50 + 2 * 44 + 2]);
+});
+
+test("arcs across end before the names of the other tokens, and the longer side makes the height", () => {
+  const g = plan(canvas, ["a", "bc"], ["d", "e", "f"], 400, "arcs", theme, true);
+  assert.deepEqual([g.left, g.end, g.height], [30, 400 - 10 - 10 - 44, 3 * 26 + 8]);
 });
 
 test("an atlas has a cell for each head, never smaller than can be pointed at", () => {

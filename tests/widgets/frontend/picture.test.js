@@ -7,6 +7,7 @@ import { fakeDocument } from "./dom.js";
 /** A model of one layer and one head, in which each of n tokens looks most at the one before it. */
 function modelOf(n) {
   const state = { shape: [1, 1, n, n], encoding: "uint8", levels: 4, layer: 0, head: 0, examples: [], example: 0 };
+  Object.assign(state, { view: "matrix", kinds: [], kind: "", target: [], segments: [], pair: "", overlay: [] });
   const codes = new Uint8Array(n * n);
   for (let i = 0; i < n; i += 1) codes.set([3, 2].slice(0, i + 1), Math.max(0, i - 1) + i * n);
   state.attention = new DataView(codes.buffer);

@@ -47,13 +47,13 @@ test("heads are numbered layer by layer, and the last one read is kept", () => {
 test("a pooled head keeps the largest weight of each patch", () => {
   const codes = Uint8Array.of(1, 2, 0, 0, 3, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 4);
   const weights = new Weights(new DataView(codes.buffer), "uint8", 1, [1, 1, 4, 4]);
-  assert.deepEqual([...weights.pooled(0, 0, 2)], [9, 0, 0, 25]);
+  assert.deepEqual([...weights.pooled(0, 0, 2, 2)], [9, 0, 0, 25]);
 });
 
 test("a head pooled to its own size is the head", () => {
   const codes = Uint8Array.of(1, 2, 3, 4);
   const weights = new Weights(new DataView(codes.buffer), "uint8", 4, [1, 1, 2, 2]);
-  assert.deepEqual(weights.pooled(0, 0, 2), weights.head(0, 0));
+  assert.deepEqual(weights.pooled(0, 0, 2, 2), weights.head(0, 0));
 });
 
 test("a coarse weight says that it is one", () => {
@@ -105,6 +105,33 @@ test("by key, a row holds what each query gives to a token", () => {
 
 test("a small picture can leave a key out", () => {
   const weights = new Weights(new DataView(Float32Array.of(1, 0, 0.5, 0.25).buffer), "float32", 255, [1, 1, 2, 2]);
-  assert.deepEqual([...weights.pooled(0, 0, 2, 0)], [0, 0, 0, 0.25]);
-  assert.deepEqual([...weights.pooled(0, 0, 1)], [1]);
+  assert.deepEqual([...weights.pooled(0, 0, 2, 2, 0)], [0, 0, 0, 0.25]);
+  assert.deepEqual([...weights.pooled(0, 0, 1, 1)], [1]);
+});
+
+test("a rectangle has a row for each query and a column for each key, behind the maps before it", () => {
+  const codes = Float32Array.of(9, 9, 0.5, 0.25, 0.25, 0, 1, 0);
+  const weights = new Weights(new DataView(codes.buffer), "float32", 255, [1, 1, 2, 3], 2);
+  assert.deepEqual([...weights.head(0, 0)], [0.5, 0.25, 0.25, 0, 1, 0]);
+  assert.deepEqual([...byKey(weights.head(0, 0), 3)], [0.5, 0, 0.25, 1, 0.25, 0]);
+  assert.deepEqual([...weights.pooled(0, 0, 2, 1)], [0.5, 1]);
+  assert.deepEqual([...weights.pooled(0, 0, 1, 3)], [0.5, 1, 0.25]);
+});
+
+test("the rollout of a layer is half its mean and half the identity, times that of the layers before it", () => {
+  const codes = Float32Array.of(1, 0, 1, 0, 1, 0, 0, 1, 1, 0, 1, 0, 1, 0, 1, 0);
+  const weights = new Weights(new DataView(codes.buffer), "float32", 255, [2, 2, 2, 2]);
+  assert.deepEqual([...weights.rollout(0)], [1, 0, 0.25, 0.75]);
+  assert.deepEqual([...weights.rollout(1)], [1, 0, 0.625, 0.375]);
+  assert.deepEqual([...weights.rollout(0)], [1, 0, 0.25, 0.75]);
+});
+
+test("the rows of a rollout of coarse weights sum to one", () => {
+  const n = 5;
+  const codes = Uint8Array.from({ length: 3 * n * n }, (_, k) => (7 * k) % 5);
+  const weights = new Weights(new DataView(codes.buffer), "uint8", 7, [3, 1, n, n]);
+  for (let i = 0; i < n; i += 1) {
+    const row = weights.rollout(2).subarray(i * n, (i + 1) * n);
+    assert.ok(Math.abs(row.reduce((a, b) => a + b, 0) - 1) < 1e-6);
+  }
 });
