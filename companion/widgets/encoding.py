@@ -109,7 +109,8 @@ def _codes(attention: np.ndarray) -> np.ndarray:
     codes = np.sqrt(attention)
     codes *= LADDER[0]
     codes += 0.5
-    return codes.clip(0, LADDER[0]).astype(np.uint8)
+    rounded: np.ndarray = codes.clip(0, LADDER[0]).astype(np.uint8)
+    return rounded
 
 
 def coarsen(codes: bytes) -> tuple[int, bytes]:

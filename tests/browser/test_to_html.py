@@ -180,11 +180,11 @@ def test_everything_is_reached_and_moved_by_keyboard(visit, url):
     page.wait_for_selector(".ca-token")
     page.get_by_label("Layer", exact=True).focus()
     reached = []
-    for _ in range(9):
+    for _ in range(10):
         reached.append(page.evaluate("document.activeElement.tagName + '.' + document.activeElement.className"))
         page.keyboard.press("Tab")
-    assert reached[:7] == ["SELECT.", "SELECT.", *4 * ["INPUT."], "CANVAS."]
-    assert reached[8] == "SPAN.ca-token"
+    assert reached[:9] == ["SELECT.", "SELECT.", *4 * ["INPUT."], "CANVAS.", "BUTTON.ca-save", "CANVAS."]
+    assert reached[9] == "SPAN.ca-token"
 
     page.locator(".ca-stage canvas").focus()
     page.keyboard.press("ArrowUp")

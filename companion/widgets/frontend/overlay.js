@@ -46,9 +46,7 @@ export const headName = ([layer, head]) => `layer ${layer}, head ${head}`;
  */
 export function pinRows(heads) {
   return heads.map((head, k) => {
-    const label = `Take ${headName(head)} out of the overlay`;
-    const button = make("button", { type: "button", className: "ca-save", "aria-label": label, "data-k": k });
-    button.append(markOf(k), ` ${head.join(" · ")} ×`);
-    return make("li", {}, button);
+    const properties = { type: "button", className: "ca-save", title: "Take it out of the overlay", "data-k": k };
+    return make("li", {}, make("button", properties, markOf(k), ` ${headName(head)} ×`));
   });
 }
