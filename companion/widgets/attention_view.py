@@ -11,16 +11,23 @@ from typing import TYPE_CHECKING, Any
 import traitlets as t
 
 from companion.widgets import bundle, minified, page
-from companion.widgets.encoding import as_array, check_weights, encode
+from companion.widgets.picture import (
+    KINDS,
+    PAIRS,
+    check_index,
+    check_name,
+    check_overlay,
+    check_pair,
+    kinds_of,
+    picture_of,
+    traced,
+)
 
 if TYPE_CHECKING:
     from companion.widgets.live import AttentionTrace
 
 FRONT_END = Path(__file__).parent / "frontend"
 VIEWS = ("matrix", "arcs")
-KINDS = ("encoder", "decoder", "cross")
-PAIRS = ("", "AA", "AB", "BA", "BB")
-MOST_HEADS = 4  # over each other
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,7 @@ class AttentionView(page.PageWidget):
             ValueError: on no tokens, no weights, a wrong rank or size, weights that are negative or sum to more than 1,
                 an unknown layer, head, view or pair, or a pair without two sentences.
         """
-        state = _picture(list(tokens), attention, segments)
+        state = picture_of(list(tokens), attention, segments)
         more = {"pair": pair, "overlay": [list(one) for one in overlay], "model_layers": model_layers}
         self._begin({**state, **more}, layer, head, view, caption)
 
@@ -132,12 +139,12 @@ class AttentionView(page.PageWidget):
         self._trace: Callable[[str], AttentionTrace] | None = None
         self._zoo_name: str | None = None
         self._pictures: list[dict[str, Any]] = []
-        _check_name("view", view, VIEWS)
+        check_name("view", view, VIEWS)
         layers, heads = state["shape"][:2]
-        _check_index("layer", layer, layers)
-        _check_index("head", head, heads)
-        _check_pair(state.get("pair", ""), state.get("segments", ()))
-        _check_overlay(state.get("overlay", []), layers, heads)
+        check_index("layer", layer, layers)
+        check_index("head", head, heads)
+        check_pair(state.get("pair", ""), state.get("segments", ()))
+        check_overlay(state.get("overlay", []), layers, heads)
         super().__init__(layer=layer, head=head, view=view, caption=caption, **state)
 
     @classmethod
@@ -174,7 +181,7 @@ class AttentionView(page.PageWidget):
             ValueError: on no maps, another kind, or what the class refuses.
         """
         widget = cls.__new__(cls)
-        widget._begin(_kinds(list(source), list(target), maps, kind), layer, head, view, caption)
+        widget._begin(kinds_of(list(source), list(target), maps, kind), layer, head, view, caption)
         return widget
 
     @classmethod
@@ -186,6 +193,8 @@ class AttentionView(page.PageWidget):
         The model stays on its own device. In the book, a view of a model from :mod:`companion.zoo` is answered by
         the page itself, which loads a small one at the first key and a large one on a click, and asks a slow one when a
         button is pressed. A text that the model cannot read sets ``error`` and leaves the picture as it was.
+
+        Of an encoder–decoder model the text is the source, and the target what the model writes, forty tokens at most.
 
         Args:
             model: a model of this package; see :func:`companion.nn.capture.capture`.
@@ -203,8 +212,8 @@ class AttentionView(page.PageWidget):
 
         trace = Tracer(model, tokenizer)
         seen = trace(text)
-        widget = cls(seen.tokens, seen.attention, layer=layer, head=head, view=view, segments=seen.segments)
-        widget.model_layers = seen.model_layers
+        widget = cls.__new__(cls)
+        widget._begin(traced(seen), layer, head, view, "")
         widget._zoo_name = zoo.name_of(model)
         widget.model_name = widget._zoo_name or type(model).__name__
         widget.text = text
@@ -239,9 +248,8 @@ class AttentionView(page.PageWidget):
         trace = Tracer(model, tokenizer)
         for one in examples:
             seen = trace(one.text)
-            _check_index("row", one.row, len(seen.tokens))
-            picture = _picture(seen.tokens, seen.attention, seen.segments)
-            picture |= {"next_tokens": seen.next_tokens, "mask": seen.mask}
+            check_index("row", one.row, len(seen.tokens))
+            picture = {**traced(seen), "next_tokens": seen.next_tokens, "mask": seen.mask}
             widget._pictures.append({**picture, "text": one.text, "layer": one.layer, "head": one.head})
         widget.examples = [asdict(one) for one in examples]
         return widget
@@ -250,19 +258,19 @@ class AttentionView(page.PageWidget):
     def _check_choice(self, proposal: dict[str, Any]) -> int:
         name = proposal["trait"].name
         if self.shape:
-            _check_index(name, proposal["value"], self.shape[0 if name == "layer" else 1])
+            check_index(name, proposal["value"], self.shape[0 if name == "layer" else 1])
         return int(proposal["value"])
 
     @t.validate("kind")
     def _check_kind(self, proposal: dict[str, Any]) -> str:
         kind = str(proposal["value"])
-        _check_name("kind", kind, [one["kind"] for one in self.kinds] or [""])
+        check_name("kind", kind, [one["kind"] for one in self.kinds] or [""])
         return kind
 
     @t.validate("overlay")
     def _check_heads(self, proposal: dict[str, Any]) -> list[list[int]]:
         if self.shape:
-            _check_overlay(proposal["value"], *self.shape[:2])
+            check_overlay(proposal["value"], *self.shape[:2])
         return list(proposal["value"])
 
     @t.observe("kind")
@@ -298,7 +306,7 @@ class AttentionView(page.PageWidget):
 
     def _show(self, seen: "AttentionTrace", text: str) -> None:
         with self.hold_sync():  # one message: the front end never sees half a picture
-            for name, value in _picture(seen.tokens, seen.attention, seen.segments).items():
+            for name, value in traced(seen, self.kind).items():
                 setattr(self, name, value)
             self.next_tokens = seen.next_tokens
             self.mask = seen.mask
@@ -322,78 +330,3 @@ class AttentionView(page.PageWidget):
         choice = ("layer", "head", "view", "pair", "overlay", "model_layers", "caption", "text", "shown")
         more = ("next_tokens", "mask", "model_name", "examples", "example")
         return {name: getattr(self, name) for name in (*picture, *choice, *more)}
-
-
-def _picture(tokens: list[str], attention: Any, segments: Sequence[int] = ()) -> dict[str, Any]:
-    """Return the traits that hold one picture, after checking them against each other."""
-    tokens = _shown(tokens, "tokens")
-    values = as_array(attention)
-    if values.shape[-1] != len(tokens):
-        raise ValueError(f"attention is over {values.shape[-1]} tokens, but {len(tokens)} tokens were given")
-    if segments and len(segments) != len(tokens):
-        raise ValueError(f"segments must be one per token, {len(tokens)}; got {len(segments)}")
-    check_weights(values)
-    encoding, data = encode(values)
-    shape, sentences = list(values.shape), [int(one) for one in segments]
-    return {"tokens": tokens, "segments": sentences, "shape": shape, "encoding": encoding, "attention": data}
-
-
-def _kinds(source: list[str], target: list[str], maps: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """Return the traits that hold the maps of an encoder and a decoder, after checking them against each other."""
-    for name in maps:
-        _check_name("each kind of maps", name, KINDS)
-    _check_name("kind", kind, [name for name in KINDS if name in maps])
-    source, target = _shown(source, "source"), _shown(target, "target")
-    sizes = {"encoder": (source, source), "decoder": (target, target), "cross": (target, source)}
-    arrays = {name: as_array(maps[name], square=False) for name in KINDS if name in maps}
-    for name, values in arrays.items():
-        expected = tuple(map(len, sizes[name]))
-        if values.shape[2:] != expected:
-            raise ValueError(
-                f"{name} attention must be (layers, heads, {expected[0]}, {expected[1]}); got {values.shape}"
-            )
-        check_weights(values)
-    encoding, data = encode(*arrays.values())
-    kinds = [{"kind": name, "shape": list(values.shape)} for name, values in arrays.items()]
-    shape = list(arrays[kind].shape)
-    tokens = {"tokens": source, "target": target}
-    return {**tokens, "kinds": kinds, "kind": kind, "shape": shape, "encoding": encoding, "attention": data}
-
-
-def _shown(tokens: list[str], name: str) -> list[str]:
-    if not tokens:
-        raise ValueError(f"{name} must hold at least one token; got none")
-    return [half_characters_shown(token) for token in tokens]
-
-
-def half_characters_shown(token: str) -> str:
-    """The token with its code in the place of half of a character, which no page can be written with."""
-    return "".join(f"⟨{ord(c):04X}⟩" if "\ud800" <= c <= "\udfff" else c for c in token)
-
-
-def _check_index(name: str, value: int, count: int) -> None:
-    if not 0 <= value < count:
-        raise ValueError(f"{name} must be 0 to {count - 1}; got {value}")
-
-
-def _check_name(what: str, name: str, allowed: Sequence[str]) -> None:
-    if name not in allowed:
-        raise ValueError(f"{what} must be one of {', '.join(allowed)}; got {name!r}")
-
-
-def _check_pair(pair: str, segments: Sequence[int]) -> None:
-    _check_name("pair", pair, PAIRS)
-    if pair and not {0, 1} <= set(segments):
-        raise ValueError(
-            f"a pair needs segments with tokens of both sentences, 0 and 1; got {pair!r} and {list(segments)}"
-        )
-
-
-def _check_overlay(overlay: Sequence[Sequence[int]], layers: int, heads: int) -> None:
-    if len(overlay) > MOST_HEADS:
-        raise ValueError(f"overlay must hold at most {MOST_HEADS} heads; got {len(overlay)}")
-    for one in overlay:
-        if len(one) != 2:
-            raise ValueError(f"each head of overlay must be (layer, head); got {tuple(one)}")
-        _check_index("layer", one[0], layers)
-        _check_index("head", one[1], heads)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import traitlets as t
 
 from companion.widgets import bundle, page
-from companion.widgets.attention_view import FRONT_END, half_characters_shown, styles
+from companion.widgets.attention_view import FRONT_END, styles
+from companion.widgets.picture import half_characters_shown
 
 if TYPE_CHECKING:
     from companion.widgets.head_runs import Comparison, HeadRuns

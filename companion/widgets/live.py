@@ -4,6 +4,8 @@ Chapter: ``book/concepts/attention.ipynb``.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,15 +13,18 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 from tokenizers.decoders import ByteLevel
-from torch import Tensor
+from torch import Tensor, nn
 
 from companion.data.tokenization import token_labels
+from companion.generation import GREEDY, generate
 from companion.models.bert import BertConfig, BertForPreTraining, segments_of
+from companion.models.transformer import EncoderDecoder
 from companion.nn.capture import capture
 from companion.widgets.encoding import as_array
 
 CANDIDATES = 5
 MASK = "[MASK]"
+ANSWER = 40  # tokens that a decoder writes, at most
 
 
 @runtime_checkable
@@ -39,7 +44,7 @@ class AttentionTrace:
 
     Attributes:
         tokens: n labels.
-        attention: (layers, heads, n, n).
+        attention: (layers, heads, n, n); of an encoder–decoder model its cross-attention, (layers, heads, m, n).
         next_tokens: the likeliest continuations of a causal model, or the likeliest words behind the last ``[MASK]``
             of one that reads both ways, each with token, probability and text.
         mask: what in the text a choice of these takes the place of; "" = it is appended.
@@ -47,6 +52,8 @@ class AttentionTrace:
         latency_ms: from text to answer.
         segments: of each token, 0 up to the first ``[SEP]`` and 1 after it; none where the model has no such token.
         model_layers: of the model, where some have no attention to record; 0 = all have.
+        target: m labels of what the decoder of an encoder–decoder model read while it wrote its answer.
+        maps: of such a model, attention by kind, as :meth:`companion.widgets.AttentionView.encoder_decoder` takes it.
     """
 
     tokens: list[str]
@@ -57,6 +64,8 @@ class AttentionTrace:
     latency_ms: float
     segments: list[int] = field(default_factory=list)
     model_layers: int = 0
+    target: list[str] = field(default_factory=list)
+    maps: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class Tracer:
@@ -83,6 +92,8 @@ class Tracer:
         """
         start = time.perf_counter()
         numbers = self.numbers(text)
+        if isinstance(self.model, EncoderDecoder):
+            return self._written(numbers, start)
         output, attention = self.run(numbers)
         fills_in = isinstance(self.model, BertForPreTraining)
         return AttentionTrace(
@@ -94,6 +105,30 @@ class Tracer:
             latency_ms=(time.perf_counter() - start) * 1000,
             segments=self.segments(numbers),
             model_layers=self._layers_beside(len(attention)),
+        )
+
+    @torch.no_grad()
+    def _written(self, numbers: list[int], start: float) -> AttentionTrace:
+        """Trace of a source and of the likeliest answer to it, token by token: each row is about to write the next."""
+        ids = torch.tensor([numbers], device=next(self.model.parameters()).device)
+        count = min(ANSWER, self.model.config.context_length - 1)
+        answer = generate(self.model, ids, count, decoding=GREEDY, stop=self.tokenizer.token_to_id("</s>"))
+        read = answer[:, :-1]
+        with _not_training(self.model), capture(self.model) as record:
+            self.model(ids, read)
+        depth = len(self.model.encoder.blocks)
+        kinds = {"encoder": record.attention[:depth], "decoder": record.attention[depth:]}
+        maps = {kind: as_array(layers) for kind, layers in kinds.items()}
+        maps["cross"] = as_array(record.cross_attention, square=False)
+        return AttentionTrace(
+            tokens=token_labels(self.tokenizer, numbers),
+            attention=maps["cross"],
+            next_tokens=[],
+            mask="",
+            device=self.device,
+            latency_ms=(time.perf_counter() - start) * 1000,
+            target=token_labels(self.tokenizer, read[0].tolist()),
+            maps=maps,
         )
 
     @property
@@ -130,13 +165,8 @@ class Tracer:
     def run(self, numbers: list[int]) -> tuple[Tensor, np.ndarray]:
         """What the model computes last, (1, n, vocab_size) where it scores tokens, and its attention."""
         ids = torch.tensor([numbers], device=next(self.model.parameters()).device)
-        training = self.model.training
-        self.model.eval()  # dropout would show another picture on each run
-        try:
-            with torch.no_grad(), capture(self.model) as record:
-                output = self.model(ids, *self._segments(ids))
-        finally:
-            self.model.train(training)
+        with torch.no_grad(), _not_training(self.model), capture(self.model) as record:
+            output = self.model(ids, *self._segments(ids))
         if isinstance(self.model, BertForPreTraining):
             output, _ = output  # the other one judges the pair of sentences
         return output, as_array(record.attention)
@@ -162,6 +192,17 @@ class Tracer:
             return []
         place = len(numbers) - 1 - numbers[::-1].index(mask_id)
         return candidates(self.tokenizer, logits[0, place])
+
+
+@contextmanager
+def _not_training(model: nn.Module) -> Iterator[None]:
+    """Without dropout, which would show another picture on each run."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
 
 
 def without_padding(tokenizer: Tokenizer) -> Tokenizer:

@@ -12,7 +12,8 @@ from typing import Any
 import traitlets as t
 
 from companion.widgets import bundle, page
-from companion.widgets.attention_view import FRONT_END, half_characters_shown, styles
+from companion.widgets.attention_view import FRONT_END, styles
+from companion.widgets.picture import half_characters_shown
 
 NAMED = 40  # tokens that an answer names; the others are numbers and logits alone
 STEP = 2048  # logits travel as whole numbers, so many to a nat, below the largest

@@ -11,7 +11,8 @@ import traitlets as t
 from tokenizers import Tokenizer
 
 from companion.widgets import bundle, page
-from companion.widgets.attention_view import FRONT_END, half_characters_shown, styles
+from companion.widgets.attention_view import FRONT_END, styles
+from companion.widgets.picture import half_characters_shown
 
 TITLE = "Tokenizers, side by side"
 EXAMPLES = (

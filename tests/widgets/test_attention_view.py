@@ -17,10 +17,12 @@ from small_models import stir
 from tokenizers import Tokenizer
 
 from companion import zoo
-from companion.data.tokenization import token_labels, train_byte_bpe
+from companion.data.tokenization import token_labels, train_byte_bpe, train_unigram
+from companion.generation import GREEDY, generate
 from companion.metrics.attribution import attention_rollout
 from companion.models.bert import BertConfig, BertForPreTraining
 from companion.models.gpt import GPT, GPTConfig
+from companion.models.t5 import T5, T5Config
 from companion.models.xlnet import XLNet, XLNetConfig
 from companion.nn.capture import capture
 from companion.storyworld import World
@@ -459,6 +461,24 @@ def test_without_a_mask_a_bert_names_nothing(reader):
     assert view.next_tokens == []
     assert view.shape[-1] == len(view.tokens) == 8
     assert set(view.segments) == {0}
+
+
+def test_an_encoder_decoder_shows_how_it_reads_a_source_and_writes_its_likeliest_answer():
+    tokenizer = train_unigram(["low lower lowest"] * 4, vocab_size=14)
+    torch.manual_seed(0)
+    model = T5(T5Config(tokenizer.get_vocab_size(), n_layers=1, n_heads=2, d_model=12, n_decoder_layers=2)).train()
+    view = AttentionView.live(model, tokenizer, "low lower", layer=1)
+    ids = torch.tensor([tokenizer.encode("low lower").ids])
+    answer = generate(model, ids, 40, decoding=GREEDY, stop=tokenizer.token_to_id("</s>"))[:, :-1]
+    with torch.no_grad(), capture(model.eval()) as record:
+        model(ids, answer)
+    assert view.tokens == token_labels(tokenizer, ids[0].tolist())
+    assert view.target == token_labels(tokenizer, answer[0].tolist())
+    assert [one["kind"] for one in view.kinds] == ["encoder", "decoder", "cross"]
+    assert np.abs(weights_of(view, 1, 1) - record.cross_attention[1][0, 1].numpy()).max() < 5e-4
+    view.kind = "decoder"
+    view.text = "lowest"
+    assert (view.kind, view.shape[2:], view.error) == ("decoder", [len(view.target)] * 2, "")
 
 
 def test_only_a_model_of_the_zoo_is_left_to_the_page(model, tokenizer):
