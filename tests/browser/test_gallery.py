@@ -41,7 +41,7 @@ def test_each_text_has_a_file_that_is_loaded_when_it_is_chosen(gallery, address)
     assert len(texts) >= FEWEST
     for number in (1, len(texts) - 1):
         before = page.inner_text(".ca-look")
-        page.locator(".ca-choice select").select_option(str(number))
+        page.locator(".ca-choice select").first.select_option(str(number))
         changed = "before => !['', before].includes(document.querySelector('.ca-look').textContent)"
         page.wait_for_function(changed, arg=before)
     assert "喜" in page.inner_text(".ca-look")
@@ -55,7 +55,24 @@ def test_a_text_is_chosen_with_the_keyboard_and_every_state_is_accessible(galler
     page, _ = gallery
     assert axe(page, ".ca") == []
     first = page.inner_text(".ca-strip")
-    page.locator(".ca-choice select").focus()
+    page.locator(".ca-choice select").first.focus()
     page.keyboard.press("ArrowDown")
     page.wait_for_function("first => document.querySelector('.ca-strip').innerText !== first", arg=first)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_four_heads_lie_over_each_other_with_a_mark_for_each(visit, axe, address):
+    page, log = visit(f"{address}/book/appendix/gallery.html", width=360)
+    view = page.locator(".ca", has=page.locator(".ca-pins button"))
+    view.wait_for()
+    assert view.locator(".ca-pins button").all_inner_texts() == [
+        "● layer 1, head 3 ×",
+        "■ layer 2, head 2 ×",
+        "▲ layer 3, head 3 ×",
+        "◆ layer 3, head 2 ×",
+    ]
+    looked = view.locator(".ca-bars:not(.ca-next) li").all_inner_texts()
+    first = {words.split()[0]: words.split()[1] for words in reversed(looked)}
+    assert first == {"●": "ball", "■": "ball", "▲": "ball", "◆": "Tom"}
+    assert axe(page, ".ca-over") == []
+    assert log.errors == []

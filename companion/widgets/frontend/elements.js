@@ -178,7 +178,7 @@ export function build() {
   const details = make("details", {}, make("summary", {}, "Row as a table"), make("div", region, ui.table));
   const saving = make("p", { className: "ca-saving" }, "Save the picture: ", ui.png, " ", ui.svg);
   const title = make("p", { className: "ca-title" }, "All heads, layer by layer");
-  const heads = make("div", { className: "ca-heads" }, title, ui.atlas, ui.pin, ui.pins);
+  const heads = make("div", { className: "ca-heads" }, title, ui.pin, ui.atlas, ui.pins);
   const [kindField, pairField] = [field(ui.kind, "Attention"), field(ui.pair, "Sentences")];
   const read = make("div", { className: "ca-read" }, make("div", {}, ui.keysTitle, ui.keys), predict);
   const main = make("div", { className: "ca-main" }, make("div", { className: "ca-side" }, heads, read), stage);
