@@ -1,7 +1,7 @@
 """How many words a reader of a chapter's main line reads.
 
 The main line is the running text from the title to *Check yourself*. What folds or is looked up is no part of it: boxes
-that are closed, questions, exercises, misreadings, tables, formulas that stand alone, captions; nor is a section whose
+that are closed, notes in the margin, questions, exercises, misreadings, tables, formulas that stand alone, captions; nor is a section whose
 title begins with *Further* or *For later*, which a first reading leaves out.
 
 `python tools/main_line.py` prints each chapter's number of words; `python tools/main_line.py gpt` that of each section.
@@ -20,7 +20,7 @@ from notebooks import ROOT, notebooks
 MOST = 3000
 APART = ("Check yourself", "Try it yourself", "Common misreadings", "What to read next")
 LEFT_OUT = ("Further", "For later")
-FOLDED = ("{self-check}", "{code", "{math}", "{figure}", "{table}", "{list-table}", "{dropdown}")
+FOLDED = ("{self-check}", "{margin}", "{code", "{math}", "{figure}", "{table}", "{list-table}", "{dropdown}")
 CLOSED = re.compile(r"^:class:.*\b(?:dropdown|exercise|solution|misreading)\b")
 HEADING = re.compile(r"^(?P<marks>#+) (?P<title>.+)$")
 NO_PROSE = re.compile(r"^(?::\w|\||\[Open in Colab)")  # options of a box, rows of a table, links to launch

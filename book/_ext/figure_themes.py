@@ -2,14 +2,15 @@
 
 A chapter draws in colours that are seen on both grounds, since a notebook cannot know its reader's. A page knows: here
 each colour of :mod:`companion.plots` is replaced by one with a contrast of at least 4.5 to the page, in a copy of the
-figure for each theme, of which the browser asks for the one it shows. On a narrow screen a figure keeps the width at
-which its numbers can be read, and scrolls in its own box.
+figure for each theme, of which the browser asks for the one it shows. So are the drawings of the book, whose words stand on
+shapes as well: light words on dark shapes on a light page, dark words on light shapes on a dark one. On a narrow screen a
+figure keeps the width at which its numbers can be read, and scrolls in its own box.
 """
 
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -23,23 +24,42 @@ THEMES = {
     ),
     "dark": dict(zip((INK, *COLOURS), ("#aab4be", "#6aa9ee", "#f0935c", "#5cc08f", "#cf8bdc", "#f0868a"), strict=True)),
 }
+# What only drawings have: deeper shades for shapes with words on them, and the words.
+SHADES = {
+    "light": {"#b85c1e": "#b85c1e", "#2a7d56": "#2a7d56", "#8f3fa0": "#8f3fa0", "#525964": "#525964", "#fff": "#fff"},
+    "dark": {"#b85c1e": "#f0935c", "#2a7d56": "#5cc08f", "#8f3fa0": "#cf8bdc", "#525964": "#8a949f", "#fff": "#14181d"},
+}
 SIZE = re.compile(r'<svg[^>]*\bwidth="([\d.]+)pt" height="([\d.]+)pt"')
+VIEW = re.compile(r'<svg[^>]*\bviewBox="[-\d.]+ [-\d.]+ ([\d.]+) ([\d.]+)"')
+WIDTH = re.compile(r' style="width: [^"]*"')  # the page's style says it, which knows the screen
 POINT = 4 / 3  # pixels
 
 
 def in_theme(drawing: str, theme: str) -> str:
     """Drawing in SVG with the colours of a theme."""
-    return re.sub("|".join(THEMES["light"]), lambda colour: THEMES[theme][colour[0]], drawing)
+    colours = THEMES[theme] if SIZE.search(drawing) else THEMES[theme] | SHADES[theme]
+    return re.sub(rf"(?:{'|'.join(colours)})\b", lambda colour: colours[colour[0]], drawing)
+
+
+class Size(NamedTuple):
+    """Width and height of a picture in pixels, and whether it was drawn by hand, with larger letters than a figure."""
+
+    width: int
+    height: int
+    drawing: bool
 
 
 @cache
-def natural_size(path: Path) -> tuple[int, int] | None:
-    """Width and height in pixels of a figure that was drawn in the book's style; None for every other image."""
+def natural_size(path: Path) -> Size | None:
+    """Size of a figure or drawing in the book's style; None for every other image."""
     if path.suffix != ".svg" or not path.is_file():
         return None
-    drawing = path.read_text(encoding="utf-8")
-    size = SIZE.search(drawing)
-    return (round(float(size[1]) * POINT), round(float(size[2]) * POINT)) if size and INK in drawing else None
+    picture = path.read_text(encoding="utf-8")
+    plotted = SIZE.search(picture)
+    found, unit = (plotted, POINT) if plotted else (VIEW.search(picture), 1)
+    if found is None or INK not in picture:
+        return None
+    return Size(round(float(found[1]) * unit), round(float(found[2]) * unit), plotted is None)
 
 
 def visit_image(self: HTML5Translator, node: nodes.image) -> None:
@@ -50,11 +70,12 @@ def visit_image(self: HTML5Translator, node: nodes.image) -> None:
     size = natural_size(Path(self.builder.srcdir, node["uri"]))
     HTML5Translator.visit_image(self, node)
     if size is not None:
-        light = self.body.pop().rstrip().replace("<img ", '<img loading="lazy" ')
+        light = WIDTH.sub("", self.body.pop().rstrip()).replace("<img ", '<img loading="lazy" ')
         dark = re.sub(r'(src="[^"]*)\.svg"', r'\1.dark.svg"', light)
         images = light.replace("<img ", '<img class="on-light" ') + dark.replace("<img ", '<img class="on-dark" ')
-        style = f"--natural: {size[0]}px; --shape: {size[0]} / {size[1]}"
-        self.body.append(f'<span class="wide-figure" style="{style}">{images}</span>\n')
+        style = f"--natural: {size.width}px; --shape: {size.width} / {size.height}"
+        kind = "wide-figure drawing" if size.drawing else "wide-figure"
+        self.body.append(f'<span class="{kind}" style="{style}">{images}</span>\n')
 
 
 def colour(app: Sphinx, error: Exception | None) -> None:

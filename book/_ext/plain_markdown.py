@@ -96,6 +96,11 @@ class Writer:
             return fold(self.inline(title, HTML), self.blocks(rest))
         return quoted(f"**{self.inline(title)}**\n\n{self.blocks(rest)}")
 
+    def write_sidebar(self, node: nodes.Element) -> str:
+        """Write a note of the margin as a quotation that begins with its title."""
+        title, first, *rest = node.children
+        return quoted(f"**{self.inline(title)}.** {self.blocks([first, *rest])}")
+
     def write_bullet_list(self, node: nodes.Element) -> str:
         """Write a list."""
         return self.items(node, ["- "] * len(node))
