@@ -21,7 +21,7 @@ CODE := companion tools tests benchmarks book
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 BIOME := $(WITH_NODE) node_modules/.bin/biome
 
-.PHONY: help book test browser pages units check colab outputs pdf bench serve format clean clean-book requirements repository environment assets lint types frontend spelling links
+.PHONY: help book test browser pages units check colab outputs pdf screenshots bench serve format clean clean-book requirements repository environment assets lint types frontend spelling links
 
 help: ## what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -62,6 +62,9 @@ outputs: environment ## pack the notebooks' outputs into dist/outputs.zip, for m
 
 pdf: environment ## print the built book into dist/large-language-models-live.pdf
 	@$(BIN)/python tools/pdf.py
+
+screenshots: environment ## photograph the built pages, in both themes, on a desktop and a phone, into _build/screenshots; ONLY="gpt attention" some of them
+	@$(BIN)/python tools/screenshots.py $(ONLY)
 
 serve: ## read the built book at http://127.0.0.1:8000 (another port: PORT=…)
 	@$(BIN)/python tools/serve.py $(PORT)
