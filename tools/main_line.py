@@ -1,8 +1,8 @@
 """How many words a reader of a chapter's main line reads.
 
 The main line is the running text from the title to *Check yourself*. What folds or is looked up is no part of it: boxes
-that are closed, notes in the margin, questions, exercises, misreadings, tables, formulas that stand alone, captions; nor is a section whose
-title begins with *Further* or *For later*, which a first reading leaves out.
+that are closed, notes in the margin, questions, exercises, misreadings, tables, formulas that stand alone, captions;
+nor is a section whose title begins with *Further* or *For later*, which a first reading leaves out.
 
 `python tools/main_line.py` prints each chapter's number of words; `python tools/main_line.py gpt` that of each section.
 """

@@ -1,7 +1,7 @@
 """Photograph the pages of the built book, to be looked at: on a desktop and on a phone, by day and by night.
 
-`make screenshots` writes into `_build/screenshots`; `python tools/screenshots.py gpt attention` only what is named. Each page
-gives two pictures for each width and theme: its first screen, and a sheet with all of it in columns, made smaller.
+`make screenshots` writes into `_build/screenshots`; `python tools/screenshots.py gpt attention` only what is named.
+Each page gives two pictures for each width and theme: its first screen, and a sheet with all of it in columns, smaller.
 """
 
 import base64

@@ -4,6 +4,7 @@ Sphinx wraps each name, bracket and dot of a cell in an element, two thirds of a
 has a colour is wrapped: pages are lighter, and what stands out is what a reader looks for.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from pygments.formatters import HtmlFormatter
@@ -37,6 +38,12 @@ class CalmFormatter(HtmlFormatter[str]):
         if ttype in Token.Color or ttype in Token.Generic:
             return str(super()._get_css_classes(ttype))
         return next((name for kind, name in KINDS if ttype in kind), "")
+
+    def _wrap_pre(self, inner: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+        """The box of a cell, without the empty element that keeps an empty first line: no cell begins with one."""
+        yield 0, "<pre>"
+        yield from inner
+        yield 0, "</pre>"
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from sphinx.util.math import get_node_equation_number
 from sphinx.writers.html5 import HTML5Translator
 
 SETTER = Path(__file__).with_suffix(".mjs")
+INLINE = "math notranslate nohighlight"
 
 logger = logging.getLogger(__name__)
 
@@ -64,9 +65,16 @@ def mathml(source: str, display: bool = False) -> str:
     return str(answer["mathml"])
 
 
+def in_line(formula: str) -> str:
+    """MathML with the classes of a formula in a line of text."""
+    tag, rest = formula.split(">", 1)
+    with_class = tag.replace('class="', f'class="{INLINE} ', 1) if 'class="' in tag else f'{tag} class="{INLINE}"'
+    return f"{with_class}>{rest}"
+
+
 def inline(source: str) -> str:
     """Formula of a line of text, as HTML."""
-    return f'<span class="math notranslate nohighlight">{mathml(source)}</span>'
+    return in_line(mathml(source))
 
 
 def lines(source: str) -> str:
@@ -87,8 +95,8 @@ def checked(self: HTML5Translator, node: nodes.Node, source: str, display: bool)
 
 def visit_inline(self: HTML5Translator, node: nodes.math) -> None:
     """Write a formula of a line of text."""
-    self.body.append(self.starttag(node, "span", "", CLASS="math notranslate nohighlight"))
-    self.body.append(checked(self, node, node.astext(), False) + "</span>")
+    formula = checked(self, node, node.astext(), False)
+    self.body.append(in_line(formula) if formula.startswith("<math") else formula)
     raise nodes.SkipNode
 
 

@@ -1,16 +1,7 @@
 // Shortens long code to its beginning, with a button that shows the rest; and the header's switch, which hides all code.
 
-const CODE_SWITCH = "llm-live-no-code";
+const CODE_SWITCH = "llm-live-no-code"; // the head of the page reads it, before anything is painted
 const root = document.documentElement;
-
-// A page opened from disk, or in a private window, may keep nothing.
-function remembered() {
-  try {
-    return localStorage.getItem(CODE_SWITCH) === "yes";
-  } catch {
-    return false;
-  }
-}
 
 function showSwitch() {
   const button = document.querySelector(".article-header-buttons .btn[onclick='switchCode()']");
@@ -19,6 +10,7 @@ function showSwitch() {
 
 window.switchCode = () => {
   const hidden = root.classList.toggle("no-code");
+  // A page opened from disk, or in a private window, may keep nothing.
   try {
     localStorage.setItem(CODE_SWITCH, hidden ? "yes" : "no");
   } catch {}
@@ -43,7 +35,6 @@ function shorten(box) {
   box.append(button);
 }
 
-root.classList.toggle("no-code", remembered());
 document.addEventListener("DOMContentLoaded", () => {
   showSwitch();
   document.querySelectorAll(".long-code").forEach(shorten);

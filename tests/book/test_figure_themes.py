@@ -5,13 +5,14 @@ from pathlib import Path
 
 import figure_themes
 import pytest
-from figure_themes import THEMES, in_theme
+from figure_themes import SHADES, THEMES, in_theme
 from small_sphinx import build, write
 
 from companion.plots.figures import COLOURS, INK
 
 DRAWING = '<svg xmlns="http://www.w3.org/2000/svg" width="300.0pt" height="60pt"><path style="stroke: {}"/></svg>'
-PAGES = {"index.md": "# A page\n\n![A line.](line.svg)\n\n![A square.](square.svg)\n"}
+PAGES = {"index.md": "# A page\n\n![A line.](line.svg)\n\n![A square.](square.svg)\n\n![By hand.](hand.svg)\n"}
+BY_HAND = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-10 0 430 200"><g stroke="{INK}" fill="#fff"/></svg>'
 
 
 def luminance(colour: str) -> float:
@@ -31,6 +32,24 @@ def test_what_is_drawn_has_a_contrast_of_4_5_to_the_page(root: Path, theme: str)
         assert (high + 0.05) / (low + 0.05) >= 4.5, colour
 
 
+@pytest.mark.parametrize("theme", THEMES)
+def test_words_on_the_shapes_of_a_drawing_have_a_contrast_of_4_5(theme: str):
+    shapes = {**THEMES[theme], **SHADES[theme]}
+    words = luminance(shapes.pop("#fff").replace("#fff", "#ffffff"))
+    for colour in shapes.values():
+        low, high = sorted((luminance(colour), words))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, colour
+
+
+def test_the_drawings_of_the_book_have_no_colour_that_knows_no_theme(root: Path):
+    for path in (root / "book" / "_static").rglob("*.svg"):
+        picture = path.read_text(encoding="utf-8")
+        if INK in picture:
+            assert set(re.findall(r"#[0-9a-f]{3,6}\b", picture)) <= THEMES["dark"].keys() | SHADES["dark"].keys(), (
+                path.name
+            )
+
+
 def test_all_colours_of_the_books_style_have_one_in_each_theme_and_others_stay():
     for colours in THEMES.values():
         assert list(colours) == [INK, *COLOURS]
@@ -44,13 +63,18 @@ def test_a_figure_has_a_copy_for_each_theme_and_other_drawings_are_left_alone(tm
     write(source, PAGES, ["figure_themes"], [])
     (source / "line.svg").write_text(DRAWING.format(INK))
     (source / "square.svg").write_text(DRAWING.format("#123456"))
+    (source / "hand.svg").write_text(BY_HAND)
     assert build(source, tmp_path) == ""
     page = (html / "index.html").read_text(encoding="utf-8")
     assert 'style="--natural: 400px; --shape: 400 / 80"' in page
     assert re.findall(r'class="(on-\w+)" loading="lazy"[^>]*src="_images/([\w.]+)"', page) == [
         ("on-light", "line.svg"),
         ("on-dark", "line.dark.svg"),
+        ("on-light", "hand.svg"),
+        ("on-dark", "hand.dark.svg"),
     ]
+    assert 'class="wide-figure drawing" style="--natural: 430px; --shape: 430 / 200"' in page
+    assert SHADES["dark"]["#fff"] in (html / "_images" / "hand.dark.svg").read_text()
     assert THEMES["light"][INK] in (html / "_images" / "line.svg").read_text()
     assert THEMES["dark"][INK] in (html / "_images" / "line.dark.svg").read_text()
     assert not (html / "_images" / "square.dark.svg").exists()

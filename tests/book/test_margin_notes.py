@@ -16,7 +16,9 @@ MARGIN = "```{margin} A name\nIt has *one*.\n```"
 
 def built(folder: Path, text: str) -> tuple[str, str]:
     """The page of a text, and the warnings of its build."""
-    write(folder / "source", {"index.md": f"# A page\n\n{text}\n"}, ["sphinx_book_theme", "margin_notes"], ["dollarmath"])
+    write(
+        folder / "source", {"index.md": f"# A page\n\n{text}\n"}, ["sphinx_book_theme", "margin_notes"], ["dollarmath"]
+    )
     warnings = build(folder / "source", folder)
     return (folder / "html" / "index.html").read_text(encoding="utf-8"), warnings
 
@@ -25,7 +27,9 @@ def built(folder: Path, text: str) -> tuple[str, str]:
 def test_a_note_stands_with_the_paragraph_above_it(tmp_path: Path):
     page, warnings = built(tmp_path, f"One.\n\nTwo.\n\n{MARGIN}\n\nThree.")
     assert warnings == ""
-    found = re.search(r'<p>One\.</p>\n<div class="noted">\n<p>Two\.</p>\n<div class="margin-note[^>]*>(.*?)</div>', page, re.S)
+    found = re.search(
+        r'<p>One\.</p>\n<div class="noted">\n<p>Two\.</p>\n<div class="margin-note[^>]*>(.*?)</div>', page, re.S
+    )
     assert found is not None
     assert re.sub(r"\s+", " ", re.sub("<[^>]+>", "", found[1])).strip() == "A name It has one."
 

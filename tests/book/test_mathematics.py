@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from mathematics import lines, mathml
+from mathematics import in_line, lines, mathml
 from small_sphinx import build, write
 
 NUMBERED = "$$\na &= b \\\\\nc &= d\n$$ (eq-two)"
@@ -12,6 +12,17 @@ PAGES = {"index.md": f"# A page\n\nThe root $\\sqrt{{d_k}}$ is here.\n\n{NUMBERE
 
 def test_a_formula_of_a_line_is_mathml_without_a_script():
     assert mathml(r"\sqrt{d_k}") == "<math><msqrt><msub><mi>d</mi><mi>k</mi></msub></msqrt></math>"
+
+
+@pytest.mark.parametrize(
+    ("formula", "written"),
+    [
+        ("<math><mi>x</mi></math>", '<math class="math notranslate nohighlight"><mi>x</mi></math>'),
+        ('<math class="a"><mi>x</mi></math>', '<math class="math notranslate nohighlight a"><mi>x</mi></math>'),
+    ],
+)
+def test_a_formula_of_a_line_has_its_classes_itself_and_no_element_around_it(formula: str, written: str):
+    assert in_line(formula) == written
 
 
 def test_a_class_in_a_formula_is_a_class_of_the_page():

@@ -100,6 +100,11 @@ def test_a_box_is_a_quotation_below_its_title():
     assert WRITER.block(box) == "> **One**\n>\n> two\n>\n> three"
 
 
+def test_a_note_of_the_margin_is_a_quotation_that_begins_with_its_title():
+    note = nodes.sidebar("", nodes.title("", "One"), paragraph(nodes.Text("Two.")), paragraph(nodes.Text("Three.")))
+    assert WRITER.block(note) == "> **One.** Two.\n>\n> Three."
+
+
 def test_a_box_that_the_page_folds_is_a_fold():
     box = nodes.admonition("", nodes.title("", "One"), paragraph(nodes.Text("two")), classes=["dropdown"])
     assert WRITER.block(box) == "<details>\n<summary>One</summary>\n\ntwo\n\n</details>"

@@ -1,4 +1,4 @@
-"""Notes in the margin: level with their paragraph on a desktop, below it on a phone and on paper, never over anything."""
+"""Notes in the margin: level with their paragraph on a desktop, below it on a phone and on paper, over nothing."""
 
 import pytest
 
