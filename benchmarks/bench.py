@@ -19,6 +19,7 @@ BOOK = "a built book (make book)"
 SCRIPTS: dict[str, tuple[tuple[str, ...], bool]] = {
     "speed.py": (("transformers", "accelerate"), False),
     "pages.py": ((), False),
+    "reader.py": (("playwright",), True),
     "widget.py": (("playwright", "jupyterlab"), True),
     "page_models.py": (("playwright",), True),
 }

@@ -1,5 +1,5 @@
-"""Measure pages: an attention page beside those of peers from PyPI, and the built book: what its pages load, how many
-nodes they have and when they first show something, its notebooks and its build.
+"""Measure pages: an attention page beside those of peers from PyPI, and the built book: the size of its pages, its
+notebooks and its build. What a reader meets on the pages is measured by ``benchmarks/reader.py``.
 
 Run by hand, with the book built: ``python benchmarks/pages.py``, or ``make bench``. Writes
 ``benchmarks/results/pages.json``.
@@ -8,7 +8,6 @@ Run by hand, with the book built: ``python benchmarks/pages.py``, or ``make benc
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +22,6 @@ from companion.widgets.attention_view import AttentionView
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS, HEADS, TOKENS = 12, 12, 64
-LINE = 10_000_000 // 8  # bytes per second
 WEIGHED = (".html", ".css", ".js")  # what a page is made of, beside what it fetches on a click
 
 
@@ -91,46 +89,6 @@ def of_book(built: Path) -> dict[str, Any]:
     }
 
 
-def of_reader(built: Path) -> dict[str, dict[str, float]]:
-    """What a reader's browser loads by itself for each page, its nodes and its first paint: the median and the worst.
-
-    Nothing is compressed, and nothing is kept from one page to the next. The line has 10 Mbit/s.
-    """
-    sys.path.append(str(ROOT / "tools"))
-    from chromium import chromium
-    from serve import server
-
-    found: list[dict[str, float]] = []
-    with server(built, 0) as pages, chromium() as browser:
-        threading.Thread(target=pages.serve_forever, daemon=True).start()
-        for path in sorted(built.glob("book/**/*.html")):
-            place = path.relative_to(built).as_posix()
-            found.append(loaded(browser, f"http://127.0.0.1:{pages.server_port}/{place}"))
-        pages.shutdown()
-    columns = {name: [one[name] for one in found] for name in found[0]}
-    return {
-        name: {"median": round(statistics.median(values), 2), "worst": round(max(values), 2)}
-        for name, values in columns.items()
-    }
-
-
-def loaded(browser: Any, address: str) -> dict[str, float]:
-    """Megabytes, requests, nodes and seconds to the first paint of a page in a browser that has seen none before."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    responses: list[Any] = []
-    page.on("response", lambda response: responses.append(response))
-    line = {"offline": False, "latency": 20, "downloadThroughput": LINE, "uploadThroughput": LINE}
-    context.new_cdp_session(page).send("Network.emulateNetworkConditions", line)
-    page.goto(address, timeout=120_000)
-    page.wait_for_load_state("networkidle", timeout=120_000)
-    weight = sum(len(response.body()) for response in responses if response.ok)
-    nodes = page.evaluate("document.getElementsByTagName('*').length")
-    paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0")
-    context.close()
-    return {"MB": weight / 1e6, "requests": len(responses), "nodes": nodes, "first_paint_s": paint / 1000}
-
-
 def of_notebooks(outputs: Path) -> dict[str, float]:
     """Seconds that the notebooks took when they were run last, one at a time or side by side."""
     sys.path.append(str(ROOT / "book" / "_ext"))
@@ -160,7 +118,6 @@ def main() -> None:
     if (built / "book").is_dir():
         table |= {
             "book": of_book(built),
-            "reader": of_reader(built),
             "notebooks": of_notebooks(ROOT / "_build" / "outputs"),
         }
         table["build_again_s"] = build_again()

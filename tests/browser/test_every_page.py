@@ -20,7 +20,7 @@ PARTS = 20  # the pages are shared out, so that they are begun early and a fault
 CHAPTER, INDEX, REFERENCE = (1_500_000, 8_000), (1_500_000, 18_000), (2_500_000, 32_000)
 FONTS = 150_000  # bytes of the fonts among them
 # What a first paint waits for: the page, though a part of it would do, the styles and scripts that block it, and the
-# fonts that are asked for at once. The seconds are those of bytes and round trips; benchmarks/pages.py takes the time.
+# fonts that are asked for at once. The seconds are those of bytes and round trips; benchmarks/reader.py takes the time.
 SECOND, LINE, ROUND_TRIP, AT_ONCE = 1.0, 10_000_000 / 8, 0.04, 6  # bytes and seconds; requests side by side
 BLOCKING = """() => {
     const early = new Set([...document.querySelectorAll("link[rel=preload]")].map(one => one.href));
