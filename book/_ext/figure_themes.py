@@ -62,6 +62,13 @@ def natural_size(path: Path) -> Size | None:
     return Size(round(float(found[1]) * unit), round(float(found[2]) * unit), plotted is None)
 
 
+def with_class(image: str, name: str) -> str:
+    """Image in HTML with one more class."""
+    if 'class="' in image:
+        return image.replace('class="', f'class="{name} ', 1)
+    return image.replace("<img ", f'<img class="{name}" ', 1)
+
+
 def visit_image(self: HTML5Translator, node: nodes.image) -> None:
     """Write an image; of a figure in the book's style, the copy for each theme in a box that scrolls.
 
@@ -72,7 +79,7 @@ def visit_image(self: HTML5Translator, node: nodes.image) -> None:
     if size is not None:
         light = WIDTH.sub("", self.body.pop().rstrip()).replace("<img ", '<img loading="lazy" ')
         dark = re.sub(r'(src="[^"]*)\.svg"', r'\1.dark.svg"', light)
-        images = light.replace("<img ", '<img class="on-light" ') + dark.replace("<img ", '<img class="on-dark" ')
+        images = with_class(light, "on-light") + with_class(dark, "on-dark")
         style = f"--natural: {size.width}px; --shape: {size.width} / {size.height}"
         kind = "wide-figure drawing" if size.drawing else "wide-figure"
         self.body.append(f'<span class="{kind}" style="{style}">{images}</span>\n')

@@ -38,6 +38,10 @@ a < b
 $$ (eq-one)
 
 After it.
+
+```{margin} A name
+Of *it*.
+```
 """
 FIGURES = """\
 See {numref}`fig-drawn` and [its part](#its-part).
@@ -200,6 +204,11 @@ def test_a_chapter_has_the_number_of_the_page(texts: dict[str, str]):
 def test_figures_have_number_and_caption(texts: dict[str, str]):
     assert texts["fig-drawn"].endswith("**Fig. 1.1** What it draws.")
     assert texts["fig-still"] == f"![]({PAGES}_images/still.svg)\n\n**Fig. 1.2** A picture."
+
+
+@pytest.mark.slow
+def test_a_note_of_the_margin_follows_its_paragraph(texts: dict[str, str]):
+    assert texts["equation-eq-one"].endswith("\n\nAfter it.\n\n> **A name.** Of *it*.")
 
 
 @pytest.mark.slow
