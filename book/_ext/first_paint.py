@@ -78,8 +78,9 @@ def in_use(out: Path) -> set[str]:
 
 
 def own(app: Sphinx, name: str) -> bool:
-    """Whether a style is of this repository."""
-    folders = [Path(app.confdir, folder) for folder in app.config.html_static_path]
+    """Whether a style is of this repository; extensions name their folders by whole paths."""
+    named = [folder for folder in app.config.html_static_path if not Path(folder).is_absolute()]
+    folders = [Path(app.confdir, folder) for folder in named]
     return name.startswith(OWN) or any((folder / name).exists() for folder in folders)
 
 
