@@ -41,6 +41,11 @@ def in_theme(drawing: str, theme: str) -> str:
     return re.sub(rf"(?:{'|'.join(colours)})\b", lambda colour: colours[colour[0]], drawing)
 
 
+def has_theme(picture: str) -> bool:
+    """Whether a picture in SVG has a colour of the book's style."""
+    return any(colour in picture for colour in THEMES["light"])
+
+
 class Size(NamedTuple):
     """Width and height of a picture in pixels, and whether it was drawn by hand, with larger letters than a figure."""
 
@@ -57,7 +62,7 @@ def natural_size(path: Path) -> Size | None:
     picture = path.read_text(encoding="utf-8")
     plotted = SIZE.search(picture)
     found, unit = (plotted, POINT) if plotted else (VIEW.search(picture), 1)
-    if found is None or INK not in picture:
+    if found is None or not has_theme(picture):
         return None
     return Size(round(float(found[1]) * unit), round(float(found[2]) * unit), plotted is None)
 
@@ -91,7 +96,7 @@ def colour(app: Sphinx, error: Exception | None) -> None:
         return
     for path in Path(app.outdir, "_images").glob("*.svg"):
         drawing = path.read_text(encoding="utf-8")
-        if INK in drawing:
+        if has_theme(drawing):
             path.with_suffix(".dark.svg").write_text(in_theme(drawing, "dark"), encoding="utf-8")
             path.write_text(in_theme(drawing, "light"), encoding="utf-8")
 
