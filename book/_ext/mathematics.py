@@ -6,6 +6,7 @@ it, which npm brings; a formula that it does not know fails the build.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from sphinx.writers.html5 import HTML5Translator
 
 SETTER = Path(__file__).with_suffix(".mjs")
 INLINE = "math notranslate nohighlight"
+# A group around one letter or number is nothing but an element more; around one operator it changes its spaces.
+LONE = re.compile(r"<mrow>(<(m[in])(?: [^>]*)?>[^<]*</\2>)</mrow>")
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +65,7 @@ def mathml(source: str, display: bool = False) -> str:
     answer = json.loads(process.stdout.readline() or '{"error": "the program that sets formulas ended: `make assets`"}')
     if "error" in answer:
         raise ValueError(f"{source!r} cannot be set: {answer['error']}")
-    return str(answer["mathml"])
+    return LONE.sub(r"\1", answer["mathml"])
 
 
 def in_line(formula: str) -> str:

@@ -1,5 +1,6 @@
 """Formulas that are set when the book is built."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,13 @@ PAGES = {"index.md": f"# A page\n\nThe root $\\sqrt{{d_k}}$ is here.\n\n{NUMBERE
 
 def test_a_formula_of_a_line_is_mathml_without_a_script():
     assert mathml(r"\sqrt{d_k}") == "<math><msqrt><msub><mi>d</mi><mi>k</mi></msub></msqrt></math>"
+
+
+def test_a_letter_alone_has_no_group_around_it_and_an_operator_keeps_its_own():
+    formula = mathml(r"1 \le i \le n, {=} x")
+    assert not re.search(r"<mrow><m[in][^>]*>[^<]*</m[in]></mrow>", formula)
+    assert "<mi>n</mi>" in formula
+    assert "<mrow><mo" in formula
 
 
 @pytest.mark.parametrize(
