@@ -78,7 +78,7 @@ def opened(browser: Any, address: str, width: int = 1280, slow: bool = False) ->
     """A page in a browser that has seen none before, with all that it loads by itself, and its responses."""
     context = browser.new_context(viewport={"width": width, "height": 900}, reduced_motion="reduce")
     page, responses = context.new_page(), list[Any]()
-    page.on("response", responses.append)
+    page.on("response", lambda response: responses.append(response))
     if slow:
         line = {"offline": False, "latency": LATENCY, "downloadThroughput": LINE, "uploadThroughput": LINE}
         context.new_cdp_session(page).send("Network.emulateNetworkConditions", line)
