@@ -35,7 +35,8 @@ def jensen_shannon(p: Tensor, q: Tensor) -> Tensor:
         raise ValueError(f"both must be over as many outcomes; got {p.size(-1)} and {q.size(-1)}")
     p, q = upcast(p), upcast(q)
     of_mean, of_p, of_q = (torch.special.entr(one).sum(-1) for one in ((p + q) / 2, p, q))
-    return ((of_mean - (of_p + of_q) / 2) / math.log(2)).clamp(0, 1)  # rounding reaches beyond both ends
+    bits: Tensor = (of_mean - (of_p + of_q) / 2) / math.log(2)
+    return bits.clamp(0, 1)  # rounding reaches beyond both ends
 
 
 def head_divergence(one: Sequence[Tensor], other: Sequence[Tensor]) -> Tensor:

@@ -14,8 +14,9 @@ import traitlets as t
 
 from companion.widgets import bundle, page
 from companion.widgets.attention_steps import place_of
-from companion.widgets.attention_view import FRONT_END, half_characters_shown, styles
-from companion.widgets.encoding import as_array, check_weights, coarsen, deflate, encode
+from companion.widgets.attention_view import FRONT_END, styles
+from companion.widgets.encoding import coarsen, deflate
+from companion.widgets.picture import check_index, half_characters_shown, picture_of
 
 if TYPE_CHECKING:
     from companion.widgets.two_runs import TwoRuns, TwoTraces
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 COMPARED = ("paired", "chosen")
 SIDES = ("first", "second")
 TITLE = "Two models, side by side"
-NOTHING = {"mask": "", "chances": [], "divergence": None}
+NOTHING: dict[str, Any] = {"mask": "", "chances": [], "divergence": None}
 
 
 class TwoModels(page.PageWidget):
@@ -104,10 +105,10 @@ class TwoModels(page.PageWidget):
         state = _picture(list(tokens), first, second)
         (n_layers, n_heads), (others, other_heads) = state["shapes"]
         paired = _paired(layers, n_layers, others)
-        _check("layer", layer, others)
-        _check("head", head, other_heads)
+        check_index("layer", layer, others)
+        check_index("head", head, other_heads)
         query = place_of(state["tokens"], query)
-        _check("query", query, len(state["tokens"]))
+        check_index("query", query, len(state["tokens"]))
         super().__init__(
             names=[half_characters_shown(name) for name in names],
             layers=paired,
@@ -192,7 +193,7 @@ class TwoModels(page.PageWidget):
     def _check_choice(self, proposal: dict[str, Any]) -> int:
         name = proposal["trait"].name
         if self.shapes:
-            _check(name, proposal["value"], self.shapes["other" in name]["head" in name])
+            check_index(name, proposal["value"], self.shapes["other" in name]["head" in name])
         return int(proposal["value"])
 
     @t.validate("query")
@@ -346,21 +347,10 @@ def _paired(layers: Sequence[int] | None, first: int, second: int) -> list[int]:
 
 def _picture(tokens: list[str], first: Any, second: Any) -> dict[str, Any]:
     """Return the traits that hold one picture, after checking them against each other."""
-    if not tokens:
-        raise ValueError("tokens must hold at least one token; got none")
-    state: dict[str, Any] = {"tokens": [half_characters_shown(token) for token in tokens]}
-    state |= {"shapes": [], "encodings": [], "levels": [255, 255]}
+    state: dict[str, Any] = {"shapes": [], "encodings": [], "levels": [255, 255]}
     for name, attention in zip(SIDES, (first, second), strict=True):
-        values = as_array(attention)
-        if values.shape[-1] != len(tokens):
-            raise ValueError(f"{name} is over {values.shape[-1]} tokens, but {len(tokens)} tokens were given")
-        check_weights(values)
-        encoding, state[name] = encode(values)
-        state["shapes"].append(list(values.shape[:2]))
-        state["encodings"].append(encoding)
+        found = picture_of(tokens, attention)
+        state["tokens"], state[name] = found["tokens"], found["attention"]
+        state["shapes"].append(found["shape"][:2])
+        state["encodings"].append(found["encoding"])
     return state
-
-
-def _check(name: str, value: int, count: int) -> None:
-    if not 0 <= value < count:
-        raise ValueError(f"{name} must be 0 to {count - 1}; got {value}")
