@@ -256,7 +256,8 @@ class TwoModels(page.PageWidget):
             found = head_divergence(list(ours[self.layers][:, None]), list(theirs[:, None]))
         else:
             found = jensen_shannon(ours[self.layer, self.head], theirs).mean(-1)
-        return found.numpy()
+        result: np.ndarray = found.numpy()
+        return result
 
     def to_html(self) -> str:
         """Return a page of its own, everything inline, that also opens from disk and asks no other host."""

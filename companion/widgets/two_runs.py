@@ -111,4 +111,5 @@ def _first_difference(one: list[int], other: list[int]) -> int:
 
 def _divergence(first: Tensor, second: Tensor) -> float:
     log_p, log_q = first.log_softmax(-1), second.log_softmax(-1)
-    return F.kl_div(log_q, log_p, reduction="sum", log_target=True).item() / math.log(2)
+    nats: float = F.kl_div(log_q, log_p, reduction="sum", log_target=True).item()
+    return nats / math.log(2)
