@@ -165,15 +165,11 @@ class AttentionSteps(page.PageWidget):
         found = self.row()
         columns = ("product", "scaled", "masked", "weight")
         heads = ("token", "query · key", "divided by √d_k", "after the mask", "weight")
-        cells = "".join(
-            f"<tr><td>{escape(token)}</td>{''.join(f'<td>{found[name][j]:.2f}</td>' for name in columns)}</tr>"
-            for j, token in enumerate(self.tokens)
-        )
-        titles = "".join(f"<th>{name}</th>" for name in heads)
+        cells = [[escape(token), *(f"{found[name][j]:.2f}" for name in columns)] for j, token in enumerate(self.tokens)]
         return (
             f"<figcaption>{escape(self.caption)} Layer {self.layer}, head {self.head}: what the token "
             f"{escape(self.tokens[self.query])} (token {self.query}) reads, step by step.</figcaption>"
-            f"<table><thead><tr>{titles}</tr></thead><tbody>{cells}</tbody></table>"
+            f"{page.table(heads, cells)}"
         )
 
 

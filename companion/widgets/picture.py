@@ -23,13 +23,16 @@ def traced(seen: "AttentionTrace", kind: str = "") -> dict[str, Any]:
     return {**picture_of(seen.tokens, seen.attention, seen.segments), "model_layers": seen.model_layers}
 
 
-def picture_of(tokens: list[str], attention: Any, segments: Sequence[int] = ()) -> dict[str, Any]:
+def picture_of(
+    tokens: list[str], attention: Any, segments: Sequence[int] = (), name: str = "attention"
+) -> dict[str, Any]:
     """Return the traits that hold the picture of one text.
 
     Args:
         tokens: n labels.
         attention: as :func:`companion.widgets.encoding.as_array` takes it.
         segments: n numbers, or none; see :class:`companion.widgets.AttentionView`.
+        name: what an error calls the attention.
 
     Raises:
         ValueError: where they do not fit each other, or the weights are none.
@@ -37,7 +40,7 @@ def picture_of(tokens: list[str], attention: Any, segments: Sequence[int] = ()) 
     tokens = _shown(tokens, "tokens")
     values = as_array(attention)
     if values.shape[-1] != len(tokens):
-        raise ValueError(f"attention is over {values.shape[-1]} tokens, but {len(tokens)} tokens were given")
+        raise ValueError(f"{name} is over {values.shape[-1]} tokens, but {len(tokens)} tokens were given")
     if segments and len(segments) != len(tokens):
         raise ValueError(f"segments must be one per token, {len(tokens)}; got {len(segments)}")
     check_weights(values)

@@ -91,15 +91,14 @@ class ThroughTheLayers(page.PageWidget):
         return page.figure("through_the_layers", {name: getattr(self, name) for name in names}, self._in_words())
 
     def _in_words(self) -> str:
-        rows = ""
+        rows = []
         for level, places in enumerate(self.levels):
             (label, probability), *_ = places[self.place]["said"]
-            rows += f"<tr><td>{level}</td><td>{escape(self.labels[label])}</td><td>{probability:.2f}</td></tr>"
-        head = "".join(f"<th>{name}</th>" for name in ("blocks", "says", "probability"))
+            rows.append([str(level), escape(self.labels[label]), f"{probability:.2f}"])
         return (
             f"<figcaption>{escape(self.caption)} After {escape(self.tokens[self.place])} (token {self.place}): what "
             f"the model would say next if it ended after so many blocks.</figcaption>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+            f"{page.table(('blocks', 'says', 'probability'), rows)}"
         )
 
 

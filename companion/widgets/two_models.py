@@ -293,12 +293,11 @@ class TwoModels(page.PageWidget):
         ]
         cells = [[row, *map(_three, divergences)] for row, divergences in zip(rows, grid, strict=True)]
         what = f"Heads of {one} and {other}: Jensen–Shannon divergence{against} in bits, mean over the queries."
-        return f"<p>{what}</p>{_table(head, cells)}"
+        return f"<p>{what}</p>{page.table(head, cells)}"
 
     def _row_in_words(self) -> str:
         one, other = (escape(name) for name in self.names)
-        last = len(self.tokens) - 1
-        query = last if self.query == -1 else min(self.query, last)
+        query = len(self.tokens) - 1 if self.query == -1 else min(self.query, len(self.tokens) - 1)
         ours = self.weights(0)[self.layer, self.head, query]
         theirs = self.weights(1)[self.other_layer, self.other_head, query]
         cells = [
@@ -309,17 +308,11 @@ class TwoModels(page.PageWidget):
             f"Weights of {escape(self.tokens[query])} (token {query}) in layer {self.layer}, head {self.head} of {one} "
             f"and in layer {self.other_layer}, head {self.other_head} of {other}."
         )
-        return f"<p>{what}</p>{_table(['token', one, other, 'difference'], cells)}"
+        return f"<p>{what}</p>{page.table(['token', one, other, 'difference'], cells)}"
 
 
 def _three(number: float) -> str:
     return f"{number:.3f}"
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{name}</th>" for name in heads)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _told_apart(names: Sequence[str]) -> list[str]:
@@ -350,7 +343,7 @@ def _picture(tokens: list[str], first: Any, second: Any) -> dict[str, Any]:
     """Return the traits that hold one picture, after checking them against each other."""
     state: dict[str, Any] = {"shapes": [], "encodings": [], "levels": [255, 255]}
     for name, attention in zip(SIDES, (first, second), strict=True):
-        found = picture_of(tokens, attention)
+        found = picture_of(tokens, attention, name=name)
         state["tokens"], state[name] = found["tokens"], found["attention"]
         state["shapes"].append(found["shape"][:2])
         state["encodings"].append(found["encoding"])

@@ -151,14 +151,12 @@ class WhoSeesWhom(page.PageWidget):
             "permutation": [i for i in range(n) if self.order[i] >= n - self.predicted],
             "denoising": list(range(n)),
         }
-        rows = ""
+        rows = []
         for objective in OBJECTIVES:
             read = " ".join("▁" if i in hidden.get(objective, []) else word for i, word in enumerate(words))
             targets = " ".join(words[i] for i in asked.get(objective, hidden.get(objective, [])))
-            cells = (NAMES[objective], read, targets)
-            rows += f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
-        head = "".join(f"<th>{name}</th>" for name in ("objective", "is read", "is asked for"))
+            rows.append([escape(cell) for cell in (NAMES[objective], read, targets)])
         return (
             "<figcaption>One sentence under six objectives; ▁ stands for a word that is hidden.</figcaption>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+            f"{page.table(('objective', 'is read', 'is asked for'), rows)}"
         )

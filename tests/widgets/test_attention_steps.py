@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from node import run_node
+from torch import nn
 
 from companion import zoo
 from companion.data.tokenization import train_byte_bpe
@@ -127,12 +128,16 @@ def test_a_text_without_a_token_is_refused(model):
 
 
 def test_a_model_that_adds_a_bias_to_its_scores_is_refused(model):
-    class Reader(T5):
+    class Reader(nn.Module):
+        def __init__(self, t5):
+            super().__init__()
+            self.t5, self.config = t5, t5.config
+
         def forward(self, ids):
-            return super().forward(ids, ids)
+            return self.t5(ids, ids)
 
     _, tokenizer = model
     sizes = {"context_length": 64, "n_layers": 1, "n_heads": 2, "d_model": 8}
-    reader = Reader(T5Config(vocab_size=tokenizer.get_vocab_size(), **sizes)).eval()
+    reader = Reader(T5(T5Config(vocab_size=tokenizer.get_vocab_size(), **sizes))).eval()
     with pytest.raises(ValueError, match="products of queries and keys alone; Reader adds to them"):
         AttentionSteps(reader, tokenizer, TEXT)

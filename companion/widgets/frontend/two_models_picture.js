@@ -1,11 +1,12 @@
 // What is drawn of two models side by side; it answers nobody yet.
 
 import { drawOfferIn, statusOf, Timers } from "./ask_parts.js";
+import { atlasImage, drawAtlas, planAtlas } from "./atlas.js";
 import { differenceOf, drawSigns, signedImage } from "./difference.js";
 import { divergenceFrom, divergenceOf, pairedDivergence } from "./divergence.js";
 import { isDark, make } from "./elements.js";
 import { chanceRow, isShown, signed } from "./head_lab_parts.js";
-import { atlasImage, drawAtlas, drawMatrix, plan, planAtlas, readTheme, toImage } from "./paint.js";
+import { drawMatrix, plan, readTheme, toImage } from "./paint.js";
 import { buildTwo } from "./two_models_parts.js";
 import { largest, Weights } from "./weights.js";
 
@@ -176,17 +177,25 @@ export class TwoPicture {
     for (const side of [0, 1]) {
       const [layer, head] = this.headOf(side);
       const { canvas } = ui.atlases[side];
-      drawAtlas(canvas, this.atlasPlan(side), { image: this.images[side], layer, head, theme });
+      drawAtlas(canvas, this.atlasPlan(side), { image: this.images[side], first: 0, layer, head, overlay: [], theme });
       const name = model.get("names")[side];
       canvas.setAttribute("aria-label", `${name}: layer ${layer}, head ${head}. Arrow keys choose another.`);
     }
     const difference = differenceOf(heads[0], heads[1]);
     this.chosen = [...heads, difference];
-    const images = heads.map((head) => toImage(head, tokens.length, () => 1, theme));
+    const images = heads.map((head) =>
+      toImage(
+        head,
+        tokens.length,
+        () => 1,
+        theme,
+        () => true,
+      ),
+    );
     images.push(signedImage(difference, tokens.length, theme));
     this.drawn = images.map((image, k) => {
       const room = ui.maps[k].stage.clientWidth;
-      return { plan: plan(ui.maps[k].canvas, tokens, room, "matrix", theme), image };
+      return { plan: plan(ui.maps[k].canvas, tokens, tokens, room, "matrix", theme), image };
     });
     this.drawControls();
     this.drawGrid();
@@ -284,7 +293,7 @@ export class TwoPicture {
     const where = `${labels[row]} to ${labels[column]}`;
     for (const [k, { canvas, tip, stage }] of ui.maps.entries()) {
       const { plan: g, image } = drawn[k];
-      drawMatrix(canvas, g, { labels, image, row, column, theme });
+      drawMatrix(canvas, g, { labels, others: labels, image, row, column, starts: [], theme });
       if (k === 2) drawSigns(canvas, g, difference, n, theme);
       const what = k < 2 ? model.get("names")[k] : "Difference";
       canvas.setAttribute("aria-label", `${what}: ${where}, ${numbers[k]}. Arrow keys move.`);
