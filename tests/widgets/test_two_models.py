@@ -126,6 +126,13 @@ def test_two_models_of_one_name_are_told_apart(pair):
     assert TwoModels.live(pair[0], pair[0], TEXT).names == ["storyworld-bert 1", "storyworld-bert 2"]
 
 
+def test_other_vocabularies_are_refused_by_a_token(pair):
+    with pytest.raises(
+        ValueError, match="both models must read the same tokens; of 54 and [0-9]+ tokens, '.+' has the id"
+    ):
+        TwoModels.live(pair[0], zoo.load("storyworld-en"), TEXT)
+
+
 @pytest.mark.parametrize(
     ("how", "message"),
     [
