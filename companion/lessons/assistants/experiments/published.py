@@ -51,7 +51,7 @@ def ask(task: str, given: str, shown: Sequence[Pair] = ()) -> str:
 
 def demonstrations(tokenizer: Tokenizer, task: str, pairs: Sequence[Pair], seed: int) -> Iterator[Completions]:
     """Batches of chats with answers of one word and the end of the turn, without end; each pair once in each round."""
-    stop, draw = tokenizer.token_to_id(STOP), random.Random(seed)
+    stop, draw = _stop(tokenizer), random.Random(seed)
     waiting: list[Pair] = []
     while True:
         while len(waiting) < BATCH:
@@ -122,7 +122,7 @@ def replies(
         first: number of questions, from the first; all when not given.
     """
     prompts = [tokenizer.encode(ask(task, given, shown)).ids for given, _ in TASKS[task].test[:first]]
-    written = write_answers(model, prompts, ROOM, tokenizer.token_to_id(STOP), GREEDY)
+    written = write_answers(model, prompts, ROOM, _stop(tokenizer), GREEDY)
     return [tokenizer.decode(row, skip_special_tokens=False) for row in written]
 
 
@@ -139,3 +139,8 @@ def judge(task: str, written: Sequence[str]) -> Answered:
         sum(right.lower() in text.lower() for text, right in zip(written, rights, strict=True)) / n,
         sum(text.endswith(STOP) and len(text.split()) <= 2 for text in written) / n,
     )
+
+
+def _stop(tokenizer: Tokenizer) -> int:
+    (number,) = tokenizer.encode(STOP).ids
+    return int(number)

@@ -140,7 +140,8 @@ def _width_by_hand(w: Tensor, x: Tensor, delta: Tensor, eta: float) -> Tensor:
 
 def _width_companion(w: Tensor, x: Tensor, delta: Tensor, eta: float) -> Tensor:
     (moved,) = _steps(lambda weights: Adam(weights, lr=eta, eps=0.0), w, torch.outer(delta, x)[None])
-    return (moved - w) @ x
+    change: Tensor = (moved - w) @ x
+    return change
 
 
 def _width_torch(w: Tensor, x: Tensor, delta: Tensor, eta: float) -> Tensor:
