@@ -175,14 +175,16 @@ class AttentionSteps(page.PageWidget):
 
 def _run(model: Any, tokenizer: Any, text: str) -> "tuple[list[str], list[Product]]":
     """The labels of the text's tokens, and the product of each layer."""
+    from companion.data.tokenization import token_labels
     from companion.nn.products import capture_products
     from companion.widgets.live import Tracer
 
+    tracer = Tracer(model, tokenizer)
     with capture_products(model) as products:
-        tokens = Tracer(model, tokenizer)(text).tokens
+        tracer.run(numbers := tracer.numbers(text))
     if any(one.bias is not None or one.sink is not None for one in products):
         raise ValueError(f"scores must be products of queries and keys alone; {type(model).__name__} adds to them")
-    return tokens, products
+    return token_labels(tracer.tokenizer, numbers), products
 
 
 def _bytes(product: "Product") -> tuple[bytes, bytes]:

@@ -248,8 +248,10 @@ class AttentionView(page.PageWidget):
         trace = Tracer(model, tokenizer)
         for one in examples:
             seen = trace(one.text)
-            check_index("row", one.row, len(seen.tokens))
+            check_index("row", one.row, len(seen.target or seen.tokens))
             picture = {**traced(seen), "next_tokens": seen.next_tokens, "mask": seen.mask}
+            if seen.maps:
+                picture["overlay"] = []  # heads of another kind are other heads
             widget._pictures.append({**picture, "text": one.text, "layer": one.layer, "head": one.head})
         widget.examples = [asdict(one) for one in examples]
         return widget

@@ -163,7 +163,14 @@ class Tracer:
         return 0 if layers == maps else layers
 
     def run(self, numbers: list[int]) -> tuple[Tensor, np.ndarray]:
-        """What the model computes last, (1, n, vocab_size) where it scores tokens, and its attention."""
+        """What the model computes last, (1, n, vocab_size) where it scores tokens, and its attention.
+
+        Raises:
+            ValueError: when the model has an encoder and a decoder.
+        """
+        if isinstance(self.model, EncoderDecoder):
+            name = type(self.model).__name__
+            raise ValueError(f"this needs one stack of layers; {name} has an encoder and a decoder")
         ids = torch.tensor([numbers], device=next(self.model.parameters()).device)
         with torch.no_grad(), _not_training(self.model), capture(self.model) as record:
             output = self.model(ids, *self._segments(ids))

@@ -101,7 +101,7 @@ class TwoModels(page.PageWidget):
         self._runs: TwoRuns | None = None
         self._zoo_name: str | None = None
         if len(names) != 2 or names[0] == names[1] or not all(names):
-            raise ValueError(f"names must be two, of which none is empty; got {list(names)}")
+            raise ValueError(f"names must be two different ones, neither of them empty; got {list(names)}")
         state = _picture(list(tokens), first, second)
         (n_layers, n_heads), (others, other_heads) = state["shapes"]
         paired = _paired(layers, n_layers, others)

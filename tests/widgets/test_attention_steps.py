@@ -127,6 +127,14 @@ def test_a_text_without_a_token_is_refused(model):
         AttentionSteps(model[0], tokenizer, "")
 
 
+def test_a_model_of_an_encoder_and_a_decoder_is_refused(model):
+    _, tokenizer = model
+    sizes = {"context_length": 64, "n_layers": 1, "n_heads": 2, "d_model": 8}
+    t5 = T5(T5Config(vocab_size=tokenizer.get_vocab_size(), **sizes)).eval()
+    with pytest.raises(ValueError, match="needs one stack of layers; T5 has an encoder and a decoder"):
+        AttentionSteps(t5, tokenizer, TEXT)
+
+
 def test_a_model_that_adds_a_bias_to_its_scores_is_refused(model):
     class Reader(nn.Module):
         def __init__(self, t5):

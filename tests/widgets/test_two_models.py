@@ -143,7 +143,10 @@ def test_other_vocabularies_are_refused_by_a_token(pair):
         ({"layers": LAYERS, "head": -1}, "head must be 0 to 2; got -1"),
         ({"layers": LAYERS, "query": 3}, "query must be 0 to 2; got 3"),
         ({"layers": LAYERS, "query": "z"}, "query must be the label of a token, a, b, c; got 'z'"),
-        ({"layers": LAYERS, "names": ["same", "same"]}, r"names must be two, .*; got \['same', 'same'\]"),
+        (
+            {"layers": LAYERS, "names": ["same", "same"]},
+            r"names must be two different ones, .*; got \['same', 'same'\]",
+        ),
     ],
 )
 def test_what_cannot_be_shown_is_refused_by_its_value(how, message):

@@ -207,7 +207,8 @@ export class View extends Picture {
    * @param {Head} head
    */
   pinHead(head) {
-    if (this.lens.of) return;
+    const isTakenOut = this.model.get("overlay").includes(head);
+    if (this.lens.of && !isTakenOut) return;
     const overlay = overlaid(this.model.get("overlay"), head);
     this.choose(overlay.length ? { overlay, view: "arcs" } : { overlay });
   }

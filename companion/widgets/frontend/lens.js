@@ -39,6 +39,8 @@ export class Lens extends Question {
     const { model } = this;
     const followed = this.pinned.row === this.tokens.length - 1;
     this.weights = this.readWeights();
+    if (!this.rolls && this.lens.of === "rollout") this.lens.of = ""; // maps of another kind
+    if (this.across) this.lens.aside = false;
     this.readSides();
     const last = this.tokens.length - 1;
     let row = followed ? last : Math.min(this.pinned.row, last);

@@ -245,8 +245,9 @@ export class Picture extends Lens {
     const strip = this.across ? ui.otherStrip : ui.strip;
     for (const [j, token] of /** @type {HTMLElement[]} */ ([...strip.children]).entries()) {
       const part = kept(row, j) ? 1 : 0.2;
-      for (const [k, mine] of rows.entries())
-        token.style.setProperty(`--w${k}`, (part * Math.sqrt(mine[j])).toFixed(3));
+      // of heads that are taken out, too: their lines go
+      for (let k = 0; k < MOST_HEADS; k += 1)
+        token.style.setProperty(`--w${k}`, (k < rows.length ? part * Math.sqrt(rows[k][j]) : 0).toFixed(3));
       const marks = this.over.map((_, k) => (tops[k] === j ? lookOf(/** @type {Theme} */ (this.theme), k).mark : ""));
       token.dataset.top = marks.join("");
     }

@@ -92,7 +92,12 @@ export function buildTwo(names) {
   const named = { className: "ca-scroll", tabIndex: 0, role: "region", "aria-label": "Weights of the chosen token" };
   const region = make("div", named, table);
   const row = make("div", { className: "cw-row" }, ui.rowTitle, region);
-  const predicted = make("div", {}, chancesTable(ui.nextTitle, ui.chances, [...names, "difference"]), ui.divergence);
+  const predicted = make(
+    "div",
+    {},
+    chancesTable(ui.nextTitle, ui.chances, [...names, `${names[1]} less ${names[0]}`]),
+    ui.divergence,
+  );
   const maps = make("div", { className: "cw-maps ca-main" }, ...ui.maps.map(({ all }) => all), row, predicted);
   const group = { className: "ca", role: "group", "aria-label": `${names[0]} and ${names[1]}, side by side` };
   const root = make("div", group, ui.ask, ui.error, bar, ui.stale, grids, ui.say, maps, ui.caption);
