@@ -89,7 +89,7 @@ export function buildTwo(names) {
   const scale = make("span", { className: "cw-scale" });
   ui.maps[2].all.append(make("p", { className: "cw-legend" }, less, scale, more));
   const table = make("table", {}, headOf("token", ...names, "difference"), ui.rows);
-  const named = { className: "ca-scroll", tabIndex: 0, role: "region", "aria-label": "Weights of the chosen token" };
+  const named = { className: "ca-scroll", tabIndex: 0, role: "group", "aria-label": "Weights of the chosen token" };
   const region = make("div", named, table);
   const row = make("div", { className: "cw-row" }, ui.rowTitle, region);
   const predicted = make(
