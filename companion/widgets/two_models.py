@@ -80,7 +80,7 @@ class TwoModels(page.PageWidget):
         >>> even, own = np.full((1, 1, 2, 2), 0.5), np.eye(2)[None, None]
         >>> view = TwoModels(["a", "b"], np.concatenate([even, own]), even, names=("teacher", "student"), layers=[1])
         >>> view.divergence().round(3)  # of layer 1, head 0 of the teacher and layer 0, head 0 of the student
-        array([[0.311]])
+        array([[0.311]], dtype=float32)
 
         Args:
             tokens: n labels.

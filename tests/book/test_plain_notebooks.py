@@ -245,8 +245,8 @@ def test_what_is_to_be_read_shows_outputs_and_of_a_widget_the_picture(shown: Not
     assert shades == ["1.00", "0.25", "0.75"]
     assert [one.text for one in picture.iter() if one.tag.endswith("text")] == [
         "<a>",
-        "<a>",
         "b",
+        "<a>",
         "b",
         "layer 0, head 0",
     ]
