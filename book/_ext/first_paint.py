@@ -88,6 +88,8 @@ def bind(app: Sphinx, error: Exception | None) -> None:
     """Write the one style sheet, out of those that were there when the build began."""
     if error is not None or app.builder.format != "html":
         return
+    if not hasattr(app.builder, "_orig_css_files"):  # no page was written: the sheet of the last build stands
+        return
     static = Path(app.outdir) / "_static"
     names = [*FIRST, *(one.removeprefix("_static/") for one in sheets(app))]
     used = in_use(Path(app.outdir))
