@@ -7,6 +7,7 @@ import base64
 import itertools
 import json
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -30,9 +31,9 @@ h1 { margin: 0; font-size: 1.25rem; font-weight: 600; }"""
 class PageWidget(anywidget.AnyWidget):
     """A widget that a kernel draws, and a page without one from its HTML."""
 
+    @abstractmethod
     def _in_book(self) -> str:
-        """Its figure for a page of the book."""
-        raise NotImplementedError
+        """Its figure for a page of the book, which each widget draws in its own way."""
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Offer the widget to a kernel, and its state as HTML to a page that has none."""
