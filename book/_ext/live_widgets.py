@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.builders.html._assets import _JavaScript
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
@@ -28,6 +29,8 @@ PUBLISHED = {"minilm-l6": "MiniLM", "smollm2-135m": "SmolLM2"}  # fetched models
 ASKED = {"smollm2-135m": 128}  # those that are too slow for each key, so a button asks them; the most tokens of a text
 SHARD = 45_000_000  # bytes; some hosts of static pages take no file of 50 MB or more
 PICTURE = re.compile(r'(<script type="application/json" data-picture="\d+")>(.+?)</script>', re.S)
+PARTS = Path("companion", "parts")
+WIDGET = re.compile(r'<figure class="companion-widget" data-widget="(\w+)"')
 RUNTIME = "ort/ort-wasm-simd-threaded.wasm"
 PACKAGES = {
     "ort": (
@@ -51,6 +54,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("builder-inited", install)
     app.connect("env-updated", drop_widget_state)
     app.connect("html-page-context", move_pictures)
+    app.connect("html-page-context", add_parts)
     app.add_js_file("companion/companion.js")
     app.add_css_file("companion/attention_view.css")
     return {"parallel_read_safe": True, "parallel_write_safe": True}
@@ -71,10 +75,15 @@ def install(app: Sphinx) -> None:
     tokenizers = install_tokenizers(target / "tokenizers")
     (target / "live_worker.js").write_text(bundle.module(SCRIPTS / "live_worker.js"), encoding="utf-8")
     (target / "attention_view.css").write_text(styles(), encoding="utf-8")
+    core, parts = bundle.with_parts(SCRIPTS / "book.js", sorted((SCRIPTS / "parts").glob("*.js")))
+    shutil.rmtree(target / PARTS.name, ignore_errors=True)
+    (target / PARTS.name).mkdir()
+    for name, part in parts.items():
+        (target / PARTS.name / name).write_text(part, encoding="utf-8")
     version = content_hash(sorted(path for path in target.rglob("*") if path.suffix in {".js", ".json", ".onnx"}))
     catalogue = json.dumps({"runtime": (target / RUNTIME).stat().st_size, "models": models, "tokenizers": tokenizers})
     # the comment changes the address of the script, and so of all that it fetches, with the content of the whole
-    script = f"// {version}\nwindow.companionModels = {catalogue};\n{bundle.script(SCRIPTS / 'book.js')}"
+    script = f"// {version}\nwindow.companionModels = {catalogue};\n{core}"
     (target / "companion.js").write_text(script, encoding="utf-8")
 
 
@@ -99,6 +108,13 @@ def move_pictures(app: Sphinx, _page: str, _template: str, context: dict[str, An
         return f'{found[1]} data-file="{file}"></script>'
 
     context["body"] = PICTURE.sub(moved, context["body"])
+
+
+def add_parts(app: Sphinx, _page: str, _template: str, context: dict[str, Any], _doctree: Any) -> None:
+    """Give a page the script of each widget that it holds; the attention view's is in the script of all pages."""
+    for widget in sorted(set(WIDGET.findall(context.get("body", "")))):
+        if (Path(app.outdir) / "_static" / PARTS / f"{widget}.js").is_file():
+            context["script_files"].append(_JavaScript(f"_static/{PARTS}/{widget}.js", priority=500))
 
 
 def copy_packages(target: Path) -> None:

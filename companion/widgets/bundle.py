@@ -6,6 +6,7 @@ all files, so what one exports is what the others import. Chapter: ``book/concep
 """
 
 import re
+from collections.abc import Collection, Iterable
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -15,6 +16,7 @@ IMPORT = re.compile(r'^import \{(\s*\w+(?:,\s*\w+)*,?\s*)\} from "(\.{1,2}/[\w./
 EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", re.M)
 DEFAULT = re.compile(r"^export default .*;\n", re.M)
 DECLARATION = re.compile(r"^(?:async )?(?:function|class|const|let) (\w+)", re.M)
+HANDED = "companionHanded"  # the window's name for what the parts of a script take from it
 OTHER_FORM = re.compile(r"^(?:\s*import\b(?!\s*[(.])|\s*export\b|(?:const|let) [\[{]|var ).*", re.M)
 
 
@@ -37,7 +39,34 @@ def script(entry: Path) -> str:
     return f"(() => {{\n{_joined(entry)}\n}})();\n"
 
 
-def _joined(entry: Path) -> str:
+def with_parts(entry: Path, parts: Iterable[Path]) -> tuple[str, dict[str, str]]:
+    """Return ``entry`` as one classic script, and each of ``parts`` as another that may run after it.
+
+    What a part and ``entry`` both lead to is in the script of ``entry`` alone, which hands on what is imported from it.
+
+    Args:
+        entry: a file, as in :func:`script`.
+        parts: further files.
+
+    Returns:
+        The script of ``entry``, and those of the parts by the names of their files.
+
+    Raises:
+        ValueError: see :func:`module`.
+    """
+    there = _read(entry.resolve())[0]
+    scripts, handed = {}, set[str]()
+    for path in parts:
+        imports = _read(path.resolve())[1]
+        own = imports.keys() - there.keys()
+        names = {name for one in own for neighbour in imports[one].keys() - own for name in imports[one][neighbour]}
+        taken = f"const {{{','.join(sorted(names))}}}=window.{HANDED};"
+        scripts[path.name] = f"(() => {{\n{taken}\n{_joined(path, there)}\n}})();\n"
+        handed |= names
+    return f"(() => {{\n{_joined(entry)}\nwindow.{HANDED}={{{','.join(sorted(handed))}}};\n}})();\n", scripts
+
+
+def _joined(entry: Path, there: Collection[Path] = ()) -> str:
     sources, imports = _read(entry.resolve())
     exported = {path: set(EXPORT.findall(source)) for path, source in sources.items()}
     declared: dict[str, Path] = {}
@@ -53,7 +82,8 @@ def _joined(entry: Path) -> str:
             if name in declared:
                 raise ValueError(f"{name} is declared in {declared[name].name} and in {path.name}")
             declared[name] = path
-        parts.append(minified.script(code))
+        if path not in there:
+            parts.append(minified.script(code))
     return "\n".join(parts)
 
 

@@ -1,6 +1,7 @@
 """Front-end modules become one file without a tool beside Python."""
 
 import graphlib
+import gzip
 import json
 import re
 from pathlib import Path
@@ -34,6 +35,8 @@ export default { render };
 """
 
 PAGES = sorted((SCRIPTS / "pages").glob("*.js"))
+PARTS = sorted((SCRIPTS / "parts").glob("*.js"))
+BOOK, OF_BOOK = bundle.with_parts(SCRIPTS / "book.js", PARTS)
 
 
 @pytest.fixture
@@ -126,15 +129,38 @@ def test_files_that_import_each_other_in_a_circle_are_refused(write):
         bundle.script(write(left=left, right=right))
 
 
+def test_a_part_runs_after_its_script_and_takes_from_it_what_both_import(write, tmp_path):
+    deep = 'import { double } from "./numbers.js";\nexport const four = double(2);\n'
+    part = 'import { Counter, double } from "./numbers.js";\nimport { four } from "./deep.js";\n\n'
+    part += "console.log(JSON.stringify([double(four), new Counter().count]));\n"
+    view = 'import { double } from "./numbers.js";\n\nconsole.log(double(1));\n'
+    entry = write(view=view, numbers=NUMBERS, deep=deep)
+    (tmp_path / "part.js").write_text(part, encoding="utf-8")
+    script, parts = bundle.with_parts(entry, [tmp_path / "part.js"])
+    assert "double=(x)" in script
+    assert "double=(x)" not in parts["part.js"]
+    assert "four" not in script
+    joined = tmp_path / "joined.mjs"
+    joined.write_text(f"globalThis.window = globalThis;\n{script}{parts['part.js']}", encoding="utf-8")
+    assert run_node(joined).split() == ["2", "[8,0]"]
+
+
+def test_the_script_of_all_pages_is_small_and_each_widget_has_a_part_or_is_in_it():
+    weight = len(gzip.compress(BOOK.encode()))
+    assert weight <= 40_000, f"{weight} bytes gzipped"
+    assert {path.stem for path in PAGES} == {path.stem for path in PARTS} | {"attention_view"}
+
+
 @pytest.mark.parametrize(
     "code",
     [
         bundle.module(FRONT_END / "attention_view.js"),
         bundle.module(SCRIPTS / "live_worker.js"),
-        bundle.script(SCRIPTS / "book.js"),
+        BOOK,
+        *OF_BOOK.values(),
         *(bundle.script(path) for path in PAGES),
     ],
-    ids=["kernel", "worker", "book", *(path.stem for path in PAGES)],
+    ids=["kernel", "worker", "book", *(f"part-{path.stem}" for path in PARTS), *(path.stem for path in PAGES)],
 )
 def test_what_ships_can_be_parsed_and_stand_in_a_page(code, tmp_path):
     path = tmp_path / "joined.mjs"

@@ -37,6 +37,29 @@ function row({ allLogits, ids }, place) {
 const placeOf = ({ ids, tokens, mask }) => (mask ? tokens.lastIndexOf(mask) : ids.length - 1);
 
 /**
+ * The likeliest tokens of both answers at a place, with their probability in each.
+ *
+ * @param {Scored} before
+ * @param {Scored} after
+ * @param {number} place
+ * @returns {Comparison["chances"]}
+ */
+function chancesAt(before, after, place) {
+  /** @type {Map<number, string>} */
+  const named = new Map();
+  for (const answer of [before, after]) {
+    for (const [k, id] of likeliest(row(answer, place)).entries()) named.set(id, answer.next_tokens[k].token);
+  }
+  const [ofBefore, ofAfter] = [before, after].map((answer) => {
+    const logits = row(answer, place);
+    const total = logSumExp(logits);
+    return (/** @type {number} */ id) => Math.exp(logits[id] - total);
+  });
+  const chances = [...named].map(([id, token]) => ({ token, before: ofBefore(id), after: ofAfter(id) }));
+  return chances.sort((a, b) => b.before - a.before);
+}
+
+/**
  * @param {Scored} before
  * @param {Scored} after
  * @returns {Comparison}
@@ -48,22 +71,10 @@ export function compared(before, after) {
     const logits = row(answer, i);
     return logSumExp(logits) - logits[ids[i + 1]];
   };
-  /** @type {Map<number, string>} */
-  const named = new Map();
-  for (const answer of place < 0 ? [] : [before, after]) {
-    for (const [k, id] of likeliest(row(answer, place)).entries()) named.set(id, answer.next_tokens[k].token);
-  }
-  const chance = (/** @type {Scored} */ answer) => {
-    const logits = row(answer, place);
-    const total = logSumExp(logits);
-    return (/** @type {number} */ id) => Math.exp(logits[id] - total);
-  };
-  const [ofBefore, ofAfter] = place < 0 ? [Number, Number] : [chance(before), chance(after)];
-  const chances = [...named].map(([id, token]) => ({ token, before: ofBefore(id), after: ofAfter(id) }));
   const losses = mask
     ? []
     : ids.slice(1).map((_, i) => /** @type {[number, number]} */ ([loss(before, i), loss(after, i)]));
-  return { tokens, mask, chances: chances.sort((a, b) => b.before - a.before), losses };
+  return { tokens, mask, chances: place < 0 ? [] : chancesAt(before, after, place), losses };
 }
 
 /**
@@ -75,10 +86,10 @@ export function compared(before, after) {
  */
 export function predictedBy(one, other) {
   const [mask, place] = [one.mask === other.mask ? one.mask : "", placeOf(one)];
-  const both = one.mask === other.mask && one.next_tokens.length > 0 && other.next_tokens.length > 0;
+  const both = place >= 0 && one.mask === other.mask && one.next_tokens.length > 0 && other.next_tokens.length > 0;
   if (!both || one.allLogits.length !== other.allLogits.length) return { mask, chances: [], divergence: null };
   const [p, q] = [row(one, place), row(other, place)];
   const [ofP, ofQ] = [logSumExp(p), logSumExp(q)];
   const nats = p.reduce((sum, logit, k) => sum + Math.exp(logit - ofP) * (logit - ofP - (q[k] - ofQ)), 0);
-  return { mask, chances: compared(one, other).chances, divergence: nats / Math.LN2 };
+  return { mask, chances: chancesAt(one, other, place), divergence: nats / Math.LN2 };
 }

@@ -1,7 +1,7 @@
 // The static host: gives the front end the `model` that a kernel would, over state inlined in the page.
 
 /** @import { LiveModels } from "./live.js" */
-/** @import { LabState, Model, State, TwoState } from "../frontend/types" */
+/** @import { Model, State } from "../frontend/types" */
 /** @typedef {(changed: Set<keyof State>) => void} Saved */
 /**
  * What a page of the book can do that a page of its own cannot: answer with a model, load a picture from a file.
@@ -9,8 +9,6 @@
  * @typedef {object} Book
  * @property {LiveModels} models
  * @property {(model: StaticModel<State>, name: string) => Promise<Saved>} connect an attention view to a model
- * @property {(model: StaticModel<LabState>, name: string) => Promise<void>} connectLab a head lab to a model
- * @property {(model: StaticModel<TwoState>, names: string) => Promise<void>} connectTwo two models side by side
  * @property {(file: string) => Promise<Record<string, any>>} picture
  */
 
@@ -18,11 +16,12 @@
 export const PRECOMPUTED = "precomputed";
 
 const UNPACK = "This browser cannot unpack the picture (no DecompressionStream); the table shows it in words.";
+const NO_DRAWING = "The widget could not be drawn here; what it shows stands above in words.";
 /**
  * What draws each widget, by its name. In a page of the book it is handed the book too, and in a figure with a model its
  * name.
  *
- * @typedef {Record<string, (context: { model: any, el: HTMLElement, book: Book | null, name: string }) => void>} Widgets
+ * @typedef {Record<string, (context: { model: any, el: HTMLElement, book: Book | null, name: string }) => unknown>} Widgets
  */
 
 /**
@@ -137,15 +136,35 @@ export async function choose(model, source, book) {
 }
 
 /**
+ * Draw a figure over the words that it holds; they come back where it cannot be drawn.
+ *
  * @param {HTMLElement} figure
  * @param {Widgets} widgets
  * @param {Book | null} book
  */
-async function mount(figure, widgets, book) {
+export async function mount(figure, widgets, book) {
+  const words = [...figure.childNodes];
+  const say = (/** @type {string} */ textContent) =>
+    figure.append(Object.assign(document.createElement("p"), { textContent }));
   if (!("DecompressionStream" in window)) {
-    figure.append(Object.assign(document.createElement("p"), { textContent: UNPACK }));
+    say(UNPACK);
     return;
   }
+  try {
+    await draw(figure, widgets, book);
+  } catch (problem) {
+    console.error(problem); // a state of another version, or a part of the script that did not come
+    figure.replaceChildren(...words);
+    say(NO_DRAWING);
+  }
+}
+
+/**
+ * @param {HTMLElement} figure
+ * @param {Widgets} widgets
+ * @param {Book | null} book
+ */
+async function draw(figure, widgets, book) {
   const { widget = "", model: name = "" } = figure.dataset;
   const source = figure.querySelector('script[type="application/json"]')?.textContent ?? "";
   const packed = JSON.parse(source);
@@ -161,11 +180,11 @@ async function mount(figure, widgets, book) {
   });
   if (name && book && widget === "attention_view") saved = await book.connect(model, name);
   figure.replaceChildren();
-  widgets[widget]({ model, el: figure, book, name });
+  await widgets[widget]({ model, el: figure, book, name });
 }
 
 /**
- * Bring every figure of the page to life, once all of it is there.
+ * Bring every figure of the page to life, once all of it is there, and all of its deferred scripts.
  *
  * @param {Widgets} widgets that the page may hold
  * @param {Book | null} book that the page is of, if it is of one
@@ -176,6 +195,6 @@ export function mountAll(widgets, book) {
       mount(/** @type {HTMLElement} */ (figure), widgets, book);
     }
   };
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
-  else start();
+  if (document.readyState === "complete") start();
+  else document.addEventListener("DOMContentLoaded", start);
 }

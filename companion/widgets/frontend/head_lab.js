@@ -304,12 +304,9 @@ class Lab {
  * @param {object} host
  * @param {Model<LabState>} host.model
  * @param {HTMLElement} host.el
- * @param {{ connectLab: (model: any, name: string) => void } | null} [host.book] in a page of the book
- * @param {string} [host.name] of a model of that page
  */
-export function renderLab({ model, el, book, name }) {
+export function renderLab({ model, el }) {
   const lab = new Lab(model, el);
-  if (book && name) book.connectLab(model, name);
   return () => lab.stop();
 }
 

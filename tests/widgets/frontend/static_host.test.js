@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 import { deflateSync } from "node:zlib";
 
-import { choose, StaticModel, unpack } from "../../../companion/widgets/browser/static_host.js";
+import { choose, mount, StaticModel, unpack } from "../../../companion/widgets/browser/static_host.js";
+import { fakeDocument } from "./dom.js";
 
 /** A model over `state`, and what was told: the names that changed, then what each save reported. */
 function watched(state) {
@@ -103,3 +104,43 @@ test("a picture that cannot be loaded leaves the one that is there and says why"
   await choose(model, { dataset: { file: "a.json" } }, beside);
   assert.deepEqual([model.get("text"), model.get("error")], ["old", "The picture could not be loaded (404)."]);
 });
+
+/** A figure with its words and a state, as the build writes it. */
+function figureWith(state, widget = "steps") {
+  fakeDocument();
+  globalThis.window = globalThis;
+  const figure = document.createElement("figure");
+  Object.assign(figure, {
+    dataset: { widget },
+    childNodes: ["in words"],
+    querySelector: () => ({ textContent: state }),
+    querySelectorAll: () => [],
+    replaceChildren: (...now) => (figure.children = now),
+  });
+  figure.append("in words");
+  return figure;
+}
+
+test("a figure is drawn over its words", async () => {
+  const figure = figureWith('{"text":"a"}');
+  await mount(figure, { steps: ({ model, el }) => el.append(`drawn ${model.get("text")}`) }, null);
+  assert.equal(figure.text, "drawn a");
+});
+
+for (const [why, state, widget] of [
+  ["its state is of another version", '{"text":"a"}', "older"],
+  ["its state is broken", '{"text":', "steps"],
+  ["its script did not come", '{"text":"a"}', "unknown"],
+]) {
+  test(`a figure keeps its words and says so when ${why}`, async () => {
+    const told = mock.method(console, "error", () => {});
+    const older = ({ model }) => model.get("rows").slice(1);
+    const figure = figureWith(state, widget);
+    await mount(figure, { steps: () => {}, older }, null);
+    told.mock.restore();
+    const [words, { textContent }] = figure.children;
+    assert.equal(words, "in words");
+    assert.match(textContent, /^The widget could not be drawn here/);
+    assert.equal(told.mock.callCount(), 1);
+  });
+}
