@@ -20,7 +20,7 @@ PACKAGE = "companion"
 # Packages that find modules below them by a constant; what looks up in it by name -> the constant.
 GATHERERS = {f"{PACKAGE}.lessons": {"equation": "EQUATIONS", "exercise": "EXERCISES"}}
 MAKERS = {  # what makes the things that a package holds: what a page runs of a widget, and the models that ship
-    f"{PACKAGE}.widgets": "book/_ext/live_widgets.py",
+    f"{PACKAGE}.widgets": "book/_ext/page_models.py",
     f"{PACKAGE}.zoo": f"{PACKAGE}/zoo/__main__.py",
 }
 MAGIC = re.compile(r"^(\s*)[%!].*$", re.MULTILINE)

@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 import closure
-import live_widgets
 import package_map
+import page_models
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from stored_outputs import Chapter, chapters, key
@@ -195,16 +195,16 @@ def test_a_comment_in_the_module_of_xlnet_runs_those_chapters_again_that_import_
     [("sinusoidal_positions", True), ("KVCache", True), ("read_config", True), ("export_onnx", True), ("XLNet", False)],
 )
 def test_an_exported_model_is_made_anew_when_what_makes_it_changes(copy: Path, name: str, changes: bool):
-    before = live_widgets.model_key(copy, "storyworld-en", ["storyworld-en", "storyworld-zh"], "[MASK]")
+    before = page_models.model_key(copy, "storyworld-en", ["storyworld-en", "storyworld-zh"], "[MASK]")
     comment(copy, home(copy, name))
-    after = live_widgets.model_key(copy, "storyworld-en", ["storyworld-en", "storyworld-zh"], "[MASK]")
+    after = page_models.model_key(copy, "storyworld-en", ["storyworld-en", "storyworld-zh"], "[MASK]")
     assert (before != after) == changes
 
 
 def test_an_exported_model_depends_on_its_own_weights_and_on_no_other_model(copy: Path):
     def keys() -> list[str]:
         return [
-            live_widgets.model_key(copy, name, ["storyworld-en", "storyworld-zh"], "x")
+            page_models.model_key(copy, name, ["storyworld-en", "storyworld-zh"], "x")
             for name in ("storyworld-en", "storyworld-zh")
         ]
 
@@ -219,7 +219,7 @@ def test_a_fetched_model_is_exported_anew_when_its_bytes_or_its_catalogue_change
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def key() -> str:
-        return live_widgets.model_key(copy, "minilm-l6", ["storyworld-en"], "x")
+        return page_models.model_key(copy, "minilm-l6", ["storyworld-en"], "x")
 
     before, entry = key(), published.CATALOGUE["minilm-l6"]
     other = tuple(dataclasses.replace(member, sha256="0" * 64) for member in entry.members)
@@ -230,11 +230,11 @@ def test_a_fetched_model_is_exported_anew_when_its_bytes_or_its_catalogue_change
 def test_a_model_that_a_button_asks_is_exported_anew_when_the_longest_text_of_a_page_changes(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    before = live_widgets.model_key(copy, "smollm2-135m", ["storyworld-en"], "x")
-    monkeypatch.setitem(live_widgets.ASKED, "smollm2-135m", live_widgets.ASKED["smollm2-135m"] + 1)
-    assert live_widgets.model_key(copy, "smollm2-135m", ["storyworld-en"], "x") != before
+    before = page_models.model_key(copy, "smollm2-135m", ["storyworld-en"], "x")
+    monkeypatch.setitem(page_models.ASKED, "smollm2-135m", page_models.ASKED["smollm2-135m"] + 1)
+    assert page_models.model_key(copy, "smollm2-135m", ["storyworld-en"], "x") != before
 
 
 def test_the_pages_run_only_those_fetched_models_that_the_cache_has(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("LLM_LIVE_CACHE", str(tmp_path))
-    assert live_widgets.published() == []
+    assert page_models.published() == []

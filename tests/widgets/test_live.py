@@ -7,8 +7,8 @@ import json
 import onnx
 import pytest
 import torch
-from live_widgets import export_model, write_labels
 from node import run_node
+from page_models import export_model, write_labels
 from texts_to_cut import HARD
 from tokenizers import Tokenizer
 
