@@ -4,6 +4,7 @@ Chapter: ``book/algorithms/assistants.ipynb``. Source: Shao et al. 2024, "DeepSe
 """
 
 import copy
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from companion.generation import Sampling, generate
 from companion.generation.sampling import left_padded
 from companion.losses.causal import Completions, answer_log_probs, completions
 from companion.losses.group_relative import group_advantages, grpo_loss
+from companion.nn.checks import check_integer
+from companion.nn.field_types import check_field_types
 
 Reward = Callable[[int, list[int]], float]  # (number of the prompt, an answer to it) -> reward
 
@@ -44,6 +47,16 @@ class Grpo:
     learning_rate: float = 3e-4
     epsilon: float = 0.2
     beta: float = 0.04
+
+    def __post_init__(self) -> None:
+        """Raise ValueError on what is no count, on a group of one, and on a rate or a coefficient out of its range."""
+        check_field_types(self)
+        for name in ("steps", "prompts", "updates", "max_new_tokens"):
+            check_integer(name, getattr(self, name))
+        check_integer("group_size", self.group_size, least=2)
+        for name in ("learning_rate", "epsilon", "beta"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be at least 0, and finite; got {getattr(self, name)}")
 
 
 class Round(NamedTuple):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from companion.nn.attention import Attention
 from companion.nn.checks import check_sizes
+from companion.nn.field_types import check_field_types
 from companion.nn.kv_cache import KVCache
 from companion.nn.norms import RMSNorm
 from companion.nn.positions import rotate
@@ -37,12 +38,11 @@ class LatentSizes:
     d_query_latent: int | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError on a size below 1, or an odd ``d_rotary``."""
-        check_sizes(self, ("n_heads", "d_latent", "d_head", "d_rotary", "d_value"))
+        """Raise ValueError on what is no size of an axis, or an odd ``d_rotary``."""
+        check_field_types(self)
+        check_sizes(self, ("n_heads", "d_latent", "d_head", "d_rotary", "d_value", "d_query_latent"))
         if self.d_rotary % 2:
             raise ValueError(f"d_rotary must be even, as pairs of dimensions rotate; got {self.d_rotary}")
-        if self.d_query_latent is not None and self.d_query_latent < 1:
-            raise ValueError(f"d_query_latent must be at least 1, or None; got {self.d_query_latent}")
 
 
 class LatentAttention(Attention):

@@ -70,3 +70,21 @@ def test_answers_are_drawn_from_the_model():
 def test_too_few_prompts_are_refused():
     with pytest.raises(ValueError, match="a round takes 8 prompts; there are 3"):
         grpo(model(), PROMPTS, seven, stop=STOP)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("steps", 0),
+        ("prompts", True),
+        ("group_size", 1),
+        ("updates", 1.5),
+        ("max_new_tokens", 0),
+        ("learning_rate", -1e-3),
+        ("epsilon", "0.2"),
+        ("beta", float("nan")),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_by_name(field: str, value: object):
+    with pytest.raises(ValueError, match=f"{field} must be"):
+        Grpo(**{field: value})
