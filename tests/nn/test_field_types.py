@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import companion
+from companion.finetuning.grpo import Grpo
 from companion.finetuning.run import Settings
 from companion.generation.beam_search import BeamSearch
 from companion.generation.costs import Machine, ServedModel
@@ -26,6 +27,7 @@ from companion.models.t5 import T5Config
 from companion.models.transformer import TransformerConfig
 from companion.models.xlnet import XLNetConfig
 from companion.nn.field_types import DerivedSize, check_field_types
+from companion.nn.latent_attention import LatentSizes
 from companion.nn.positions import RopeScaling, YarnScaling
 from companion.nn.quantization import Grid
 from companion.serving.requests import Limits
@@ -49,6 +51,7 @@ RIGHT = {
     RopeScaling: {"factor": 2.0, "original_length": 8},
     YarnScaling: {"factor": 2.0, "original_length": 8},
     Grid: {"bits": 4},
+    LatentSizes: {"n_heads": 2, "d_latent": 4, "d_head": 4, "d_rotary": 2, "d_value": 4},
     Optimization: {},
     Evaluation: {"function": len},
     Checkpoint: {"path": "run"},
@@ -58,6 +61,7 @@ RIGHT = {
     Machine: {"flops": 1.0, "bandwidth": 1.0},
     ServedModel: {"parameters": 9, "n_layers": 2, "d_attention": 4, "cache_bytes": 8},
     Settings: {},
+    Grpo: {},
     Limits: {},
 }
 FIELDS = [(config, field.name) for config in RIGHT for field in fields(config)]
@@ -66,7 +70,7 @@ IMPOSSIBLE = {int: (-1, 2**62), float: (math.nan, -math.inf, -21.0), str: ("X",)
 # What may be: a seed has no range but that of 64 bits, these have no upper end, and the name of a file is free.
 ALLOWED = {("path", "X"), ("seed", 2**62), ("warmup", 2**62), ("pad_id", 2**62), ("original_length", 2**62)}
 ENDLESS = {"every", "patience", "gradient_accumulation_steps", "top_k", "block_size"} | {
-    field.name for config in (ServedModel, Limits) for field in fields(config)
+    field.name for config in (ServedModel, Limits, Grpo) for field in fields(config)
 }
 
 

@@ -82,7 +82,7 @@ def test_a_thousand_good_and_bad_requests_at_a_time_of_sixteen_leave_it_as_it_wa
 def test_a_signal_to_stop_ends_it_without_a_complaint(process: subprocess.Popen[str], address: str):
     assert call(address, Request("/health")).status == 200
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0  # a busy machine needs some seconds to end a process
     with pytest.raises(OSError, match="refused"):
         call(address, Request("/health"))
 
