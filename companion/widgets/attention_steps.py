@@ -68,8 +68,9 @@ class AttentionSteps(page.PageWidget):
         (5, [4, 4, 7, 16, 16])
 
         Args:
-            model: a model of this package; see :func:`companion.nn.capture.capture`.
-            tokenizer: a ``tokenizers.Tokenizer``.
+            model: a model of this package (see :func:`companion.nn.capture.capture`), or of ``transformers``, which is
+                copied into one.
+            tokenizer: a ``tokenizers.Tokenizer``, or a fast tokenizer of ``transformers``.
             text: to be read.
             layer: shown first.
             head: shown first.
@@ -178,7 +179,9 @@ def _run(model: Any, tokenizer: Any, text: str) -> "tuple[list[str], list[Produc
     from companion.data.tokenization import token_labels
     from companion.nn.products import capture_products
     from companion.widgets.live import Tracer
+    from companion.widgets.of_transformers import readable
 
+    model, tokenizer = readable(model, tokenizer)
     tracer = Tracer(model, tokenizer)
     with capture_products(model) as products:
         tracer.run(numbers := tracer.numbers(text))

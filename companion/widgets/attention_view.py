@@ -197,20 +197,22 @@ class AttentionView(page.PageWidget):
         Of an encoder–decoder model the text is the source, and the target what the model writes, forty tokens at most.
 
         Args:
-            model: a model of this package; see :func:`companion.nn.capture.capture`.
-            tokenizer: a ``tokenizers.Tokenizer``.
+            model: a model of this package (see :func:`companion.nn.capture.capture`), or an encoder or decoder of
+                ``transformers``, whose attention returns its weights for the run, whatever kernel it has.
+            tokenizer: a ``tokenizers.Tokenizer``, or a fast tokenizer of ``transformers``.
             text: read first.
             layer: shown first.
             head: shown first.
             view: "matrix" or "arcs".
 
         Raises:
-            ValueError: on a text that is empty or does not fit into the context, or an unknown layer, head or view.
+            ValueError: on a text that is empty or does not fit into the context, an unknown layer, head or view, or an
+                encoder–decoder of ``transformers`` of a family that this package does not have.
         """
         from companion import zoo  # here, so that a still picture needs no torch
-        from companion.widgets.live import Tracer
+        from companion.widgets.of_transformers import tracer
 
-        trace = Tracer(model, tokenizer)
+        trace = tracer(model, tokenizer)
         seen = trace(text)
         widget = cls.__new__(cls)
         widget._begin(traced(seen), layer, head, view, "")
@@ -239,13 +241,13 @@ class AttentionView(page.PageWidget):
         Raises:
             ValueError: on no examples, a row that a text does not have, or what :meth:`live` refuses.
         """
-        from companion.widgets.live import Tracer
+        from companion.widgets.of_transformers import tracer
 
         if not examples:
             raise ValueError("examples must hold at least one; got none")
         first = examples[0]
         widget = cls.live(model, tokenizer, first.text, layer=first.layer, head=first.head, view=view)
-        trace = Tracer(model, tokenizer)
+        trace = tracer(model, tokenizer)
         for one in examples:
             seen = trace(one.text)
             check_index("row", one.row, len(seen.target or seen.tokens))

@@ -70,8 +70,9 @@ class HeadLab(page.PageWidget):
         the lab of a model from :mod:`companion.zoo` is answered by the page itself.
 
         Args:
-            model: a model of this package; see :func:`companion.nn.capture.ablate`.
-            tokenizer: a ``tokenizers.Tokenizer``.
+            model: a model of this package (see :func:`companion.nn.capture.ablate`), or of ``transformers``, which is
+                copied into one.
+            tokenizer: a ``tokenizers.Tokenizer``, or a fast tokenizer of ``transformers``.
             text: read first.
             presets: named sets of heads (layer, head), to be switched off together.
             off: heads that are switched off at first.
@@ -90,8 +91,9 @@ class HeadLab(page.PageWidget):
         """
         from companion import zoo  # here, so that a still picture needs no torch
         from companion.widgets.head_runs import HeadRuns
+        from companion.widgets.of_transformers import readable
 
-        runs = HeadRuns(model, tokenizer)
+        runs = HeadRuns(*readable(model, tokenizer))
         for name, heads in (presets or {}).items():
             if not heads:
                 raise ValueError(f"the preset {name!r} must name at least one head; got none")

@@ -77,12 +77,8 @@ class Tracer:
         Raises:
             ValueError: on another kind of tokenizer.
         """
-        if not isinstance(tokenizer, Tokenizer):
-            inside = getattr(tokenizer, "backend_tokenizer", None)
-            hint = "; give its .backend_tokenizer" if isinstance(inside, Tokenizer) else ""
-            raise ValueError(f"tokenizer must be a tokenizers.Tokenizer; got {type(tokenizer).__name__}{hint}")
         self.model = model
-        self.tokenizer = without_padding(tokenizer)
+        self.tokenizer = without_padding(inner_tokenizer(tokenizer))
 
     def __call__(self, text: str) -> AttentionTrace:
         """Attention trace of ``text``.
@@ -95,12 +91,12 @@ class Tracer:
         if isinstance(self.model, EncoderDecoder):
             return self._written(numbers, start)
         output, attention = self.run(numbers)
-        fills_in = isinstance(self.model, BertForPreTraining)
+        mask = self.mask
         return AttentionTrace(
             tokens=token_labels(self.tokenizer, numbers),
             attention=attention,
-            next_tokens=self._behind_mask(output, numbers) if fills_in else self._next(output, attention, numbers),
-            mask=MASK if fills_in else "",
+            next_tokens=self._behind_mask(output, numbers) if mask else self._next(output, attention, numbers),
+            mask=mask,
             device=self.device,
             latency_ms=(time.perf_counter() - start) * 1000,
             segments=self.segments(numbers),
@@ -114,7 +110,7 @@ class Tracer:
         count = min(ANSWER, self.model.config.context_length - 1)
         answer = generate(self.model, ids, count, decoding=GREEDY, stop=self.tokenizer.token_to_id("</s>"))
         read = answer[:, :-1]
-        with _not_training(self.model), capture(self.model) as record:
+        with not_training(self.model), capture(self.model) as record:
             self.model(ids, read)
         depth = len(self.model.encoder.blocks)
         kinds = {"encoder": record.attention[:depth], "decoder": record.attention[depth:]}
@@ -130,6 +126,11 @@ class Tracer:
             target=token_labels(self.tokenizer, read[0].tolist()),
             maps=maps,
         )
+
+    @property
+    def mask(self) -> str:
+        """The token whose place the model fills in; "" = it does not fill in."""
+        return MASK if isinstance(self.model, BertForPreTraining) else ""
 
     @property
     def device(self) -> str:
@@ -172,7 +173,7 @@ class Tracer:
             name = type(self.model).__name__
             raise ValueError(f"this needs one stack of layers; {name} has an encoder and a decoder")
         ids = torch.tensor([numbers], device=next(self.model.parameters()).device)
-        with torch.no_grad(), _not_training(self.model), capture(self.model) as record:
+        with torch.no_grad(), not_training(self.model), capture(self.model) as record:
             output = self.model(ids, *self._segments(ids))
         if isinstance(self.model, BertForPreTraining):
             output, _ = output  # the other one judges the pair of sentences
@@ -194,7 +195,7 @@ class Tracer:
 
     def _behind_mask(self, logits: Tensor, numbers: list[int]) -> list[dict[str, Any]]:
         """Return the likeliest tokens at the last mask of the text, or none where it has none."""
-        mask_id = self.tokenizer.token_to_id(MASK)
+        mask_id = self.tokenizer.token_to_id(self.mask)
         if mask_id not in numbers:
             return []
         place = len(numbers) - 1 - numbers[::-1].index(mask_id)
@@ -202,7 +203,7 @@ class Tracer:
 
 
 @contextmanager
-def _not_training(model: nn.Module) -> Iterator[None]:
+def not_training(model: nn.Module) -> Iterator[None]:
     """Without dropout, which would show another picture on each run."""
     training = model.training
     model.eval()
@@ -210,6 +211,21 @@ def _not_training(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         model.train(training)
+
+
+def inner_tokenizer(tokenizer: Any) -> Tokenizer:
+    """Return a ``tokenizers.Tokenizer`` itself, or the one inside a fast tokenizer of ``transformers``.
+
+    Raises:
+        ValueError: on any other tokenizer.
+    """
+    inside = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    if not isinstance(inside, Tokenizer):
+        raise ValueError(
+            f"tokenizer must be a tokenizers.Tokenizer, or a fast tokenizer of transformers; "
+            f"got {type(tokenizer).__name__}"
+        )
+    return inside
 
 
 def without_padding(tokenizer: Tokenizer) -> Tokenizer:

@@ -74,8 +74,8 @@ class NextTokenView(page.PageWidget):
         in a line, and the view stays as it was.
 
         Args:
-            model: decoder-only, of this package.
-            tokenizer: a ``tokenizers.Tokenizer``.
+            model: decoder-only, of this package or of ``transformers``, which is copied into one.
+            tokenizer: a ``tokenizers.Tokenizer``, or a fast tokenizer of ``transformers``.
             text: read first.
             examples: other texts to choose from.
 
@@ -83,8 +83,9 @@ class NextTokenView(page.PageWidget):
             ValueError: on another kind of model or tokenizer, or a text that is empty or does not fit into the context.
         """
         from companion import zoo  # here, so that the front end alone needs no torch
+        from companion.widgets.of_transformers import readable
 
-        widget = cls(text, NextTokens(model, tokenizer), examples)
+        widget = cls(text, NextTokens(*readable(model, tokenizer)), examples)
         widget._zoo_name = zoo.name_of(model)
         widget.model_name = widget._zoo_name or type(model).__name__
         return widget

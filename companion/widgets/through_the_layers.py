@@ -50,8 +50,9 @@ class ThroughTheLayers(page.PageWidget):
         (5, ['<|endoftext|>', 'Tom', 'is', 'in', 'the'])
 
         Args:
-            model: a :class:`companion.models.gpt.GPT` or :class:`companion.models.modern_decoder.ModernDecoder`.
-            tokenizer: a ``tokenizers.Tokenizer``.
+            model: a :class:`companion.models.gpt.GPT` or :class:`companion.models.modern_decoder.ModernDecoder`; one
+                of ``transformers`` is copied into one of these.
+            tokenizer: a ``tokenizers.Tokenizer``, or a fast tokenizer of ``transformers``.
             text: to be read.
             level: looked at first; -1 is the last.
             place: looked at first; -1 is the last.
@@ -65,7 +66,9 @@ class ThroughTheLayers(page.PageWidget):
         from companion.metrics.lens import logit_lens
         from companion.nn.capture import capture
         from companion.widgets.live import Tracer
+        from companion.widgets.of_transformers import readable
 
+        model, tokenizer = readable(model, tokenizer)
         if not hasattr(model, "unembedding"):
             raise ValueError(f"the model must be a decoder that says a next token; got {type(model).__name__}")
         with capture(model) as record:

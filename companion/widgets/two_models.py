@@ -140,9 +140,8 @@ class TwoModels(page.PageWidget):
         """Show what two models do with ``text``, and run both again whenever the text changes.
 
         Where both predict the next token, or the last ``[MASK]``, the likeliest tokens of either are listed, and
-        KL(first || second) of the two distributions. Both stay on their own devices. In the book, two models from
-        :mod:`companion.zoo` are answered by the page itself. A text that one of them cannot read sets ``error`` and
-        leaves the picture as it was.
+        KL(first || second) of the two distributions. In the book, two models from :mod:`companion.zoo` are answered by
+        the page itself. A text that one of them cannot read sets ``error`` and leaves the picture as it was.
 
         >>> from companion import zoo
         >>> teacher, student = zoo.load("storyworld-bert"), zoo.load("storyworld-bert-small")
@@ -151,7 +150,7 @@ class TwoModels(page.PageWidget):
         ([[4, 4], [2, 4]], (2, 4), '[MASK]')
 
         Args:
-            first: a model of this package (see :func:`companion.nn.capture.capture`) and its ``tokenizers.Tokenizer``.
+            first: a model of this package, or of ``transformers``, which is copied into one; and its tokenizer.
             second: another model, and its tokenizer of the same vocabulary.
             text: read first.
             names: of the two models; when not given, those in the zoo, or of their classes.
@@ -166,9 +165,10 @@ class TwoModels(page.PageWidget):
                 another way for the second model, or what the widget itself refuses.
         """
         from companion import zoo  # here, so that a still picture needs no torch
+        from companion.widgets.of_transformers import readable
         from companion.widgets.two_runs import TwoRuns
 
-        runs = TwoRuns(first, second)
+        runs = TwoRuns(readable(*first), readable(*second))
         seen = runs(text)
         known = [zoo.name_of(model) for model, _ in (first, second)]
         classes = [type(model).__name__ for model, _ in (first, second)]

@@ -19,7 +19,6 @@ from companion.data import prose
 from companion.data.fetched import NotFetchedError
 from companion.data.tokenization import load_tokenizer, token_labels, train_byte_bpe
 from companion.storyworld import World
-from companion.widgets import AttentionView
 from companion.widgets.live import CANDIDATES, MASK, Tracer, candidates
 
 
@@ -134,12 +133,12 @@ def test_a_tokenizer_that_pads_and_cuts_shows_the_text_and_no_padding():
     assert tokenizer.padding is not None  # the reader's own is as it was
 
 
-def test_a_tokenizer_of_another_library_is_refused_with_what_to_give():
+def test_a_fast_tokenizer_of_transformers_is_read_as_the_one_inside():
     from transformers import PreTrainedTokenizerFast
 
     model, tokenizer = zoo.load("storyworld-en")
-    with pytest.raises(ValueError, match=r"must be a tokenizers.Tokenizer; got .*; give its .backend_tokenizer"):
-        AttentionView.live(model, PreTrainedTokenizerFast(tokenizer_object=tokenizer), "Anna is here .")
+    around = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+    assert Tracer(model, around)("Anna is here .").tokens == Tracer(model, tokenizer)("Anna is here .").tokens
 
 
 def test_a_large_model_lies_in_files_of_a_limited_size_each_named_after_its_content(tmp_path):
