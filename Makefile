@@ -51,7 +51,7 @@ units:
 check: environment assets lint types frontend ## the fast loop: lint, types, unit tests, examples of the docstrings
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --doctest-modules -m "not slow and not book and not browser and not colab" companion tests
 
-bench: environment ## measure speed and pages beside peers from PyPI, and say what could not be (ROUNDS=1: a trial)
+bench: environment ## measure speed and attention viewers beside peers from PyPI, and pages, and say what could not be (ROUNDS=1: a trial)
 	$(BIN)/python benchmarks/bench.py --rounds $(ROUNDS)
 
 colab: environment ## run the made notebooks as Colab does, in an environment with its versions; after make book

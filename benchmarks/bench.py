@@ -1,7 +1,7 @@
-"""Run the benchmarks of speed and pages one after the other, and say what could not be run, and why.
+"""Run the benchmarks of speed, pages and viewers one after the other, and say what could not be run, and why.
 
-``make bench`` runs it; ``ROUNDS=1`` shows in a few minutes that all of them work. Each writes its own file in
-``benchmarks/results/``; the book's appendix shows those of speed and pages.
+``make bench`` runs it; ``ROUNDS=1`` shows in some minutes that all of them work. Each writes its own file in
+``benchmarks/results/``; the book's appendix shows those of speed, pages and viewers.
 """
 
 import argparse
@@ -19,11 +19,13 @@ BOOK = "a built book (make book)"
 SCRIPTS: dict[str, tuple[tuple[str, ...], bool]] = {
     "speed.py": (("transformers", "accelerate"), False),
     "pages.py": ((), False),
+    "viewers.py": (("playwright", "psutil"), False),
     "reader.py": (("playwright",), True),
     "widget.py": (("playwright", "jupyterlab"), True),
     "page_models.py": (("playwright",), True),
 }
-ROUNDED = ("speed.py", "pages.py")  # those that take --rounds
+ROUNDED = ("speed.py", "viewers.py")  # those that take --rounds
+SHOWN = (*ROUNDED, "pages.py")  # those whose tables the book shows, with what they leave out
 
 
 def lacking(script: str) -> list[str]:
@@ -60,7 +62,7 @@ def main() -> None:
         options = ["--rounds", str(rounds)] if script in ROUNDED else []
         if subprocess.run([sys.executable, str(HERE / script), *options], check=False).returncode:
             failed.append(script)
-        elif script in ROUNDED:
+        elif script in SHOWN:
             path = HERE / "results" / script.replace(".py", ".json")
             missing += left_out(json.loads(path.read_text(encoding="utf8")), path.stem)
     print("\nNot measured:" if missing else "\nEverything was measured.")

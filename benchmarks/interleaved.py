@@ -7,7 +7,7 @@ import gc
 import importlib.metadata
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Work = Callable[[], object]
@@ -57,15 +57,20 @@ def compared(makers: Mapping[str, Callable[[], Work]], rounds: int) -> dict[str,
             started = time.process_time()
             work()
             found[name].append(time.process_time() - started)
-    peers = {name: seconds for name, seconds in found.items() if name != OURS}
     return {
         "rounds": rounds,
         "seconds": {name: spread(seconds) for name, seconds in found.items()},
-        "ratios": {
-            name: spread([theirs / ours for theirs, ours in zip(seconds, found[OURS], strict=True)])
-            for name, seconds in peers.items()
-        },
+        "ratios": ratios(found),
         "left_out": left_out,
+    }
+
+
+def ratios(found: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
+    """How many times as much as ours each peer takes, round by round: median, lowest and highest."""
+    return {
+        name: spread([theirs / ours for theirs, ours in zip(values, found[OURS], strict=True)])
+        for name, values in found.items()
+        if name != OURS
     }
 
 

@@ -1,4 +1,5 @@
-"""Measure AttentionView: from keystroke to picture in the built book and in JupyterLab, and its pages' size and speed.
+"""Measure AttentionView: from keystroke to picture in the built book and in JupyterLab. Its page without a model is
+measured by ``benchmarks/viewers.py``.
 
 Run by hand, with the book built: ``python benchmarks/widget.py``. Writes ``benchmarks/results/widget.json``.
 """
@@ -14,15 +15,11 @@ import statistics
 import sys
 import tempfile
 import threading
-import time
 from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
-import torch
 from playwright.sync_api import Page, TimeoutError
-
-from companion.widgets import AttentionView
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 from chromium import chromium
@@ -124,46 +121,6 @@ def in_jupyterlab(browser) -> dict[str, float | int]:
     return result
 
 
-def a_page(browser, tokens: int) -> dict[str, float | int]:
-    """12 layers × 12 heads of random attention as one page: its size, and how long it takes to write and to draw."""
-    generator = torch.Generator().manual_seed(SEED)
-    attention = torch.randn(12, 12, tokens, tokens, generator=generator).mul_(0.25).softmax(-1)
-    labels = [f"token{i}" for i in range(tokens)]
-    writes, draws, hovers, layers = [], [], [], []
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name) / "page.html"
-        for _ in range(3):
-            start = time.perf_counter()
-            path.write_text(AttentionView(labels, attention).to_html(), encoding="utf-8")
-            writes.append(time.perf_counter() - start)
-            page = browser.new_page(viewport={"width": 1100, "height": 900})
-            page.goto(path.as_uri())
-            page.wait_for_function("document.querySelector('.ca-stage canvas')?.getAttribute('aria-label')")
-            draws.append(page.evaluate(f"async () => {{ {FRAMES} return performance.now() }}"))
-            hovers.append(page.evaluate(f"async () => {{ {HOVER} }}"))
-            layers.append(page.evaluate(f"async () => {{ {LAYER} }}"))
-            nodes = page.evaluate("document.querySelectorAll('*').length")
-            heap = page.evaluate("performance.memory.usedJSHeapSize / 1e6")
-            page.close()
-        size = path.stat().st_size / 1e6
-    return {
-        "MB": round(size, 2),
-        "write_s": round(statistics.median(writes), 2),
-        "draw_ms": round(statistics.median(draws)),
-        "hover_ms": round(statistics.median(hovers)),
-        "layer_ms": round(statistics.median(layers)),
-        "elements": nodes,
-        "heap_MB": round(heap, 1),
-    }
-
-
-FRAMES = "await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));"
-HOVER = f"""const token = document.querySelectorAll('.ca-token')[7], start = performance.now();
-token.dispatchEvent(new PointerEvent('pointerover', {{ bubbles: true }})); {FRAMES} return performance.now() - start;"""
-LAYER = f"""const layer = document.querySelector('.ca select'), start = performance.now();
-layer.value = 5; layer.dispatchEvent(new Event('change')); {FRAMES} return performance.now() - start;"""
-
-
 def main() -> None:
     """Measure everything, print it, and write it down."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -180,9 +137,6 @@ def main() -> None:
         results["versions"]["chromium"] = browser.version
         results["book_keystroke_to_picture"] = show("in the page", in_the_page(browser, book))
         results["jupyterlab_keystroke_to_picture"] = show("in JupyterLab", in_jupyterlab(browser))
-        results["pages_of_144_heads"] = {
-            n: show(f"page of {n} tokens", a_page(browser, n)) for n in (32, 64, 128, 256, 512)
-        }
     target = ROOT / "benchmarks" / "results" / "widget.json"
     target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
