@@ -7,7 +7,9 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from companion import zoo
 from companion.widgets import AttentionSteps, AttentionView, HeadLab, NextTokenView, ThroughTheLayers, TwoModels
+from companion.widgets.of_transformers import TransformersTracer, readable, tracer
 
 WORDS = ["Tom", "Anna", "is", "in", "the", "garden", "park", ".", "[MASK]", "[CLS]", "[SEP]"]
 SIZES = {"vocab_size": len(WORDS), "hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3}
@@ -106,6 +108,13 @@ def test_every_view_takes_the_model_and_its_tokenizer(tokenizer):
     assert AttentionSteps(model, tokenizer, TEXT).shape[:3] == [2, 3, 6]
     two = TwoModels.live((model, tokenizer), (gpt2(), tokenizer), TEXT)
     assert two.divergence().max() < 1e-6
+
+
+def test_a_model_of_this_package_stays_the_one_that_was_given(tokenizer):
+    ours, inner = zoo.load("storyworld-en")
+    assert readable(ours, inner) == (ours, inner)
+    assert tracer(ours, inner).model is ours
+    assert isinstance(tracer(gpt2(), tokenizer), TransformersTracer)
 
 
 def test_a_slow_tokenizer_is_refused(tokenizer):
