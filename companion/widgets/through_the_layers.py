@@ -31,7 +31,7 @@ class ThroughTheLayers(page.PageWidget):
 
     tokens = t.List(t.Unicode()).tag(sync=True)
     labels = t.List(t.Unicode(), help="of the tokens that are said somewhere").tag(sync=True)
-    levels: t.List[Any] = t.List(help="of each level, of each token: said, norm, lead, heads, networks, rest").tag(
+    levels: "t.List[Any]" = t.List(help="of each level, of each token: said, norm, lead, heads, networks, rest").tag(
         sync=True
     )
     level = t.Int(0).tag(sync=True)

@@ -1,12 +1,14 @@
 """ThroughTheLayers in Python: its cells are the logit lens, and what it refuses."""
 
+import ast
 import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
 
-from companion import zoo
+from companion import widgets, zoo
 from companion.metrics.lens import logit_lens
 from companion.nn.capture import capture
 from companion.widgets import ThroughTheLayers
@@ -73,3 +75,18 @@ def test_an_unknown_place_is_refused_with_its_value(model, options):
     (name, value), *_ = options.items()
     with pytest.raises(ValueError, match=f"{name} must be -1 to .*; got {value}"):
         ThroughTheLayers(*model, TEXT, **options)
+
+
+def test_no_class_asks_a_trait_for_the_type_of_its_parts_while_it_is_made():
+    """Colab's traitlets, 5.7, cannot be asked; in quotation marks an annotation stays a text."""
+    package = Path(widgets.__file__).parent
+    trees = {path.name: ast.parse(path.read_text(encoding="utf-8")) for path in package.glob("*.py")}
+    asked = [
+        f"{name}, line {node.lineno}"
+        for name, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.annotation, ast.Subscript)
+        and ast.unparse(node.annotation).startswith("t.")
+    ]
+    assert asked == []
