@@ -16,7 +16,7 @@ from companion.widgets import HeadLab
 from companion.widgets.head_runs import HeadRuns
 
 STORY = "Susan is in the school . Paul is in the market . Paul goes to the forest . Where is Paul"
-OTHER = "Susan is in the school . Paul is in the market . Paul goes to the beach . Where is Paul"
+OTHER = "Susan is in the school . Paul is in the market . Paul goes to the cave . Where is Paul"
 OFF = [(0, 3), (1, 2)]
 
 

@@ -218,9 +218,9 @@ def _always_a_penalty(candidates: Texts, references: Texts) -> float:
 
 
 def _corpora() -> list[tuple[Texts, Texts]]:
-    long = _words("Tom is in the park . Anna goes to the beach .")
+    long = _words("Tom is in the park . Anna goes to the cave .")
     short = _words("Tom is in the park . Anna goes to the park")
-    longer = _words("Tom is in the park . He goes to the beach . Anna too .")
+    longer = _words("Tom is in the park . He goes to the cave . Anna too .")
     calm, sad = _words("Lily feels calm now ."), _words("Lily feels calm and sad .")
     return [([short, calm], [long, sad]), ([longer, sad], [long, calm])]
 
