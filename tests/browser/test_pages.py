@@ -80,6 +80,16 @@ def test_typing_runs_the_model_in_the_page(home, story, address):
     assert log.errors == []
 
 
+def test_leaving_the_page_frees_its_model_and_coming_back_loads_it_again(home):
+    page, log = home
+    type_text(page, TEXTS["story"])
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
+    assert page.evaluate("[companionLive.worker, companionLive.ready.size]") == [None, 0]
+    type_text(page, "Tom is in the")
+    assert page.evaluate("companionLive.ready.size") == 1
+    assert log.errors == []
+
+
 def test_a_likely_token_can_be_appended_by_mouse_and_by_keyboard(home, story):
     page, _ = home
     _, tokenizer = story

@@ -106,6 +106,16 @@ export class LiveModels {
     }
   }
 
+  /** Free the models that were loaded; the next question loads its own again, from what the browser keeps. */
+  leave() {
+    this.worker?.terminate();
+    this.worker = null;
+    this.ready.clear();
+    for (const { name, reject } of this.waiting.values())
+      reject(new Cancelled(`the page was left before ${name} answered`));
+    this.waiting.clear();
+  }
+
   start() {
     if (window.location.protocol === "file:") throw new Error(FROM_DISK);
     const worker = new Worker(this.address, { type: "module" });

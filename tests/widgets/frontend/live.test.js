@@ -14,6 +14,10 @@ class FakeWorker {
   postMessage(question) {
     this.asked.push(question);
   }
+
+  terminate() {
+    this.ended = true;
+  }
 }
 
 beforeEach(() => {
@@ -63,6 +67,20 @@ test("how far the loading is, and that the model is ready, is known before the a
   workers[0].onmessage({ data: { number: 1, answer: "first" } });
   assert.equal(await question, "first");
   assert.deepEqual(reports, [{ got: 1, all: 4 }]);
+});
+
+test("a page that is left frees its models, and a question after that begins anew", async () => {
+  const models = new LiveModels("worker.js");
+  models.leave(); // before any question
+  const question = models.run("storyworld-en", "a");
+  workers[0].onmessage({ data: { number: 1, ready: "storyworld-en" } });
+  models.leave();
+  await assert.rejects(question, Cancelled);
+  assert.deepEqual([workers[0].ended, models.ready.size, models.waiting.size], [true, 0, 0]);
+  const again = models.run("storyworld-en", "b");
+  assert.equal(workers.length, 2);
+  workers[1].onmessage({ data: { number: 2, answer: ANSWER } });
+  assert.equal(await again, ANSWER);
 });
 
 test("calling a model off ends its questions at once, and no word of the worker's comes through after", async () => {
