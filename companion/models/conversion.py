@@ -24,6 +24,7 @@ WHOLE = {
     **dict.fromkeys(modern_decoder.FAMILIES, ("modern_decoder", "ModernDecoder")),
 }
 BERTS = ("bert", "roberta", "albert", "distilbert", "electra")
+TIED = ("gpt2", "xlnet")  # their scores of tokens need no weights beside the body's
 FILLS_IN = ("ForMaskedLM", "ForPreTraining")  # ends of the names of the BERTs that predict tokens
 
 
@@ -35,7 +36,7 @@ def is_of_transformers(model: object) -> bool:
 def from_transformers(model: Any) -> nn.Module:
     """Return a copy of a model of ``transformers`` as a model of this package, on the same device, in evaluation mode.
 
-    Of a BERT with a head for a task it is the body, which computes the attention.
+    Of a BERT, a GPT-2 or an XLNet with a head for a task it is the body, which computes the attention.
 
     Example:
         >>> import torch
@@ -48,20 +49,24 @@ def from_transformers(model: Any) -> nn.Module:
     Raises:
         companion.checkpoints.CheckpointError: on a family that this package does not have, or a variant of one.
     """
-    family = model.config.model_type
+    family, name = model.config.model_type, type(model).__name__
     if family in WHOLE:
-        place, kept = WHOLE[family], model
+        place = WHOLE[family]
+        kept = model.base_model if family in TIED and not name.endswith("LMHeadModel") else model
     elif family in BERTS:
         place, kept = _bert(model, family)
     else:
         known = ", ".join(sorted([*WHOLE, *BERTS]))
-        raise CheckpointError(f"{type(model).__name__} is of the family {family!r}; this package reads {known}")
-    module, name = place
-    loads = getattr(import_module(f"companion.models.{module}"), name)
+        raise CheckpointError(f"{name} is of the family {family!r}; this package reads {known}")
+    module, wanted = place
+    loads = getattr(import_module(f"companion.models.{module}"), wanted)
     # transformers shows a bar on the standard error while it writes
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
         kept.save_pretrained(folder)
-        copy: nn.Module = loads.from_pretrained(folder)
+        try:
+            copy: nn.Module = loads.from_pretrained(folder)
+        except CheckpointError as problem:  # it names the folder, which nobody knows
+            raise CheckpointError(f"as a {wanted}, {str(problem).replace(folder, name)}") from None
     return copy.to(device=model.device, dtype=model.dtype)
 
 

@@ -66,8 +66,8 @@ class HeadLab(page.PageWidget):
         """Show what ``model`` predicts in ``text``, with all heads and without those that are switched off.
 
         A model that goes on with a text is judged by its next token and by the loss of the text; a BERT by what it
-        puts in the place of the last ``[MASK]``. The model stays on its own device, and is not changed. In the book,
-        the lab of a model from :mod:`companion.zoo` is answered by the page itself.
+        puts in the place of the last mask: ``[MASK]``, or RoBERTa's ``<mask>``. The model stays on its own device, and
+        is not changed. In the book, the lab of a model from :mod:`companion.zoo` is answered by the page itself.
 
         Args:
             model: a model of this package (see :func:`companion.nn.capture.ablate`), or of ``transformers``, which is

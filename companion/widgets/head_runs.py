@@ -16,10 +16,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from companion.data.tokenization import token_labels
-from companion.models.bert import BertForPreTraining
 from companion.nn.capture import ablate, attention_layers, capture
 from companion.nn.intervention import Edit, intervene
-from companion.widgets.live import CANDIDATES, MASK, Tracer
+from companion.widgets.live import CANDIDATES, FILLS_IN, Tracer, mask_of
 
 Head = tuple[int, int]
 
@@ -92,7 +91,7 @@ class HeadRuns:
         start = time.perf_counter()
         numbers = self._tracer.numbers(text)
         before, attention = self._tracer.run(numbers)
-        fills_in = isinstance(self.model, BertForPreTraining)
+        fills_in = isinstance(self.model, FILLS_IN)
         if before.size(-1) != self.model.config.vocab_size or (np.triu(attention, 1).any() and not fills_in):
             raise ValueError(f"a head lab needs a model that predicts tokens; got {type(self.model).__name__}")
         edits = self._edits(patched, source, len(numbers)) if patched else {}
@@ -103,7 +102,7 @@ class HeadRuns:
         place = predicted_place(self._tracer.tokenizer, numbers, fills_in)
         return Comparison(
             tokens=token_labels(self._tracer.tokenizer, numbers),
-            mask=MASK if fills_in else "",
+            mask=mask_of(self._tracer.tokenizer) if fills_in else "",
             chances=[] if place is None else chances(self._tracer.tokenizer, scores[0][place], scores[1][place]),
             losses=[] if fills_in else _losses(scores, numbers),
             device=self._tracer.device,
@@ -128,7 +127,7 @@ def predicted_place(tokenizer: Tokenizer, numbers: list[int], fills_in: bool) ->
     """Place whose scores say what is predicted: the last one or, of a model that fills in, its last mask if any."""
     if not fills_in:
         return len(numbers) - 1
-    mask_id = tokenizer.token_to_id(MASK)
+    mask_id = tokenizer.token_to_id(mask_of(tokenizer))
     return len(numbers) - 1 - numbers[::-1].index(mask_id) if mask_id in numbers else None
 
 

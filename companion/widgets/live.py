@@ -18,12 +18,14 @@ from torch import Tensor, nn
 from companion.data.tokenization import token_labels
 from companion.generation import GREEDY, generate
 from companion.models.bert import BertConfig, BertForPreTraining, segments_of
+from companion.models.modern_bert import ModernBertForMaskedLM
 from companion.models.transformer import EncoderDecoder
 from companion.nn.capture import capture
 from companion.widgets.encoding import as_array
 
 CANDIDATES = 5
-MASK = "[MASK]"
+MASKS = "[MASK]", "<mask>"  # names of the mask in the vocabulary of BERT, and of RoBERTa
+FILLS_IN = BertForPreTraining, ModernBertForMaskedLM
 ANSWER = 40  # tokens that a decoder writes, at most
 
 
@@ -45,7 +47,7 @@ class AttentionTrace:
     Attributes:
         tokens: n labels.
         attention: (layers, heads, n, n); of an encoder–decoder model its cross-attention, (layers, heads, m, n).
-        next_tokens: the likeliest continuations of a causal model, or the likeliest words behind the last ``[MASK]``
+        next_tokens: the likeliest continuations of a causal model, or the likeliest words behind the last mask
             of one that reads both ways, each with token, probability and text.
         mask: what in the text a choice of these takes the place of; "" = it is appended.
         device: where it ran.
@@ -130,7 +132,7 @@ class Tracer:
     @property
     def mask(self) -> str:
         """The token whose place the model fills in; "" = it does not fill in."""
-        return MASK if isinstance(self.model, BertForPreTraining) else ""
+        return mask_of(self.tokenizer) if isinstance(self.model, FILLS_IN) else ""
 
     @property
     def device(self) -> str:
@@ -154,9 +156,13 @@ class Tracer:
     def segments(self, numbers: list[int]) -> list[int]:
         """Sentence of each token of a model that is given pairs: 0 up to the first ``[SEP]``, 1 after it; else none."""
         sep_id = self.tokenizer.token_to_id("[SEP]")
-        if sep_id is None or not isinstance(self.model.config, BertConfig):
+        if sep_id is None or not self._is_given_pairs:
             return []
         return segments_of(torch.tensor([numbers]), sep_id)[0].tolist()
+
+    @property
+    def _is_given_pairs(self) -> bool:
+        return isinstance(self.model.config, BertConfig)
 
     def _layers_beside(self, maps: int) -> int:
         """Number of the model's layers where it is not that of the maps."""
@@ -226,6 +232,11 @@ def inner_tokenizer(tokenizer: Any) -> Tokenizer:
             f"got {type(tokenizer).__name__}"
         )
     return inside
+
+
+def mask_of(tokenizer: Tokenizer) -> str:
+    """Mask of a vocabulary: ``[MASK]``, or ``<mask>`` where only that is in it."""
+    return next((mask for mask in MASKS if tokenizer.token_to_id(mask) is not None), MASKS[0])
 
 
 def without_padding(tokenizer: Tokenizer) -> Tokenizer:

@@ -12,10 +12,9 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from companion.models.bert import segments_of
 from companion.models.conversion import from_transformers, is_of_transformers
 from companion.widgets.encoding import as_array
-from companion.widgets.live import Tracer, inner_tokenizer, not_training
+from companion.widgets.live import Tracer, inner_tokenizer, mask_of, not_training
 
 SCORES = ("logits", "prediction_logits", "last_hidden_state")  # what a model of transformers computes last, by name
 
@@ -54,7 +53,7 @@ class TransformersTracer(Tracer):
             tokenizer: its fast tokenizer, or a ``tokenizers.Tokenizer``.
         """
         super().__init__(model, tokenizer)
-        self._mask_token = getattr(tokenizer, "mask_token", None) or "[MASK]"
+        self._mask_token = getattr(tokenizer, "mask_token", None) or mask_of(self.tokenizer)
         limits = model.config.get_text_config().to_dict().get("max_position_embeddings"), _longest(tokenizer)
         self._longest = min((limit for limit in limits if limit), default=None)
 
@@ -78,12 +77,9 @@ class TransformersTracer(Tracer):
             raise ValueError(f"the text has {len(numbers)} tokens; the model reads at most {self._longest}")
         return numbers
 
-    def segments(self, numbers: list[int]) -> list[int]:
-        """Sentence of each token of a model that is given pairs: 0 up to the first ``[SEP]``, 1 after it; else none."""
-        sep_id = self.tokenizer.token_to_id("[SEP]")
-        if sep_id is None or getattr(self.model.config, "type_vocab_size", 0) < 2:
-            return []
-        return segments_of(torch.tensor([numbers]), sep_id)[0].tolist()
+    @property
+    def _is_given_pairs(self) -> bool:
+        return getattr(self.model.config, "type_vocab_size", 0) > 1
 
     def run(self, numbers: list[int]) -> tuple[Tensor, np.ndarray]:
         """What the model computes last, (1, n, vocab_size) where it scores tokens, and its attention."""

@@ -14,9 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from companion.data.tokenization import token_labels
-from companion.models.bert import BertForPreTraining
 from companion.widgets.head_runs import Chance, chances, predicted_place
-from companion.widgets.live import MASK, Tracer
+from companion.widgets.live import FILLS_IN, Tracer
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ class TwoRuns:
         self, runs: list[tuple[Tensor, np.ndarray]], numbers: list[int]
     ) -> tuple[str, tuple[Tensor, Tensor] | None]:
         """What both fill in, and the scores (vocab_size,) of both at the place that both predict, if there is one."""
-        fills_in = {isinstance(tracer.model, BertForPreTraining) for tracer in self._tracers}
+        fills_in = {isinstance(tracer.model, FILLS_IN) for tracer in self._tracers}
         if len(fills_in) > 1 or not all(
             output.size(-1) == tracer.model.config.vocab_size
             and (fills_in == {True} or not np.triu(attention, 1).any())
@@ -101,7 +100,7 @@ class TwoRuns:
         place = predicted_place(self._tracers[0].tokenizer, numbers, fills_in == {True})
         scores = [output[0, place].double().cpu() for output, _ in runs] if place is not None else []
         alike = len(scores) == 2 and scores[0].shape == scores[1].shape  # one may have rows that stand for no token
-        return MASK if fills_in == {True} else "", (scores[0], scores[1]) if alike else None
+        return self._tracers[0].mask if fills_in == {True} else "", (scores[0], scores[1]) if alike else None
 
 
 def _first_difference(one: list[int], other: list[int]) -> int:

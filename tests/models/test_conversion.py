@@ -54,3 +54,19 @@ def test_a_copy_has_weights_of_its_own():
     with torch.no_grad():
         theirs.transformer.wte.weight.zero_()
     assert torch.equal(read.token_embedding.weight, before)
+
+
+def test_of_a_gpt2_with_a_head_for_a_task_it_is_the_body():
+    config = transformers.GPT2Config(vocab_size=9, n_positions=8, n_embd=12, n_layer=2, n_head=3, pad_token_id=0)
+    theirs = transformers.GPT2ForSequenceClassification(config).eval()
+    ids = torch.tensor([[1, 2, 3]])
+    scores = theirs.transformer(ids).last_hidden_state @ theirs.transformer.wte.weight.T
+    torch.testing.assert_close(from_transformers(theirs)(ids), scores)
+
+
+def test_a_variant_that_is_not_here_is_refused_by_its_name():
+    config = transformers.LlamaConfig(
+        vocab_size=9, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=4
+    )
+    with pytest.raises(CheckpointError, match=r"as a ModernDecoder, LlamaModel lacks the tensor 'lm_head.weight'"):
+        from_transformers(transformers.LlamaModel(config))

@@ -5,6 +5,10 @@ import re
 
 import pytest
 import torch
+import transformers
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
 from torch.nn import functional as F
 
 from companion import zoo
@@ -201,3 +205,26 @@ def test_a_model_of_ones_own_is_named_by_its_class(gpt):
     lab = HeadLab.live(own, tokenizer, "Tom is here .", off=[(0, 1)])
     assert (lab.model_name, lab.shape) == ("GPT", [1, 2])
     assert "data-model" not in lab._repr_mimebundle_()[0]["text/html"]
+
+
+@pytest.mark.parametrize("kind", ["roberta", "modernbert"])
+def test_another_model_that_fills_in_answers_at_its_own_mask(kind):
+    words = WordLevel({"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "<mask>": 4, "Tom": 5, "reads": 6}, "<unk>")
+    tokenizer = Tokenizer(words)
+    tokenizer.pre_tokenizer = WhitespaceSplit()
+    torch.manual_seed(1)
+    sizes = {"vocab_size": 7, "hidden_size": 12, "intermediate_size": 16, "num_hidden_layers": 2}
+    special = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "cls_token_id": 0, "sep_token_id": 2}
+    if kind == "roberta":
+        config = transformers.RobertaConfig(**sizes, num_attention_heads=3, max_position_embeddings=20)
+        theirs = transformers.RobertaForMaskedLM(config).eval()
+    else:
+        config = transformers.ModernBertConfig(**sizes, **special, num_attention_heads=3)
+        theirs = transformers.ModernBertForMaskedLM(config).eval()
+    lab = HeadLab.live(theirs, tokenizer, "Tom <mask> reads", off=[(0, 2)])
+    assert lab.result["mask"] == "<mask>"
+    assert lab.result["losses"] == []
+    scores = theirs(torch.tensor([[5, 4, 6]])).logits[0, 1].softmax(-1)
+    for one in lab.result["chances"]:
+        assert one["before"] == pytest.approx(scores[tokenizer.token_to_id(one["token"])].item(), abs=1e-6)
+    assert lab.result["chances"][0]["before"] != lab.result["chances"][0]["after"]

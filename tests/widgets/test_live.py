@@ -19,7 +19,7 @@ from companion.data import prose
 from companion.data.fetched import NotFetchedError
 from companion.data.tokenization import load_tokenizer, token_labels, train_byte_bpe
 from companion.storyworld import World
-from companion.widgets.live import CANDIDATES, MASK, Tracer, candidates
+from companion.widgets.live import CANDIDATES, MASKS, Tracer, candidates
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,8 @@ def test_an_answer_has_a_label_a_weight_and_candidates_for_each_token(tracer: Tr
 def test_a_model_that_reads_both_ways_fills_in_its_last_mask():
     tracer = Tracer(*zoo.load("storyworld-bert"))
     assert tracer("Tom is in the garden .").next_tokens == []
-    answer = tracer(f"Tom is in the {MASK} .")
-    assert answer.mask == MASK
+    answer = tracer(f"Tom is in the {MASKS[0]} .")
+    assert answer.mask == MASKS[0]
     assert len(answer.next_tokens) == CANDIDATES
 
 
@@ -71,7 +71,7 @@ def texts_for(name: str) -> list[str]:
     if name in (BYTES, "smollm2-135m"):
         return [*(line for text in prose.documents(["primer"]) for line in text.splitlines()), *HARD]
     stories = World(language="zh" if name.endswith("zh") else "en").stories(40)
-    told = [f"{story.text} [SEP] {MASK} ." if "bert" in name else story.text for story in stories]
+    told = [f"{story.text} [SEP] {MASKS[0]} ." if "bert" in name else story.text for story in stories]
     return [*told, *HARD]
 
 
@@ -143,7 +143,7 @@ def test_a_fast_tokenizer_of_transformers_is_read_as_the_one_inside():
 
 def test_a_large_model_lies_in_files_of_a_limited_size_each_named_after_its_content(tmp_path):
     limit = 100_000
-    export_model("storyworld-bert-small", tmp_path, MASK, limit)
+    export_model("storyworld-bert-small", tmp_path, MASKS[0], limit)
     files = json.loads((tmp_path / "limits.json").read_text(encoding="utf-8"))["files"]
     parts = [(tmp_path / file).read_bytes() for file in files]
     assert len(parts) > 2
