@@ -40,10 +40,10 @@ class Exports:
             output: folder in which a build keeps its work: the models lie in its ``live``.
         """
         from companion import zoo
-        from companion.widgets.live import MASK
+        from companion.widgets.live import MASKS
 
         names = [*zoo.names(), *published()]
-        self.folders = {name: output / "live" / f"{name}-{model_key(ROOT, name, zoo.names(), MASK)}" for name in names}
+        self.folders = {name: output / "live" / f"{name}-{model_key(ROOT, name, zoo.names(), MASKS[0])}" for name in names}
         self.log = output / "logs" / "exports.log"
         self.process: subprocess.Popen[bytes] | None = None
         missing = {name: folder for name, folder in self.folders.items() if not (folder / "limits.json").is_file()}
@@ -143,11 +143,11 @@ def write_labels(folder: Path) -> None:
 
 def main() -> None:
     """Export the models that the command line names, each into the folder that stands behind its name."""
-    from companion.widgets.live import MASK
+    from companion.widgets.live import MASKS
 
     os.nice(YIELDING)
     for name, folder in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
-        export_model(name, Path(folder), MASK, SHARD)
+        export_model(name, Path(folder), MASKS[0], SHARD)
 
 
 if __name__ == "__main__":
