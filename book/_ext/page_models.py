@@ -43,7 +43,9 @@ class Exports:
         from companion.widgets.live import MASKS
 
         names = [*zoo.names(), *published()]
-        self.folders = {name: output / "live" / f"{name}-{model_key(ROOT, name, zoo.names(), MASKS[0])}" for name in names}
+        self.folders = {
+            name: output / "live" / f"{name}-{model_key(ROOT, name, zoo.names(), MASKS[0])}" for name in names
+        }
         self.log = output / "logs" / "exports.log"
         self.process: subprocess.Popen[bytes] | None = None
         missing = {name: folder for name, folder in self.folders.items() if not (folder / "limits.json").is_file()}
