@@ -13,6 +13,7 @@ from transformers.models.bert.tokenization_bert import BertTokenizer
 from companion import zoo
 from companion.data.fetched import NotFetchedError
 from companion.data.reviews import movie_reviews, opinions, split
+from companion.generation import GREEDY, generate
 from companion.metrics.raters import one_rater
 from companion.models.sentence_encoder import SentenceEncoder
 from companion.nn.capture import capture
@@ -21,8 +22,19 @@ from companion.widgets import AttentionView
 pytestmark = pytest.mark.slow
 
 TEXTS = ["Paris is the capital of France.", "A café 语言 of 1,234 words", "No."]
-PROMPTS = ["When Mary and John went to the store, John gave a drink to", "Water boils at"]
-NEW_TOKENS = 12
+PROMPTS = [
+    "When Mary and John went to the store, John gave a drink to",
+    "Water boils at",
+    "The capital of France is",
+    "Once upon a time, there was a small fox who",
+    "def is_prime(n):\n    ",
+    "Ingredients: two eggs, 200 g of flour,",
+    "Dear Sir or Madam,\n\n",
+    "1, 2, 3, 4,",
+    "The quick brown fox",
+    "Three reasons to read a book are",
+]
+NEW_TOKENS = 50
 CHAT = [
     {"role": "system", "content": "Be brief."},
     {"role": "user", "content": " 2 + 2?\n"},
@@ -110,12 +122,7 @@ def test_smollm_has_transformers_weights_logits_and_next_tokens(smollm, their_sm
     for prompt in PROMPTS:
         ids = tokenizer.encode(prompt).ids
         assert ids == their_tokenizer(prompt)["input_ids"]
-        cache = model.new_cache()
-        logits = model(torch.tensor([ids]), cache=cache)
-        written = list(ids)
-        for _ in range(NEW_TOKENS):
-            written.append(int(logits[0, -1].argmax()))
-            logits = model(torch.tensor([written[-1:]]), cache=cache)
+        written = generate(model, torch.tensor([ids]), NEW_TOKENS, decoding=GREEDY)[0].tolist()
         expected = theirs(torch.tensor([written])).logits[0]
         assert (
             expected.argmax(1)[len(ids) - 1 : -1].tolist() == written[len(ids) :]
