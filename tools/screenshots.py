@@ -4,14 +4,12 @@
 Each page gives two pictures for each width and theme: its first screen, and a sheet with all of it in columns, smaller.
 """
 
-import base64
 import io
 import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from chromium import chromium
 from pdf import READY, leaves
@@ -23,7 +21,9 @@ from notebooks import ROOT
 
 OUT = ROOT / "_build" / "screenshots"
 SCREEN, COLUMN, GAP = 900, 4500, 12  # pixels: height of a screen and of a column of a page; between columns of a sheet
+HEADER = 70  # pixels that the page's header, which stays, covers in each column
 SURROUND = (128, 128, 128)
+DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,19 @@ VIEWS = tuple(View(width, theme, scale) for width, scale in ((1280, 0.4), (360, 
 
 
 def columns(page: Page, view: View) -> Iterator[Image.Image]:
-    """Photograph a page from top to bottom, one picture for each column."""
-    devtools = page.context.new_cdp_session(page)
+    """Photograph a page from top to bottom in a window as tall as a column, one picture for each column."""
+    page.set_viewport_size({"width": view.width, "height": COLUMN})
+    page.evaluate(DRAWN)
     height = page.evaluate("document.documentElement.scrollHeight")
-    for top in range(0, height, COLUMN):
-        clip: dict[str, Any] = {"x": 0, "y": top, "width": view.width, "scale": view.scale}
-        clip["height"] = min(COLUMN, height - top)
-        with_this = {"format": "png", "clip": clip, "captureBeyondViewport": True}
-        yield picture(devtools.send("Page.captureScreenshot", with_this)["data"])
-
-
-def picture(data: str) -> Image.Image:
-    """Read a picture in base 64."""
-    return Image.open(io.BytesIO(base64.b64decode(data)))
+    for top in range(0, height, COLUMN - HEADER):
+        page.evaluate(
+            "top => window.scrollTo(0, top)", top
+        )  # beyond its window, a page may be drawn by halves
+        page.evaluate(DRAWN)
+        above = top - page.evaluate("window.scrollY")
+        column = Image.open(io.BytesIO(page.screenshot()))
+        part = column.crop((0, above, view.width, min(COLUMN, above + height - top)))
+        yield part.resize((round(part.width * view.scale), round(part.height * view.scale)), Image.Resampling.LANCZOS)
 
 
 def sheet(parts: list[Image.Image]) -> Image.Image:
