@@ -1,4 +1,4 @@
-"""Colours of code: five kinds of words have one, in `code_cells.css`, and all others are the text's own.
+"""Colours of code: four kinds of words have one, in `code_cells.css`, and all others are the text's own.
 
 Sphinx wraps each name, bracket and dot of a cell in an element, two thirds of all elements of a chapter. Here only what
 has a colour is wrapped: pages are lighter, and what stands out is what a reader looks for.
@@ -19,7 +19,7 @@ KINDS = (
     (String.Interpol, ""),  # the brackets in an f-string, and what stands between them
     (String.Affix, "code-string"),
     (String, "code-string"),
-    (Number, "code-number"),
+    (Number, ""),
     (Name.Function, "code-name"),
     (Name.Class, "code-name"),
     (Name.Decorator, "code-name"),

@@ -13,7 +13,8 @@ from words import word
 
 START, CONTENTS, FOLD = "Start of the book", "Contents", "Show or hide the pages of this part"
 GAP = re.compile(r"\S {2,}\S|\S +\|")  # between two columns
-WIDEST = 160
+NUMBERS = re.compile(r"(?:\S*\d\S* +){2,}\S*\d")  # three of them, in a row
+WIDEST_ROW, WIDEST = 160, 100  # letters of a row, and of a line that is none
 PARAMETERS = re.compile(r'<dl>(?=\s*<dd><em class="sig-param")')
 WORDS = (START, CONTENTS, FOLD)
 
@@ -35,10 +36,11 @@ def visit_entry(self: HTML5Translator, node: nodes.entry) -> None:
 
 
 def tabular(text: str) -> bool:
-    """Whether what a cell prints is a table: most of its lines have columns, and none is too long to be one."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    columns = sum(bool(GAP.search(line.strip())) for line in lines)
-    return len(lines) > 1 and 2 * columns >= len(lines) and max(map(len, lines)) <= WIDEST
+    """Whether what a cell prints is a table: most of its lines have columns, and none is too long."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    rows = [bool(GAP.search(line) or NUMBERS.search(line)) for line in lines]
+    fit = all(len(line) <= (WIDEST_ROW if row else WIDEST) for line, row in zip(lines, rows, strict=True))
+    return fit and len(lines) > 1 and 2 * sum(rows) >= len(lines)
 
 
 def keep_columns(app: Sphinx, doctree: nodes.document, _docname: str) -> None:

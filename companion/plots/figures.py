@@ -3,6 +3,7 @@
 Chapter: ``book/background/rise.ipynb``.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,9 +12,11 @@ from IPython import get_ipython
 from IPython.display import DisplayHandle, display
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm, to_rgba
+from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.rcsetup import cycler
+from matplotlib.text import Text
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -67,9 +70,18 @@ def loss_curve(axes: Axes, history: History, levels: Mapping[str, float]) -> Non
         axes.plot(steps, values, "o-", color=COLOURS[1], markersize=4, label="held-out")
     for (label, level), colour in zip(levels.items(), COLOURS[2:] * len(levels), strict=False):
         axes.axhline(level, linestyle="--", color=colour, linewidth=1)
-        axes.annotate(label, (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", color=colour)
+        axes.annotate(
+            label,
+            (1, level),
+            xytext=(0, 2),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            color=colour,
+        )
     axes.set(xlabel="step", ylabel="nats per token")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0.92))
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)  # above the axes: no line runs through it
 
 
 class LiveLoss:
@@ -178,6 +190,41 @@ def attention_squares(axes: Axes, weights: Tensor, tokens: Sequence[str]) -> Non
     axes.xaxis.set_label_position("top")
     axes.tick_params(labeltop=True, labelbottom=False, length=0)
     axes.spines[:].set_visible(False)
+
+
+def apart(figure: Figure, texts: Sequence[Text]) -> None:
+    """Move texts up and down, no further than needed, until none lies over another.
+
+    >>> figure = plt.figure()
+    >>> one, other = figure.text(0.5, 0.5, "one"), figure.text(0.5, 0.5, "other")
+    >>> apart(figure, [one, other, figure.text(0.1, 0.5, "far away")])
+    >>> bool(one.get_window_extent().overlaps(other.get_window_extent()))
+    False
+
+    Args:
+        figure: figure with all that it shows, since its size and the limits of its axes count.
+        texts: texts of the figure.
+    """
+    figure.draw_without_rendering()  # gives the axes their places
+    boxes = [text.get_window_extent() for text in texts]
+    up, space = [0.0] * len(texts), 0.04 * figure.dpi  # a space between two words
+    for _ in range(200):
+        over = False
+        for i, j in itertools.combinations(range(len(texts)), 2):
+            if boxes[i].x0 > boxes[j].x1 + space or boxes[j].x0 > boxes[i].x1 + space:
+                continue
+            upper, lower = (i, j) if boxes[i].y0 + up[i] >= boxes[j].y0 + up[j] else (j, i)
+            shared = boxes[lower].y1 + up[lower] - boxes[upper].y0 - up[upper]
+            if shared > 0:
+                up[upper] += shared / 2 + 0.1
+                up[lower] -= shared / 2 + 0.1
+                over = True
+        if not over:
+            break
+    for text, by in zip(texts, up, strict=True):
+        x, y = text.get_transform().transform(text.get_position())
+        x, y = text.get_transform().inverted().transform((x, y + by))
+        text.set_position((float(x), float(y)))
 
 
 def head_grid(axes: Axes, scores: Tensor, title: str) -> None:

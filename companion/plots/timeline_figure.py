@@ -17,6 +17,7 @@ from companion.plots.timeline import ARCHITECTURES, LanguageModel
 
 WIDTH, HEIGHT = 360, 232  # a phone's width: letters keep their size there and grow on a wider page
 LEFT, RIGHT, TOP, FLOOR = 34, 348, 24, 190  # of the plane
+LETTER = 5  # about the width of a letter beside a point
 RAIL = (202, 211)  # y of the models without a published number, by turns: they stand close together
 MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July"),
@@ -44,7 +45,7 @@ NAMED = {  # always written beside their points: (shift right, shift down, ancho
         "Switch-C": (-6, 2, "end"),
         "Chinchilla": (-6, 4, "end"),
         "SmolLM2-1.7B": (0, 13, "middle"),
-        "Kimi K3": (-2, -6, "end"),
+        "Kimi K3": (-6, 0, "end"),
     },
     "flops": {
         "Transformer (big)": (-6, 3, "end"),
@@ -196,6 +197,8 @@ def _point(
     beside = ""
     if label:
         right, down, anchor = label
+        if anchor == "end" and x + right - LETTER * len(name) < LEFT:  # no room on this side
+            right, down, anchor = (right, down + 4, "start") if down > 9 else (-right, down, "start")
         beside = (
             f'<text class="faint" x="{x + right:.1f}" y="{y + down:.1f}" text-anchor="{anchor}">{escape(name)}</text>'
         )

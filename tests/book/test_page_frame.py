@@ -13,6 +13,8 @@ from small_sphinx import build, write
         ("model   loss   steps\nGPT     1.25     100\nBERT    2.50     100", True),
         ("a | 1\nb | 2", True),
         ("Tom is in the park. Anna is there.\nWho has the key?", False),
+        ("7 of 10: 0.12 0.30 0.41\n8 of 10: 0.15 0.33 0.52", True),
+        ("a  1\nb  2\n" + "a line of prose that is long " * 4, False),
         ("one  line", False),
         ("", False),
         ("\n".join(["a  " + "long " * 50] * 3), False),

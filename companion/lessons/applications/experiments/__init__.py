@@ -108,7 +108,7 @@ class Writer:
 
 
 def copied_triple(text: str) -> Expression:
-    """Grammar of a triple whose subject and object are words of the text: `` Tom | has | lamp``.
+    """Grammar of a triple whose subject and object are words of the text: ``Tom | has | lamp`` after a space.
 
     >>> copied_triple("Tom takes the lamp.").accepts(" Tom | has | lamp")
     True
@@ -163,7 +163,7 @@ NAMED = (  # demonstrations
 
 
 def name_list(text: str, most: int = 3) -> Expression:
-    """Grammar of a list of names, each a capitalised word of the text, or `` none``.
+    """Grammar of a list of names, each a capitalised word of the text, or ``none``, after a space.
 
     >>> name_list("Here Tom met Anna.").accepts(" Tom, Anna"), name_list("Here Tom met Anna.").accepts(" Otto")
     (True, False)
