@@ -50,9 +50,7 @@ def columns(page: Page, view: View) -> Iterator[Image.Image]:
     page.evaluate(DRAWN)
     height = page.evaluate("document.documentElement.scrollHeight")
     for top in range(0, height, COLUMN - HEADER):
-        page.evaluate(
-            "top => window.scrollTo(0, top)", top
-        )  # beyond its window, a page may be drawn by halves
+        page.evaluate("top => window.scrollTo(0, top)", top)  # beyond its window, a page may be drawn by halves
         page.evaluate(DRAWN)
         above = top - page.evaluate("window.scrollY")
         column = Image.open(io.BytesIO(page.screenshot()))
