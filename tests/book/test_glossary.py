@@ -47,8 +47,8 @@ NO_TERMS = {  # what the chapters set in bold and the glossary need not explain,
     "a baseline or a data set of its chapter": "alone, asked, best possible, claimed, genre, giver, meeting, mirrors, "
     "neighbours, not asked, one rater, perfect left-to-right reader, possible story, taught, twin, twins",
     "an example": "cat, full stop, is, mat, on, on the, on the mat, sat, the, the cat, the mat",
-    "plain words": "a segmenter first, before and after, by hand, different words before, from both languages, "
-    "how far apart, masked words, one position, queries and keys, "
+    "plain words": "a segmenter first, before and after, by hand, code generation, dialogue, different words before, "
+    "from both languages, how far apart, masked words, one position, queries and keys, "
     "rows are queries, was given it",
 }
 PROSE = ("{admonition}", "{self-check}", "{dropdown}", "{note}", "{tip}", "{warning}")
