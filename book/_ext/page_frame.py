@@ -11,12 +11,12 @@ from sphinx.writers.html5 import HTML5Translator
 
 from words import word
 
-START, CONTENTS, FOLD = "Start of the book", "Contents", "Show or hide the pages of this part"
+START, CHAPTERS, FOLD = "Start of the book", "Chapters", "Show or hide the pages of this part"
 GAP = re.compile(r"\S {2,}\S|\S +\|")  # between two columns
 NUMBERS = re.compile(r"(?:\S*\d\S* +){2,}\S*\d")  # three of them, in a row
 WIDEST_ROW, WIDEST = 160, 100  # letters of a row, and of a line that is none
 PARAMETERS = re.compile(r'<dl>(?=\s*<dd><em class="sig-param")')
-WORDS = (START, CONTENTS, FOLD)
+WORDS = (START, CHAPTERS, FOLD)
 
 
 def visit_hidden(self: HTML5Translator, node: HideCodeCellNode) -> None:

@@ -90,7 +90,7 @@ def until_painted(page: Page) -> float:
 def loaded(visit: Any, address: str) -> tuple[Page, Any, list[tuple[str, int]]]:
     """A page with everything that it loads by itself: each address, and its size."""
     responses: list[Response] = []
-    page, log = visit("about:blank")
+    page, log = visit("about:blank", width=1280)  # with the contents of the page beside it
     page.on("response", lambda response: responses.append(response))
     page.goto(address)
     page.wait_for_load_state("networkidle")

@@ -38,6 +38,7 @@ def test_pip_s_own_configuration_and_environment_are_read(tmp_path, monkeypatch)
 
 def test_where_nothing_is_configured_pip_s_own_default_is_asked(monkeypatch):
     monkeypatch.setattr(package_index, "_configuration", dict)
+    monkeypatch.delenv("PIP_INDEX_URL", raising=False)
     (index,) = pip_settings({}).indexes
     assert index.startswith("https://")
     assert index.endswith("/simple")
