@@ -152,7 +152,9 @@ def main() -> None:
     by_tokens: dict[str, dict[str, Any]] = {}
     for tokens in (size for size in SIZES if size <= options.tokens):
         one = of_size(tokens, [name for name in sizes if name not in failed], options.rounds, limits)
-        failed |= {name: f"not tried: with {tokens} tokens, {reason}" for name, reason in one["left_out"].items()}
+        stopped = one["left_out"]
+        one["left_out"] = failed | stopped
+        failed |= {name: f"not tried: with {tokens} tokens, {reason}" for name, reason in stopped.items()}
         by_tokens[str(tokens)] = one
     table = {
         "layers": LAYERS,
