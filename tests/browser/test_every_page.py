@@ -55,6 +55,12 @@ RULES = """async () => {
     const found = violations.filter(one => one.nodes.length > 0);
     return found.map(one => `${one.id}: ${one.nodes.slice(0, 3).map(node => node.html.slice(0, 160))}`);
 }"""
+# The numbers of equations that their boxes cut.
+NUMBERS = """() => [...document.querySelectorAll("div.math .eqno")].filter(one => {
+    const range = document.createRange();
+    range.selectNodeContents(one.firstChild);
+    return range.getBoundingClientRect().right > one.parentElement.getBoundingClientRect().right + 1;
+}).map(one => one.textContent)"""
 # What is wider than the screen and can neither be scrolled nor is within what can.
 CUT = """() => [...document.querySelectorAll("article :is(p, li, td, pre, .math, img, svg, table, .admonition)")]
     .filter(one => one.checkVisibility() && one.getBoundingClientRect().right > innerWidth + 1)
@@ -115,6 +121,7 @@ def test_every_page_is_quiet_light_accessible_and_whole_on_a_phone(visit, addres
         found += [f"{nodes} nodes"] * (nodes > most)
         if heaviest <= CHAPTER[0] and not is_search and (seconds := until_painted(page)) > SECOND:
             found.append(f"{seconds:.2f} s of a line of 10 Mbit/s before the first paint")
+        found += [f"cut off: equation {one}" for one in page.evaluate(NUMBERS)]
         page.evaluate(axe_source)
         found += page.evaluate(RULES)
         for theme in ("light", "dark"):
