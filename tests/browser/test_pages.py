@@ -85,8 +85,9 @@ def test_leaving_the_page_frees_its_model_and_coming_back_loads_it_again(home):
     type_text(page, TEXTS["story"])
     page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
     assert page.evaluate("[companionLive.worker, companionLive.ready.size]") == [None, 0]
-    type_text(page, "Tom is in the")
-    assert page.evaluate("companionLive.ready.size") == 1
+    page.locator(".ca textarea").first.fill("Tom is in the")
+    page.wait_for_function("companionLive.ready.size === 1", timeout=60_000)
+    page.wait_for_function("document.querySelectorAll('.ca-token').length === 5", timeout=60_000)  # and a mark in front
     assert log.errors == []
 
 
