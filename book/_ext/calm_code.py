@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pygments.formatters import HtmlFormatter
-from pygments.token import Comment, Keyword, Name, Number, Operator, Punctuation, String, Text, Token
+from pygments.token import Comment, Keyword, Name, Operator, Punctuation, String, Text, Token
 from sphinx.application import Sphinx
 from sphinx.highlighting import PygmentsBridge
 
@@ -19,7 +19,6 @@ KINDS = (
     (String.Interpol, ""),  # the brackets in an f-string, and what stands between them
     (String.Affix, "code-string"),
     (String, "code-string"),
-    (Number, ""),
     (Name.Function, "code-name"),
     (Name.Class, "code-name"),
     (Name.Decorator, "code-name"),

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from companion.data.tokenization import token_labels
 from companion.nn.capture import ablate, attention_layers, capture
 from companion.nn.intervention import Edit, intervene
-from companion.widgets.live import CANDIDATES, FILLS_IN, Tracer, mask_of
+from companion.widgets.live import CANDIDATES, Tracer, mask_of
 
 Head = tuple[int, int]
 
@@ -91,7 +91,7 @@ class HeadRuns:
         start = time.perf_counter()
         numbers = self._tracer.numbers(text)
         before, attention = self._tracer.run(numbers)
-        fills_in = isinstance(self.model, FILLS_IN)
+        fills_in = bool(self._tracer.mask)
         if before.size(-1) != self.model.config.vocab_size or (np.triu(attention, 1).any() and not fills_in):
             raise ValueError(f"a head lab needs a model that predicts tokens; got {type(self.model).__name__}")
         edits = self._edits(patched, source, len(numbers)) if patched else {}
@@ -102,7 +102,7 @@ class HeadRuns:
         place = predicted_place(self._tracer.tokenizer, numbers, fills_in)
         return Comparison(
             tokens=token_labels(self._tracer.tokenizer, numbers),
-            mask=mask_of(self._tracer.tokenizer) if fills_in else "",
+            mask=self._tracer.mask,
             chances=[] if place is None else chances(self._tracer.tokenizer, scores[0][place], scores[1][place]),
             losses=[] if fills_in else _losses(scores, numbers),
             device=self._tracer.device,

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from companion.data.tokenization import token_labels
 from companion.widgets.head_runs import Chance, chances, predicted_place
-from companion.widgets.live import FILLS_IN, Tracer
+from companion.widgets.live import Tracer
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class TwoRuns:
         self, runs: list[tuple[Tensor, np.ndarray]], numbers: list[int]
     ) -> tuple[str, tuple[Tensor, Tensor] | None]:
         """What both fill in, and the scores (vocab_size,) of both at the place that both predict, if there is one."""
-        fills_in = {isinstance(tracer.model, FILLS_IN) for tracer in self._tracers}
+        fills_in = {bool(tracer.mask) for tracer in self._tracers}
         if len(fills_in) > 1 or not all(
             output.size(-1) == tracer.model.config.vocab_size
             and (fills_in == {True} or not np.triu(attention, 1).any())
