@@ -3,6 +3,7 @@
 Chapter: ``book/algorithms/gpt.ipynb``, "Never compute a position twice".
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -67,19 +68,18 @@ class DecodeStep(Protocol):
     length: int
 
     def __call__(self, token: int, /) -> Tensor:
-        """Logits (1, 1, vocab) of what follows the token."""
+        """Logits (1, vocab) of what follows the token."""
 
 
 class DecodingState:
     """Decoding state of a decoder-only model: the texts so far, which begin with the prompts.
 
     A single text is continued by the model's own decode step, where it has one and nothing watches it.
-
-    Attributes:
-        ids: (rows, length so far), extended by :meth:`append`.
     """
 
     cache: Sequence[KVCache] | Sequence[DecoderCache] | None
+    _ids: Tensor
+    _added: list[Tensor]  # columns that are not in `_ids` yet
     _step: DecodeStep | None = None
     _may_step = False
 
@@ -110,13 +110,26 @@ class DecodingState:
         Raises:
             FloatingPointError: when a row has no next token because its logits are not numbers, or infinite.
         """
-        scores = self._run(self.ids[:, self._past :])[:, -1]
+        if self._may_step and self._past and isinstance(self._decoder, HasDecodeStep):
+            self._step, self._may_step = self._decoder.decode_step(self.cache), False  # the prompt is read
+        scores = self._step(self._newest()) if self._step else self._run(self.ids[:, self._past :])[:, -1]
         check_logits(scores)
         return upcast(scores)
 
+    @property
+    def ids(self) -> Tensor:
+        """Token ids (rows, length so far), extended by :meth:`append`."""
+        if self._added:
+            self._ids, self._added = torch.cat([self._ids, torch.stack(self._added, dim=1)], dim=1), []
+        return self._ids
+
+    @ids.setter
+    def ids(self, ids: Tensor) -> None:
+        self._ids, self._added = ids, []
+
     def append(self, token: Tensor) -> None:
         """Append one token (rows,) to each text."""
-        self.ids = torch.cat([self.ids, token[:, None]], dim=1)
+        self._added.append(token)
 
     def reorder(self, rows: Tensor) -> None:
         """Let text i continue what was text ``rows[i]``; texts may be repeated or left out."""
@@ -128,6 +141,10 @@ class DecodingState:
         if self._step:  # the cache has not seen what the step has read
             self._step = self.cache = None
 
+    def _newest(self) -> int:
+        """Last token of the one text."""
+        return int(self._added[-1] if self._added else self._ids[:, -1])
+
     @property
     def _past(self) -> int:
         if self._step:
@@ -135,10 +152,6 @@ class DecodingState:
         return self.cache[0].length if self.cache else 0
 
     def _run(self, fresh: Tensor) -> Tensor:
-        if self._may_step and self._past and isinstance(self._decoder, HasDecodeStep):
-            self._step, self._may_step = self._decoder.decode_step(self.cache), False  # the prompt is read
-        if self._step:
-            return self._step(int(fresh))
         if self.mask is not None:  # what was appended since the last run is real
             self.mask = torch.nn.functional.pad(self.mask, (0, self.ids.size(1) - self.mask.size(1)), value=True)
         return self._decoder(fresh, attention_mask=self.mask, cache=self.cache)
@@ -213,10 +226,10 @@ def check_logits(logits: Tensor) -> None:
     Raises:
         FloatingPointError: naming the row whose logits are not numbers, or infinite.
     """
-    largest = logits.amax(-1)  # NaN if one of them is
-    if not bool(largest.isfinite().all()):
-        row = int((~largest.isfinite()).nonzero()[0])
-        raise FloatingPointError(f"logits must be finite; the largest of row {row} is {largest[row].item()}")
+    largest = logits.amax(-1).tolist()  # NaN if one of them is
+    for row, logit in enumerate(largest):
+        if not math.isfinite(logit):
+            raise FloatingPointError(f"logits must be finite; the largest of row {row} is {logit}")
 
 
 def check_readable(mask: Tensor | None, ids: Tensor) -> None:

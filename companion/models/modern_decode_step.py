@@ -45,7 +45,7 @@ class ModernDecodeStep:
     >>> text, cache = torch.tensor([[3, 1, 4, 1]]), model.new_cache()
     >>> with torch.no_grad():
     ...     _ = model(text[:, :3], cache=cache)
-    ...     torch.allclose(ModernDecodeStep(model, cache)(1), model(text)[:, -1:], atol=1e-6)
+    ...     torch.allclose(ModernDecodeStep(model, cache)(1), model(text)[:, -1], atol=1e-6)
     True
 
     Attributes:
@@ -69,7 +69,7 @@ class ModernDecodeStep:
         self._layers = [_Layer(block, kept, self._capacity) for block, kept in zip(model.blocks, cache, strict=True)]
 
     def __call__(self, token: int) -> Tensor:
-        """Return the logits (1, 1, vocab) of what follows the token.
+        """Return the logits (1, vocab) of what follows the token.
 
         Raises:
             IndexError: when the token is not in the vocabulary, or the context is full.
@@ -84,7 +84,7 @@ class ModernDecodeStep:
             x = x + layer.feed_forward(self._norm(x, layer.feed_forward_norm))
         self.length += 1
         logits: Vector = self._unembedding @ self._norm(x, self._final_norm)
-        return torch.from_numpy(logits)[None, None]
+        return torch.from_numpy(logits)[None]
 
     def _norm(self, x: Vector, weight: Vector) -> Vector:
         normed: Vector = x * np.float32(1 / math.sqrt(x @ x / len(x) + self._eps)) * weight

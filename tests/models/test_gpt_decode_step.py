@@ -43,7 +43,7 @@ def test_each_step_has_the_logits_of_the_forward_pass(changes):
     for token in (9, 2, 6, 5, 30, 0):
         ids = torch.cat([ids, torch.tensor([[token]])], 1)
         with torch.no_grad():
-            expected = model(ids)[:, -1:]
+            expected = model(ids)[:, -1]
         torch.testing.assert_close(step(token), expected, rtol=1e-4, atol=1e-5)
     assert step.length == ids.size(1)
 
@@ -86,6 +86,23 @@ def test_a_model_that_is_watched_or_changed_runs_its_own_forward_pass(change):
 
 def test_an_activation_that_numpy_lacks_is_left_to_torch():
     assert begun(gpt(activation="gelu")) is None
+
+
+def test_a_large_model_is_left_to_torch(monkeypatch):
+    monkeypatch.setattr("companion.models.gpt_decode_step.MOST_PARAMETERS", 5_000)
+    assert begun(gpt()) is None
+
+
+def test_the_text_may_be_read_between_its_steps():
+    model, seen = gpt(), []
+    state = DecodingState(model, PROMPT)
+    for token in (7, 8, 9):
+        with torch.no_grad():
+            seen.append(state.logits())
+        state.append(torch.tensor([token]))
+        assert state.ids[0, -1] == token
+    with torch.no_grad():
+        torch.testing.assert_close(torch.cat(seen), model(state.ids)[0, 4:7])
 
 
 def test_what_is_captured_is_the_last_token():

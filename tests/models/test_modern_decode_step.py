@@ -46,7 +46,7 @@ def test_each_step_has_the_logits_of_the_forward_pass(changes):
     for token in (9, 2, 6, 5, 30, 0):
         ids = torch.cat([ids, torch.tensor([[token]])], 1)
         with torch.no_grad():
-            expected = model(ids)[:, -1:]
+            expected = model(ids)[:, -1]
         torch.testing.assert_close(step(token), expected, rtol=1e-4, atol=1e-5)
     assert step.length == ids.size(1)
 
