@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from companion import checkpoints
 from companion.checkpoints.bert_heads import HeadFamily, check_labels, read_labels, read_pooling
 from companion.models.bert import Bert, BertConfig
+from companion.nn.capture import is_watched
 
 POOLINGS = ("pooled", "cls")
 
@@ -66,7 +67,8 @@ class SequenceClassifier(nn.Module):
         """
         if attention_mask is not None and not bool(attention_mask[:, 0].all()):
             raise ValueError("the first token stands for the text, so padding must stand at the end of a row")
-        hidden = self.bert(ids, token_type_ids, attention_mask)  # (batch, length, d_model)
+        # whoever watches the body sees all positions
+        hidden = self.bert(ids, token_type_ids, attention_mask, first_only=not is_watched(self.bert))
         if self.pooling == "cls":
             text = hidden[:, 0]
         elif self.dense is None:

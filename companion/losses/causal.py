@@ -5,13 +5,16 @@ Chapters: ``book/algorithms/gpt.ipynb``; ``book/algorithms/finetuning.ipynb`` an
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 from companion.data.batch import IGNORED, fill_ignored, padded, upcast
-from companion.losses.cross_entropy import cross_entropy
+from companion.losses.cross_entropy import cross_entropy, linear_cross_entropy
 from companion.nn.masks import causal_mask
+
+WIDE = 4  # a vocabulary of so many times d_model makes the logits worth another way to the loss
 
 
 def causal_loss(model: nn.Module, ids: Tensor) -> Tensor:
@@ -39,7 +42,27 @@ def causal_loss(model: nn.Module, ids: Tensor) -> Tensor:
         raise ValueError(
             f"ids must be (batch, length >= 2), one token to read and one to predict; got {tuple(ids.shape)}"
         )
-    return cross_entropy(model(fill_ignored(ids[:, :-1])), ids[:, 1:])
+    return _loss(model, fill_ignored(ids[:, :-1]), ids[:, 1:])
+
+
+@runtime_checkable
+class HasUnembedding(Protocol):
+    """Model whose logits are a matrix times its hidden states, as :class:`companion.models.gpt.GPT`."""
+
+    def unembedded(self) -> Tensor | None:
+        """The matrix (vocab, d_model), or None where the forward pass computes something else."""
+
+    def hidden(self, ids: Tensor, /) -> Tensor:
+        """Last hidden states (batch, length, d_model)."""
+
+
+def _loss(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of the targets, by the fastest way to the same number."""
+    if isinstance(model, HasUnembedding) and inputs.device.type == "cpu" and torch.is_grad_enabled():
+        weight = model.unembedded()
+        if weight is not None and weight.size(0) >= WIDE * weight.size(1):
+            return linear_cross_entropy(model.hidden(inputs), weight, targets)
+    return cross_entropy(model(inputs), targets)
 
 
 def causal_targets(ids: Tensor) -> int:
@@ -108,7 +131,7 @@ def completion_loss(model: nn.Module, batch: Completions) -> Tensor:
         model: a causal model, ids (batch, length) -> logits (batch, length, vocab).
         batch: prompts with their answers.
     """
-    return cross_entropy(model(batch.inputs), batch.targets)
+    return _loss(model, batch.inputs, batch.targets)
 
 
 def answer_log_probs(model: nn.Module, batch: Completions) -> Tensor:

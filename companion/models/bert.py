@@ -190,7 +190,12 @@ class Bert(Pretrained):
         self.apply(normal_initialization)
 
     def forward(
-        self, ids: Tensor, token_type_ids: Tensor | None = None, attention_mask: Tensor | None = None
+        self,
+        ids: Tensor,
+        token_type_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        *,
+        first_only: bool = False,
     ) -> Tensor:
         """Return the contextual vector of each token.
 
@@ -199,9 +204,10 @@ class Bert(Pretrained):
             token_type_ids: (batch, length), the segment of each token; all 0 when not given.
             attention_mask: boolean (batch, length), True = a real token, False = padding that no token attends to;
                 positions are counted over the real tokens, so padding may stand before a text or after it.
+            first_only: return the vector of the first token alone, and let the last block compute no other.
 
         Returns:
-            (batch, length, d_model).
+            (batch, length, d_model), or (batch, 1, d_model).
 
         Raises:
             ValueError: on ids or segments of the wrong shape or out of range, an empty text, or one longer than
@@ -216,8 +222,14 @@ class Bert(Pretrained):
         if self.segment_embedding is not None:
             x = x + self.segment_embedding(torch.zeros_like(ids) if token_type_ids is None else token_type_ids)
         x = self.widen(self.dropout(self.embedding_norm(x)))  # (batch, length, d_model)
-        hidden: Tensor = self.encoder(x, key_mask(attention_mask))
-        return hidden
+        if not first_only:
+            hidden: Tensor = self.encoder(x, key_mask(attention_mask))
+            return hidden
+        *blocks, last = self.encoder.blocks
+        for block in blocks:
+            x = block(x, key_mask(attention_mask))
+        first: Tensor = last(x, key_mask(attention_mask), first_only=True)
+        return first
 
     def pooled(self, hidden: Tensor) -> Tensor:
         """Return the pooled vector of each text: ``tanh(W h_[CLS] + b)``, h_[CLS] being the first token's.

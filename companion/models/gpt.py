@@ -13,6 +13,7 @@ from companion.checkpoints import gpt2
 from companion.checkpoints.pretrained import Pretrained
 from companion.models.gpt_decode_step import GPTDecodeStep, is_plain
 from companion.nn.attention import MultiHeadAttention
+from companion.nn.capture import is_watched
 from companion.nn.checks import check_dropout, check_eps, check_heads, check_ids, check_mask, check_sizes
 from companion.nn.feed_forward import ACTIVATIONS, FeedForward
 from companion.nn.field_types import check_field_types
@@ -149,6 +150,15 @@ class GPT(Pretrained):
             x = block(x, mask=mask, cache=cache[layer] if cache else None)
         hidden: Tensor = self.final_norm(x)
         return hidden
+
+    def unembedded(self) -> Tensor | None:
+        """Return the matrix by which :meth:`forward` turns :meth:`hidden` into logits, or None if it does other things.
+
+        Returns:
+            (vocab_size, d_model).
+        """
+        plain = type(self).forward is GPT.forward and type(self.unembedding) is nn.Linear and not is_watched(self)
+        return self.unembedding.weight if plain else None
 
     def new_cache(self) -> list[KVCache]:
         """Return an empty cache for each layer, to be passed to :meth:`forward` again and again."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from companion.nn.attention import MultiHeadAttention
+from companion.nn.capture import is_watched
 from companion.nn.feed_forward import FeedForward
 from companion.nn.kv_cache import KVCache
 
@@ -60,24 +61,23 @@ def is_plain(model: nn.Module, own: set[type[nn.Module]]) -> bool:
         own: the classes of the model and its blocks.
     """
     activation, size = getattr(model.config, "activation", None), sum(p.numel() for p in model.parameters())
-    return activation in ACTIVATIONS and size <= MOST_PARAMETERS and not is_watched(model, PARTS | own)
+    return activation in ACTIVATIONS and size <= MOST_PARAMETERS and is_made_of(model, PARTS | own)
 
 
-def is_watched(model: nn.Module, known: set[type[nn.Module]]) -> bool:
-    """Whether a forward pass does more than its known parts say, or computes elsewhere or in other numbers.
+def is_made_of(model: nn.Module, known: set[type[nn.Module]]) -> bool:
+    """Whether a forward pass does what its known parts do and nothing else, on a CPU and in single precision.
 
-    >>> is_watched(nn.Linear(2, 2), {nn.Linear})
-    False
+    >>> is_made_of(nn.Linear(2, 2), {nn.Linear})
+    True
 
     Args:
         model: any model.
         known: classes of its parts.
     """
-    parts = list(model.modules())
     return (
-        any(part._forward_hooks or part._forward_pre_hooks or getattr(part, "observers", None) for part in parts)
-        or any(type(part) not in known or "forward" in vars(part) for part in parts)
-        or any(p.device.type != "cpu" or p.dtype != torch.float32 for p in model.parameters())
+        not is_watched(model)
+        and all(type(part) in known for part in model.modules())
+        and all(p.device.type == "cpu" and p.dtype == torch.float32 for p in model.parameters())
     )
 
 

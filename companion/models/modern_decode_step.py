@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from companion.models.gpt_decode_step import Vector, array, is_watched
+from companion.models.gpt_decode_step import Vector, array, is_made_of
 from companion.nn.feed_forward import SwiGLU
 from companion.nn.grouped_query_attention import GroupedQueryAttention
 from companion.nn.kv_cache import KVCache
@@ -33,7 +33,7 @@ def is_plain(model: Any, own: set[type[nn.Module]]) -> bool:
         own: the classes of the model and its blocks.
     """
     config = model.config
-    return config.window is None and config.family != "qwen3" and not is_watched(model, PARTS | own)
+    return config.window is None and config.family != "qwen3" and is_made_of(model, PARTS | own)
 
 
 class ModernDecodeStep:

@@ -76,9 +76,19 @@ class EncoderBlock(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(d_model, eps=norm_eps)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(batch, length, d_model) -> the same; ``mask`` is broadcastable to (batch, heads, length, length)."""
-        x = self.attention_norm(x + self.dropout(self.attention(x, mask=mask)))
+    def forward(self, x: Tensor, mask: Tensor | None = None, *, first_only: bool = False) -> Tensor:
+        """Return the hidden states after this block.
+
+        Args:
+            x: (batch, length, d_model).
+            mask: broadcastable to (batch, heads, length, length); True = may attend.
+            first_only: compute the first position alone; it attends to all.
+
+        Returns:
+            (batch, length, d_model), or (batch, 1, d_model).
+        """
+        query, memory = (x[:, :1], x) if first_only else (x, None)
+        x = self.attention_norm(query + self.dropout(self.attention(query, memory, mask)))
         x = self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
         return x
 

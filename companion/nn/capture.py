@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from companion.nn.attention import Attention
 
+REPLACED = {"forward", "attend"}  # methods that stand in an instance only where someone put another in their place
 Observer = Callable[[Tensor], Tensor]  # weights (batch, heads, query, key) -> the weights that are used
 
 
@@ -73,6 +74,25 @@ def attention_layers(model: nn.Module, kind: str = "attention") -> list[Attentio
 def _kind(name: str) -> str:
     last = name.rpartition(".")[2]
     return last if last in ("cross_attention", "query_attention") else "attention"
+
+
+def is_watched(model: nn.Module) -> bool:
+    """Whether something looks into a run of ``model``, or computes a part of it in another way.
+
+    >>> from companion.nn.attention import MultiHeadAttention
+    >>> layer = MultiHeadAttention(d_model=12, n_heads=3)
+    >>> with capture(layer):
+    ...     inside = is_watched(layer)
+    >>> inside, is_watched(layer)
+    (True, False)
+    """
+    return any(
+        part._forward_hooks
+        or part._forward_pre_hooks
+        or getattr(part, "observers", None)
+        or REPLACED & vars(part).keys()
+        for part in model.modules()
+    )
 
 
 @contextmanager
@@ -182,7 +202,10 @@ def ablate(model: nn.Module, heads: Iterable[tuple[int, int]]) -> Iterator[None]
     """
     layers = attention_layers(model)
     ablated: dict[int, list[int]] = {}
-    for layer, head in heads:
+    for pair in heads:
+        if isinstance(pair, str) or len(pair) != 2:
+            raise ValueError(f"heads must be pairs (layer, head); got {pair!r:.60}")
+        layer, head = pair
         if not 0 <= layer < len(layers):
             raise ValueError(f"layer must be 0 to {len(layers) - 1}; got {layer}")
         if not 0 <= head < layers[layer].n_heads:

@@ -3,11 +3,14 @@
 Chapter: ``book/concepts/optimization.ipynb``.
 """
 
+import math
 import platform
 import time
+from collections.abc import Callable
 from functools import cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from companion.nn.device import pick_device
@@ -15,6 +18,7 @@ from companion.nn.device import pick_device
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 SIDES = {"cpu": 512}  # of the matrices; elsewhere larger ones, or starting a product is all that is measured
 SIDE = 4096
+SHORT = 128  # positions of the text that attention is measured with
 SECONDS = 0.03  # for each precision
 GAIN = 1.5  # half precision must be so much faster in products, as all else of a step gains nothing from it
 
@@ -57,6 +61,22 @@ def fastest_precision(device: torch.device) -> str:
     return "bfloat16" if rates.get("bfloat16", 0.0) > GAIN * rates.get("float32", 0.0) else "float32"
 
 
+@cache
+def fused_attention_is_fast(kind: str, dtype: torch.dtype) -> bool:
+    """Whether torch's fused kernel of attention is the faster way to train, or the products one by one are.
+
+    Measured once in a process, in some hundredths of a second. A kernel may know no instruction for a type that the
+    products have one for: in bfloat16 on a CPU its backward pass can take several times as long.
+
+    Args:
+        kind: "cpu", "cuda" or "mps".
+        dtype: of queries, keys and values.
+    """
+    x = torch.ones(8, 4, SHORT, 32, dtype=dtype, device=kind, requires_grad=True)
+    fused, plain = (_shortest_step(step, x) for step in (_fused, _plain))
+    return fused <= plain
+
+
 def env() -> dict[str, str | int | float]:
     """What a run depends on: versions, threads, the device, and how fast its matrix products are in each precision.
 
@@ -74,6 +94,26 @@ def env() -> dict[str, str | int | float]:
         **rates,
         "precision": fastest_precision(device),
     }
+
+
+def _fused(x: Tensor) -> Tensor:
+    return F.scaled_dot_product_attention(x, x, x, is_causal=True)
+
+
+def _plain(x: Tensor) -> Tensor:
+    later = torch.ones(SHORT, SHORT, dtype=torch.bool, device=x.device).triu(1)
+    return (x @ x.mT).masked_fill(later, -math.inf).softmax(-1) @ x
+
+
+def _shortest_step(step: Callable[[Tensor], Tensor], x: Tensor) -> float:
+    """Seconds of the shortest of some forward and backward passes, after a first one."""
+    taken = []
+    for _ in range(4):
+        started = time.perf_counter()
+        (of_x,) = torch.autograd.grad(step(x).sum(), x)
+        float(of_x.flatten()[0])  # waits until it is computed
+        taken.append(time.perf_counter() - started)
+    return min(taken[1:])
 
 
 def _shortest(matrix: Tensor) -> float:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from companion.losses.causal import causal_loss
+from companion.losses.cross_entropy import cross_entropy
 
 TOKENS_PER_PARAMETER = 20.0  # Hoffmann et al. 2022, table 3: near this at every budget
 
@@ -105,9 +105,12 @@ def _triangular(system: Sequence[int], values: Sequence[int], *_: object, **__: 
 UNCOUNTED = {torch.ops.aten.linalg_solve_triangular: _triangular}
 
 
-def measured_flops(
-    model: nn.Module, ids: Tensor, loss: Callable[[nn.Module, Tensor], Tensor] = causal_loss
-) -> Measured:
+def _by_logits(model: nn.Module, ids: Tensor) -> Tensor:
+    """Cross-entropy of the next token from all logits, of whose gradient the forward pass computes nothing yet."""
+    return cross_entropy(model(ids[:, :-1]), ids[:, 1:])
+
+
+def measured_flops(model: nn.Module, ids: Tensor, loss: Callable[[nn.Module, Tensor], Tensor] = _by_logits) -> Measured:
     """FLOPs of one training step's forward and backward pass, as torch counts them; no weight changes.
 
     Additions of vectors, norms and activations are not counted; in a Transformer they are few beside the products. A

@@ -274,4 +274,4 @@ def _of_torch(name: str, groups: list[dict[str, Any]], learning_rate: float) -> 
     if name in ("sgd", "momentum"):
         return optim.SGD(groups, lr=learning_rate, momentum=0.9 if name == "momentum" else 0.0)
     kind = optim.Adam if name == "adam" else optim.AdamW
-    return kind(groups, lr=learning_rate, betas=(0.9, 0.95))
+    return kind(groups, lr=learning_rate, betas=(0.9, 0.95), fused=True)  # one pass over each tensor

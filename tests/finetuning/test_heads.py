@@ -15,6 +15,7 @@ from companion.finetuning.heads import SequenceClassifier, TokenClassifier
 from companion.finetuning.predictions import predict
 from companion.losses.classification import classification_loss, span_loss, tagging_loss
 from companion.models.bert import Bert, BertConfig, BertForPreTraining
+from companion.nn.capture import capture
 from companion.training import Optimization, Runtime, fit
 
 FAMILIES = ["bert", "roberta", "albert", "distilbert"]
@@ -55,6 +56,20 @@ def test_padding_has_no_influence(kind):
     torch.testing.assert_close(before, after)
     losses = [LOSSES[kind](model, batch._replace(inputs=ids)) for ids in (batch.inputs, other)]
     torch.testing.assert_close(*losses)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", ["pooled", "cls"])
+def test_the_last_block_computes_the_first_token_alone_to_the_same_result(kind, family):
+    model, batch = HEADS[kind](family=family), rows(kind)
+    inputs = batch.inputs, None, batch.attention_mask
+    with capture(model) as record:
+        whole = model(*inputs)
+    assert record.attention[-1].shape[-2:] == (batch.inputs.size(1), batch.inputs.size(1))
+    first = model.bert(*inputs, first_only=True)
+    assert first.size(1) == 1
+    torch.testing.assert_close(first, model.bert(*inputs)[:, :1])
+    torch.testing.assert_close(model(*inputs), whole)
 
 
 def test_pooled_reads_the_pooler_and_cls_the_vector_itself():

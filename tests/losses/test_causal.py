@@ -8,7 +8,9 @@ from small_models import random_ids, tiny_gpt
 from torch import nn
 
 from companion.data.batch import IGNORED
+from companion.losses import causal
 from companion.losses.causal import answer_log_probs, causal_loss, completion_loss, completions
+from companion.nn.capture import capture
 
 
 class Fixed(nn.Module):
@@ -139,3 +141,52 @@ def test_the_log_probability_of_an_answer_is_that_of_its_tokens_in_turn():
     probabilities = torch.tensor([0.7, 0.2, 0.1])
     found = answer_log_probs(Fixed(probabilities.log()), completions([[0, 0]], [[1, 2]]))
     torch.testing.assert_close(found.sum(1).exp(), torch.tensor([0.2 * 0.1]))
+
+
+# A vocabulary so wide that the logits are not kept
+
+
+def without_logits(model, loss, batch, monkeypatch):
+    """The loss and the gradients, where logits would be an error."""
+    monkeypatch.setattr(causal, "cross_entropy", lambda *_: pytest.fail("the logits were computed"))
+    value = loss(model, batch)
+    monkeypatch.undo()
+    return value, torch.autograd.grad(value, list(model.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("loss", "batch"),
+    [
+        (causal_loss, torch.tensor([[3, 1, 4, 1, 5], [9, 2, 6, IGNORED, IGNORED]])),
+        (completion_loss, completions([[3, 1], [9]], [[4, 1, 5], [2, 6]])),
+    ],
+)
+def test_loss_and_gradients_are_those_of_the_logits(monkeypatch, loss, batch):
+    model = tiny_gpt(vocab_size=64, d_model=12)
+    found = without_logits(model, loss, batch, monkeypatch)
+    monkeypatch.setattr(causal, "WIDE", 10)
+    value = loss(model, batch)
+    torch.testing.assert_close(found, (value, torch.autograd.grad(value, list(model.parameters()))))
+
+
+def watched(model):
+    model.register_forward_hook(lambda *_: None)
+
+
+def replaced(model):
+    model.unembedding = nn.Sequential(model.unembedding)
+
+
+@pytest.mark.parametrize("change", [watched, replaced], ids=lambda f: f.__name__)
+def test_a_model_that_is_watched_or_changed_gives_its_logits(monkeypatch, change):
+    model = tiny_gpt(vocab_size=64, d_model=12)
+    change(model)
+    monkeypatch.setattr(causal, "linear_cross_entropy", lambda *_: pytest.fail("the logits were left out"))
+    causal_loss(model, random_ids(model, 2, 5))
+
+
+def test_what_is_captured_in_training_is_all_there():
+    model = tiny_gpt(vocab_size=64, d_model=12)
+    with capture(model, detach=False) as record:
+        causal_loss(model, random_ids(model, 2, 5))
+    assert record.hidden[-1].requires_grad

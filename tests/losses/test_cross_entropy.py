@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from companion.data.batch import IGNORED
-from companion.losses.cross_entropy import cross_entropy
+from companion.losses.cross_entropy import ROWS, cross_entropy, linear_cross_entropy
 
 
 def test_it_is_the_mean_surprisal_of_the_targets():
@@ -35,3 +35,49 @@ def test_shapes_that_do_not_fit_are_refused():
 def test_a_batch_without_any_target_is_refused():
     with pytest.raises(ValueError, match="each of the 2 targets is -100, padding; there is nothing to predict"):
         cross_entropy(torch.zeros(2, 5), torch.full((2,), IGNORED))
+
+
+def drawn(rows, vocab, width, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    hidden, weight = (torch.randn(size, width, generator=generator).requires_grad_() for size in (rows, vocab))
+    return hidden, weight, torch.randint(vocab, (rows,), generator=generator)
+
+
+@pytest.mark.parametrize("rows", [1, ROWS - 1, ROWS, 2 * ROWS + 3])
+@pytest.mark.parametrize("without", [0, 1], ids=["all scored", "one in three without a target"])
+def test_without_logits_value_and_gradients_are_the_same(rows, without):
+    hidden, weight, targets = drawn(rows, 37, 5)
+    targets[1::3] = IGNORED if without else targets[1::3]
+    found, expected = [], []
+    for results, loss in (
+        (found, linear_cross_entropy(hidden, weight, targets)),
+        (expected, cross_entropy(hidden @ weight.T, targets)),
+    ):
+        results.extend([loss.detach(), *torch.autograd.grad(3 * loss, (hidden, weight))])
+    torch.testing.assert_close(found, expected)
+
+
+def test_without_logits_half_precision_is_scored_in_single_precision():
+    hidden, weight, targets = drawn(40, 37, 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = linear_cross_entropy(hidden, weight, targets)
+    gradients = torch.autograd.grad(loss, (hidden, weight))
+    assert {loss.dtype, *(gradient.dtype for gradient in gradients)} == {torch.float32}
+    torch.testing.assert_close(loss, cross_entropy(hidden @ weight.T, targets), rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "targets", "message"),
+    [
+        ((2, 5), (3,), r"hidden must be \(\*targets, 5\); got \(2, 5\) for \(3,\)"),
+        ((2, 4), (2,), r"hidden must be \(\*targets, 5\); got \(2, 4\) for \(2,\)"),
+    ],
+)
+def test_without_logits_shapes_that_do_not_fit_are_refused(hidden, targets, message):
+    with pytest.raises(ValueError, match=message):
+        linear_cross_entropy(torch.zeros(hidden), torch.zeros(7, 5), torch.zeros(targets, dtype=torch.long))
+
+
+def test_without_logits_a_batch_without_any_target_is_refused():
+    with pytest.raises(ValueError, match="each of the 2 targets is -100, padding"):
+        linear_cross_entropy(torch.zeros(2, 5), torch.zeros(7, 5), torch.full((2,), IGNORED))

@@ -41,3 +41,15 @@ def test_a_precision_that_a_device_lacks_is_left_out(monkeypatch):
 
 def test_the_environment_says_what_a_run_depends_on():
     assert {"python", "torch", "threads", "cpu", "device", "float32_gflops", "precision"} <= env().keys()
+
+
+@pytest.mark.parametrize("seconds", [(1.0, 2.0), (2.0, 1.0)])
+def test_the_faster_way_to_attend_is_the_one_that_was_measured(monkeypatch, seconds):
+    fused, plain = seconds
+    taken = {machine._fused: fused, machine._plain: plain}
+    monkeypatch.setattr(machine, "_shortest_step", lambda step, x: taken[step])
+    assert machine.fused_attention_is_fast.__wrapped__("cpu", torch.bfloat16) == (fused < plain)
+
+
+def test_both_ways_to_attend_are_measured():
+    assert machine.fused_attention_is_fast("cpu", torch.bfloat16) in (True, False)
