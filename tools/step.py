@@ -21,7 +21,7 @@ AFTER = 30  # lines shown after each warning: a notebook's traceback follows its
 FRAMES = 4  # lines of a traceback shown before the line that names the exception
 NEWS = "▸"
 ESCAPES = re.compile(rb"\x1b\[[0-9;]*[A-Za-z]")
-TROUBLE = re.compile(r"\b(WARNING|ERROR|CRITICAL):")
+TROUBLE = re.compile(r"\b(WARNING|ERROR|CRITICAL):|\b(Sphinx|Extension) error:|\bnpm (ERR!|error)|^! ")  # ! is of LaTeX
 TRACEBACK = "Traceback (most recent call last):"
 
 

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-WRAPPERS = re.compile(r"^(?:_orig_mod\.|module\.)+")  # what torch.compile and DistributedDataParallel put before names
+WRAPPERS = re.compile(r"^(?:module\.|_forward_module\.)+")  # what trainers on several devices put before all names
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -172,7 +172,7 @@ def _read(header: Mapping[str, Entry], layout: Layout) -> dict[str, str]:
     """
     names: dict[str, str] = {}
     for name in header:
-        plain = WRAPPERS.sub("", name)
+        plain = WRAPPERS.sub("", plain_name(name))
         if not re.search(layout.ignored, plain) and (other := names.setdefault(layout.short(plain), name)) != name:
             raise CheckpointError(f"{header[name].file} holds one tensor under two names, {other!r} and {name!r}")
     return names
@@ -269,7 +269,7 @@ def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
         for old in (folder / WEIGHTS, folder / INDEX, *earlier):
             if old.name not in files:
                 old.unlink(missing_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter of a name that no file can have
         raise OSError(f"the checkpoint could not be saved to {folder}: {error}") from error
 
 

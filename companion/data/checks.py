@@ -21,21 +21,35 @@ def check_names(what: str, names: Iterable[str]) -> None:
     """Check that of several names, such as those of labels, none comes twice.
 
     Raises:
-        ValueError: naming one that does.
+        ValueError: naming one that does, or that is no string.
     """
     seen: set[str] = set()
     for name in names:
+        if not isinstance(name, str):
+            raise ValueError(f"{what} must be strings; got {name!r:.60}")
         if name in seen:
             raise ValueError(f"{what} must be different names; {name!r} comes twice")
         seen.add(name)
+
+
+def check_string(text: object) -> None:
+    """Check that a text is a string, and not None or NaN in the place of one that is missing.
+
+    Raises:
+        TypeError: naming what it is.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"a text must be a string; got {text!r:.60}")
 
 
 def check_characters(text: str) -> None:
     """Check that a text is one of whole characters, so that it can be written in UTF-8.
 
     Raises:
+        TypeError: as :func:`check_string`.
         ValueError: on an unpaired surrogate, half of a character.
     """
+    check_string(text)
     try:
         text.encode()
     except UnicodeEncodeError as error:

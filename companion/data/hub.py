@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from tokenizers import Encoding, Tokenizer
 
-from companion.data.checks import check_list
+from companion.data.checks import check_list, check_string
 from companion.data.hub_tables import load_rows, read_column
 from companion.data.labelled import Labelled, Tagged, first_pieces, labelled, tagged
 from companion.data.tokenization import encode_as_text
@@ -146,6 +146,7 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str] | Sequence[Sequence[str]],
         context_length: largest number of tokens that the model reads.
 
     Raises:
+        TypeError: on a text or a word that is no string.
         ValueError: when there is no text, a text holds half of a character, or ``context_length`` has no room beside
             the special tokens.
     """
@@ -153,13 +154,17 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str] | Sequence[Sequence[str]],
     if context_length <= tokenizer.num_special_tokens_to_add(False):
         raise ValueError(f"context_length must leave room for a piece of text; got {context_length}")
     check_list("texts", texts)
+    texts = list(texts)
     if not texts:
         raise ValueError("there must be a text to encode; got none")
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    if isinstance(texts[0], str):
+    if not all(isinstance(words, list | tuple) for words in texts):
         tokenizer.enable_truncation(context_length)
         return encode_as_text(tokenizer, texts)
+    for words in texts:
+        for word in words:
+            check_string(word)
     distinct = sorted({word for words in texts for word in words})
     alone = encode_as_text(tokenizer, [[word] for word in distinct], is_pretokenized=True, add_special_tokens=False)
     lost = {word for word, encoding in zip(distinct, alone, strict=True) if not encoding.ids}

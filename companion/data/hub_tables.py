@@ -5,6 +5,7 @@ Chapters: ``book/concepts/language_model.ipynb``, ``book/algorithms/finetuning.i
 
 import hashlib
 import itertools
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
@@ -116,8 +117,11 @@ def _own_cache(folder: Path, library: ModuleType) -> str:
     Where a ``README.md`` names configurations, the library's own cache is the same for all folders of one name,
     whatever their files hold, and so it would return the rows of another.
     """
-    if "[" in str(folder):
-        raise ValueError(f"{str(folder)!r} has a [ in its path, which the library takes for a pattern; move it")
+    if "[" in str(folder) or "\n" in str(folder) or os.path.expandvars(folder) != str(folder):
+        raise ValueError(
+            f"{str(folder)!r} has a [, a line break or the name of a variable ($HOME) in its path, which the library "
+            f"takes for a pattern; move it"
+        )
     found = list(itertools.islice((path for path in folder.resolve().rglob("*") if path.is_file()), MOST_FILES + 1))
     if len(found) > MOST_FILES:
         raise ValueError(f"{str(folder)!r} holds more than {MOST_FILES} files; give the folder of one dataset")

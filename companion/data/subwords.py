@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import pairwise
 
+from companion.data.checks import check_list
+
 Pair = tuple[str, str]
 Words = Mapping[str, int]
 INSIDE = "##"  # WordPiece marks a piece that does not begin its word
@@ -56,6 +58,7 @@ def learn_bpe(words: Words, merges: int) -> list[Pair]:
     Returns:
         at most ``merges`` pairs, in the order of merging.
     """
+    check_list("words", words)
     spelled = {word: list(word) for word in words}
     age = {character: n for n, character in enumerate(sorted(set("".join(words))))}
     learned: list[Pair] = []
@@ -74,6 +77,8 @@ def encode_bpe(word: str, merges: Sequence[Pair]) -> list[str]:
     >>> encode_bpe("slow", [("l", "o"), ("lo", "w")])
     ['s', 'low']
     """
+    check_list("merges", merges)
+    check_list("each merge", *merges)
     rank = {pair: n for n, pair in enumerate(merges)}
     pieces = list(word)
     while possible := [pair for pair in pairwise(pieces) if pair in rank]:
@@ -95,6 +100,7 @@ def learn_wordpiece(words: Words, vocab_size: int) -> list[str]:
     Raises:
         ValueError: when ``vocab_size`` has no room for the characters.
     """
+    check_list("words", words)
     spelled = {word: [word[0], *(INSIDE + character for character in word[1:])] for word in words if word}
     age = {piece: n for n, piece in enumerate(sorted({piece for pieces in spelled.values() for piece in pieces}))}
     check_room(len(age), vocab_size)
@@ -117,6 +123,7 @@ def encode_wordpiece(word: str, vocabulary: Container[str], unknown: str = "[UNK
     >>> encode_wordpiece("lower", {"low", "##e", "##er"}), encode_wordpiece("lows", {"low", "##e", "##er"})
     (['low', '##er'], ['[UNK]'])
     """
+    check_list("vocabulary", vocabulary)
     pieces: list[str] = []
     start = 0
     while start < len(word):

@@ -9,13 +9,13 @@ symbols); Raffel et al. 2020 (</s>).
 import json
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Encoding, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from companion.data.checks import check_characters, check_list, whole
+from companion.data.checks import check_characters, check_list, check_string, whole
 from companion.nn.checks import check_integer
 
 END_OF_TEXT = "<|endoftext|>"
@@ -229,22 +229,34 @@ def encode_as_text(
         options: of the library's ``encode_batch``.
 
     Raises:
+        TypeError: on what is no text, such as None.
         ValueError: on half of a character, as texts from a PDF may hold, one text that is given for several, or a
             tokenizer without a token for what it does not know.
     """
     check_list("texts", texts)
+    texts = list(texts)
     for text in texts:
-        check_characters(text if isinstance(text, str) else "".join(text))
+        check_characters("".join(_strings(text)))
     before = tokenizer.encode_special_tokens
     tokenizer.encode_special_tokens = True
     try:
-        return tokenizer.encode_batch(list(texts), **options)
+        return tokenizer.encode_batch(texts, **options)
     except TypeError:  # it names what is no text
         raise
     except Exception as error:  # the library raises bare Exception
         raise ValueError(f"this tokenizer cannot encode the texts: {error}") from error
     finally:
         tokenizer.encode_special_tokens = before
+
+
+def _strings(text: Any) -> Iterator[str]:
+    """The strings of a text: itself, its words, or those of the two texts of a pair."""
+    if isinstance(text, list | tuple):
+        for part in text:
+            yield from _strings(part)
+    else:
+        check_string(text)
+        yield text
 
 
 def ordinary_tokens(tokenizer: Tokenizer) -> list[int]:

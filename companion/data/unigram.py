@@ -11,6 +11,7 @@ from collections.abc import Callable, Container, Mapping
 from itertools import combinations
 from random import Random
 
+from companion.data.checks import check_list
 from companion.data.subwords import Words, check_room
 
 LogP = Mapping[str, float]  # piece -> natural logarithm of its probability
@@ -24,6 +25,7 @@ def segmentations(word: str, pieces: Container[str]) -> list[list[str]]:
     >>> segmentations("low", {"l", "o", "w", "lo"})
     [['l', 'o', 'w'], ['lo', 'w']]
     """
+    check_list("pieces", pieces)
     if not word:
         return [[]]
     heads = [word[:end] for end in range(1, len(word) + 1) if word[:end] in pieces]

@@ -12,6 +12,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from companion.data.checks import check_list
 from companion.generation.draws import Draw
 from companion.generation.grammar import NOTHING, Expression
 from companion.generation.sampling import Sampling, probabilities_by
@@ -68,8 +69,9 @@ class TokenMask:
             stop: token that ends the output; allowed where the grammar may end, whatever its text.
 
         Raises:
-            ValueError: when ``stop`` is no token.
+            ValueError: when ``stop`` is no token, or ``tokens`` is a string.
         """
+        check_list("tokens", tokens)
         check_integer("stop", stop, least=0, most=len(tokens) - 1)
         self.stop = stop
         self._texts = tokens

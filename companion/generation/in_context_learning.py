@@ -14,6 +14,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from companion.data.batch import padded
+from companion.data.checks import check_characters, check_list
+from companion.generation.decoding import check_logits
 
 Pair = tuple[str, str]  # input and output
 BATCH = 32  # queries computed at once
@@ -65,8 +67,7 @@ class SharedPrompt:
         """Run a decoder-only model, such as :class:`companion.models.modern_decoder.ModernDecoder`, over the prompt."""
         self.model, self.tokenizer = model, tokenizer
         self._cache = model.new_cache()
-        ids = tokenizer.encode(prompt).ids
-        if ids:
+        if ids := self._ids(prompt):
             with torch.no_grad():
                 model(torch.tensor([ids]), cache=self._cache)
 
@@ -76,12 +77,16 @@ class SharedPrompt:
 
         Args:
             endings: token ids, at least one each.
+
+        Raises:
+            FloatingPointError: when the logits are not finite.
         """
         found = []
         for first in range(0, len(endings), BATCH):
             some = endings[first : first + BATCH]
             ids, _ = padded(some)  # at the end, where a causal model does not look
             logits = self.model(ids, cache=self.cache(len(some)))
+            check_logits(logits.flatten(0, 1))
             found += [row[: len(one)] for row, one in zip(logits, some, strict=True)]
         return found
 
@@ -98,6 +103,7 @@ class SharedPrompt:
         Args:
             asked: query and output; the output stands after a space, and may be followed by anything.
         """
+        check_list("each pair of a query and an output", *asked)
         encoded = [(self._ids(query), self._ids(f" {output}")) for query, output in asked]
         found = self.logits([query + output[:-1] for query, output in encoded])
         return [
@@ -115,6 +121,8 @@ class SharedPrompt:
         Raises:
             ValueError: when two labels begin with the same token, so that the first does not tell them apart.
         """
+        check_list("queries", queries)
+        check_list("labels", labels)
         first = [self._ids(f" {label}")[0] for label in labels]
         if len(set(first)) < len(first):
             raise ValueError(f"labels must differ in their first tokens; got {', '.join(labels)}")
@@ -122,6 +130,7 @@ class SharedPrompt:
         return torch.stack([logits[-1, first] for logits in found]).log_softmax(-1)
 
     def _ids(self, text: str) -> list[int]:
+        check_characters(text)
         ids: list[int] = self.tokenizer.encode(text).ids
         return ids
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from companion.data.batch import IGNORED
-from companion.data.checks import check_names
+from companion.data.checks import check_list, check_names
 from companion.nn.checks import check_integer
 
 
@@ -138,8 +138,9 @@ def report(predicted: Tensor, labels: Tensor, names: Sequence[str]) -> Report:
         names: names of the labels, in the order of their numbers.
 
     Raises:
-        ValueError: see :func:`confusion`; also when two labels have one name.
+        ValueError: see :func:`confusion`; also when two labels have one name, or ``names`` is a string.
     """
+    check_list("names", names)
     check_names("names", names)
     counts = confusion(predicted, labels, len(names))
     right, given, true = counts.diagonal().tolist(), counts.sum(0).tolist(), counts.sum(1).tolist()

@@ -101,6 +101,7 @@ def token_nll(model: nn.Module, rows: Tensor, batch_size: int = 64) -> Tensor:
 
     Raises:
         ValueError: on a batch size below 1.
+        FloatingPointError: when the model's logits are not numbers.
     """
     check_batch_size(batch_size)
     device, parts = _device(model), []
@@ -108,6 +109,8 @@ def token_nll(model: nn.Module, rows: Tensor, batch_size: int = 64) -> Tensor:
         log_probs = upcast(model(fill_ignored(batch[:, :-1]).to(device))).log_softmax(-1)
         target = fill_ignored(batch[:, 1:]).to(device)
         nats = -log_probs.gather(-1, target[..., None])[..., 0].cpu()  # (batch, length)
+        if bool(nats[batch[:, 1:].cpu() != IGNORED].isnan().any()):
+            raise FloatingPointError(f"the NLL of a token is nan: so are logits of this {type(model).__name__}")
         parts.append(nats.masked_fill(batch[:, 1:].cpu() == IGNORED, torch.nan))
     return torch.cat(parts)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from companion.metrics.attribution import logit_direction, written
 from companion.nn.capture import Record
+from companion.nn.checks import check_numbers
 
 
 class Lens(NamedTuple):
@@ -59,12 +60,14 @@ def logit_lens(model: Any, record: Record, k: int = 5) -> Lens:
 
     Raises:
         ValueError: when the record is of several texts or of another number of layers, or k is below 2.
+        FloatingPointError: when the logits of a level are not numbers.
     """
     hidden = torch.stack(record.hidden)  # (levels, batch, length, d_model)
     if hidden.size(1) != 1 or k < 2:
         raise ValueError(f"the record must be of 1 text, with k >= 2; got {hidden.size(1)} texts and k={k}")
     parts, hidden = written(model, record), hidden[:, 0]
     logits = model.unembedding(model.final_norm(hidden))  # (levels, length, vocab)
+    check_numbers("logits", logits.flatten(0, 1))
     probabilities, tokens = logits.softmax(-1).topk(k)
     lead = logits.gather(-1, tokens[..., :1]) - logits.gather(-1, tokens[..., 1:2])
     levels, n, _ = hidden.shape

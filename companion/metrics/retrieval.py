@@ -8,6 +8,8 @@ discount log2(rank + 1) that is usual today.
 import torch
 from torch import Tensor
 
+from companion.nn.checks import check_numbers
+
 
 def recall_at(k: int, scores: Tensor, wanted: Tensor) -> float:
     """Return recall at k: the fraction of queries whose relevant document is among the k of the highest score.
@@ -105,6 +107,7 @@ def _check_shapes(scores: Tensor, wanted: Tensor) -> None:
             f"scores must be (queries, documents) and wanted (queries,); "
             f"got {tuple(scores.shape)} and {tuple(wanted.shape)}"
         )
+    check_numbers("scores", scores)
 
 
 def _check_k(k: int, documents: int) -> None:

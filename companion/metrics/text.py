@@ -121,6 +121,7 @@ def longest_common_subsequence(a: Text, b: Text) -> int:
     >>> longest_common_subsequence("the black cat sat".split(), "the cat sat here".split())
     3
     """
+    check_tokens(a, b)
     row = [0] * (len(b) + 1)  # row[j]: length for the tokens of a so far, and the first j tokens of b
     for token in a:
         before = row
@@ -136,6 +137,7 @@ def ngrams(text: Text, n: int) -> Counter[tuple[Hashable, ...]]:
     >>> ngrams(["a", "b", "a", "b"], 2)
     Counter({('a', 'b'): 2, ('b', 'a'): 1})
     """
+    check_tokens(text)
     return Counter(zip(*(text[i:] for i in range(n)), strict=False))
 
 

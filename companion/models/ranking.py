@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from companion.losses.contrastive import similarity
-from companion.nn.checks import check_integer
+from companion.nn.checks import check_integer, check_numbers
 
 
 def max_sim(queries: Sequence[Tensor], documents: Sequence[Tensor]) -> Tensor:
@@ -66,6 +66,7 @@ def reciprocal_rank_fusion(rankings: Sequence[Tensor], k: float = 60.0) -> Tenso
         raise ValueError(f"rankings must be one or more tensors (queries, documents) of one shape; got {shapes}")
     fused = torch.zeros(rankings[0].shape, dtype=torch.float64)
     for scores in rankings:
+        check_numbers("rankings", scores)
         no_better = torch.searchsorted(scores.sort(1).values.contiguous(), scores.contiguous(), right=True)
         rank = scores.size(1) - no_better + 1  # 1 + the number of documents of a higher score
         fused += torch.where(scores.isneginf(), 0.0, 1 / (k + rank))

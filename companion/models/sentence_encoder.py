@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from companion.losses.contrastive import similarity
 from companion.models.bert import Bert
+from companion.nn.checks import check_numbers
 
 
 class SentenceEncoder(nn.Module):
@@ -65,6 +66,7 @@ def retrieve(query: Tensor, documents: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
     Raises:
         ValueError: when k is below 1 or above the number of documents.
+        FloatingPointError: when a vector is not one of numbers.
 
     Example:
         >>> import torch
@@ -73,7 +75,9 @@ def retrieve(query: Tensor, documents: Tensor, k: int) -> tuple[Tensor, Tensor]:
         ([[1, 0]], [0.8, 0.6])
     """
     _check_k(k, len(documents))
-    scores, numbers = similarity(query, documents).topk(k, dim=1)
+    cosines = similarity(query, documents)
+    check_numbers("cosines", cosines)
+    scores, numbers = cosines.topk(k, dim=1)
     return numbers, scores
 
 

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from companion.nn.checks import check_numbers
+
 BOUNDARY = -1  # stands between two texts, so that no pair crosses from one to the other
 
 
@@ -154,6 +156,7 @@ def nearest(vectors: Tensor, query: Tensor, k: int, left_out: Sequence[int] = ()
         left_out: ids that are no answer.
     """
     cosine = F.cosine_similarity(vectors, query[None])
+    check_numbers("cosines", cosine)
     cosine[list(left_out)] = -torch.inf
     return cosine.topk(k).indices.tolist()
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from companion.nn.checks import check_attention
 from companion.nn.kv_cache import KVCache
+from companion.nn.machine import fused_attention_is_fast
 from companion.nn.masks import causal_mask, combine_masks
 
 
@@ -77,7 +78,8 @@ class Attention(nn.Module):
     """Attention without projections, the part of an attention layer that has no parameters.
 
     ``observers`` are functions ``weights -> weights`` over (batch, heads, query, key); see :mod:`companion.nn.capture`.
-    Without any, torch's fused kernel computes the same output and never stores the weights.
+    Without any, torch's fused kernel computes the same output and never stores the weights; where it is the slower way
+    to train in half precision, the products one by one take its place.
     """
 
     def __init__(self, n_heads: int, *, dropout: float = 0.0, scale: float | None = None) -> None:
@@ -122,7 +124,7 @@ class Attention(nn.Module):
         check_attention(query, key, value, mask)
         causal = causal and query.size(-2) > 1  # one query, the last, may attend to all keys
         dropout = self.dropout if self.training else 0.0
-        if not self.observers and sink is None:
+        if not self.observers and sink is None and not _is_slow(query):
             return _fused(query, key, value, mask, causal, bias, self.scale, dropout)
         mask = _with_causal(mask, causal, query, key)
         output, weights = scaled_dot_product_attention(query, key, value, mask, bias=bias, scale=self.scale, sink=sink)
@@ -218,6 +220,19 @@ class MultiHeadAttention(Attention):
         return torch.unflatten(x, -1, (self.n_heads, -1)).transpose(1, 2)
 
 
+def within_range(bias: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the terms of scores in a narrower dtype; those beyond its range become its largest numbers.
+
+    Example:
+        >>> within_range(torch.tensor([1.0, 1e9]), torch.float16).tolist()
+        [1.0, 65504.0]
+    """
+    if bias.dtype == dtype:
+        return bias
+    limit = torch.finfo(dtype).max
+    return bias.clamp(-limit, limit).to(dtype)
+
+
 def _fused(
     q: Tensor,
     k: Tensor,
@@ -238,6 +253,12 @@ def _fused(
     allowed = mask | empty
     added = allowed if bias is None else bias.masked_fill(~allowed, -math.inf)
     return F.scaled_dot_product_attention(q, k, v, added, dropout, scale=scale).masked_fill(empty, 0.0)
+
+
+def _is_slow(query: Tensor) -> bool:
+    """Whether the fused kernel is the slower way to train in half precision, which the machine was measured for."""
+    half = query.dtype == torch.bfloat16 and query.requires_grad
+    return half and not fused_attention_is_fast(query.device.type, query.dtype)
 
 
 def _with_causal(mask: Tensor | None, causal: bool, q: Tensor, k: Tensor) -> Tensor | None:

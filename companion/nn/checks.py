@@ -67,6 +67,17 @@ def check_heads(d_model: int, n_heads: int) -> None:
         raise ValueError(f"d_model must be a multiple of n_heads; got {d_model} and {n_heads}")
 
 
+def check_numbers(name: str, rows: Tensor) -> None:
+    """Check that no row of scores holds NaN, by which nothing can be ordered.
+
+    Raises:
+        FloatingPointError: naming the first row that does.
+    """
+    wrong = rows.isnan().reshape(len(rows), -1).any(1).nonzero()
+    if len(wrong):
+        raise FloatingPointError(f"{name} must be numbers; row {wrong[0].item()} holds nan")
+
+
 def check_ids(ids: Tensor, vocab_size: int, longest: int | None = None, past: int = 0, name: str = "ids") -> None:
     """Check token ids (batch, length) before they are looked up.
 
@@ -161,6 +172,8 @@ def check_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | No
 
 def _broadcast(*shapes: Sequence[int]) -> tuple[int, ...] | None:
     """The shape to which all of these are broadcast; None when they are not."""
+    if all(shape == shapes[0] for shape in shapes):  # the usual case; torch takes as long for it as for a small product
+        return tuple(shapes[0])
     try:
         return tuple(torch.broadcast_shapes(*shapes))
     except RuntimeError:

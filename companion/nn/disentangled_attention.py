@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from companion.nn.attention import Attention
+from companion.nn.attention import Attention, within_range
 
 
 def distance_index(length: int, span: int, device: torch.device | str | None = None) -> Tensor:
@@ -106,7 +106,9 @@ class DisentangledAttention(Attention):
         q, k, v = (self._split(part(x)) for part in (self.query, self.key, self.value))
         rows = self._split(self.distance_query(distances)), self._split(self.distance_key(distances))
         assert self.scale is not None
-        heads = self.attend(q, k, v, mask, bias=position_scores(q, k, *rows) * self.scale)
+        parts = (part.float() if part.dtype == torch.float16 else part for part in (q, k, *rows))
+        bias = within_range(position_scores(*parts) * self.scale, q.dtype)
+        heads = self.attend(q, k, v, mask, bias=bias)
         output: Tensor = self.output(heads.transpose(1, 2).flatten(2))
         return output
 

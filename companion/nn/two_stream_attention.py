@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from companion.nn.attention import Attention
+from companion.nn.attention import Attention, within_range
 from companion.nn.masks import combine_masks, order_mask
 
 
@@ -150,15 +150,18 @@ class TwoStreamAttention(nn.Module):
     def _bias(self, query: Tensor, relations: Relations) -> Tensor:
         """The terms of distance and segment in the scores."""
         position = self._split(self.position(relations.sinusoids)[None])  # (1, heads, 2 length, d_head)
+        narrow = query.dtype
+        if narrow == torch.float16:  # its largest number is 65,504, and the terms are scaled after the product
+            query, position = query.float(), position.float()
         by_distance = self._split(query + self.position_bias) @ position.transpose(-2, -1)
         index = relations.row[:, None].expand(*by_distance.shape[:3], -1)
         bias = by_distance.gather(-1, index)  # (batch, heads, query, key)
         if relations.other_segment is not None:
             q = self._split(query + self.segment_bias)
-            same, other = torch.einsum("bhqd,shd->sbhq", q, self.segment_embedding)[..., None]
+            same, other = torch.einsum("bhqd,shd->sbhq", q, self.segment_embedding.to(q.dtype))[..., None]
             bias = bias + torch.where(relations.other_segment[:, None], other, same)
         scale: float = (query.size(-1) // self.n_heads) ** -0.5
-        return bias * scale
+        return within_range(bias * scale, narrow)
 
     def _split(self, x: Tensor) -> Tensor:
         """(batch, length, width) -> (batch, heads, length, d_head)."""

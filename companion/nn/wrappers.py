@@ -6,6 +6,7 @@ Chapter: ``book/concepts/optimization.ipynb``.
 from torch import nn
 
 COMPILED = "_orig_mod"  # what torch.compile calls the module inside
+ADDED = (COMPILED, "_checkpoint_wrapped_module", "_fsdp_wrapped_module")  # to the name of a module that is wrapped
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -24,9 +25,11 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def plain_name(name: str) -> str:
-    """Name of a parameter or module without what ``torch.compile`` adds to that of a module that it wraps.
+    """Name of a parameter or module without what torch adds to that of a module that it wraps.
+
+    It does so where it compiles, checkpoints activations, or divides the weights among devices.
 
     >>> plain_name("blocks.0._orig_mod.attention.query.weight")
     'blocks.0.attention.query.weight'
     """
-    return ".".join(part for part in name.split(".") if part != COMPILED)
+    return ".".join(part for part in name.split(".") if part not in ADDED)

@@ -15,6 +15,7 @@ from companion.data.batch import padded
 from companion.data.downloads import sha256_of
 from companion.data.tokenization import encode_as_text, load_tokenizer
 from companion.finetuning.heads import SequenceClassifier
+from companion.nn.checks import check_numbers
 
 
 def load_classifier(folder: str | Path) -> Callable[[Sequence[str]], list[dict[str, Any]]]:
@@ -51,7 +52,9 @@ def load_classifier(folder: str | Path) -> Callable[[Sequence[str]], list[dict[s
         for number, (text, encoding) in enumerate(zip(texts, encodings, strict=True)):
             _check(number, text, encoding, longest, unknown)
         ids, real = padded([encoding.ids for encoding in encodings])
-        probabilities = model(ids, attention_mask=real).softmax(-1)  # (texts, labels)
+        logits = model(ids, attention_mask=real)
+        check_numbers("logits", logits)
+        probabilities = logits.softmax(-1)  # (texts, labels)
         return [
             {"label": model.labels[int(row.argmax())], "probability": row.max().item(), "tokens": len(encoding.ids)}
             for row, encoding in zip(probabilities, encodings, strict=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from numbers import Real
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -73,6 +74,7 @@ def fit(
     Raises:
         ValueError: on a setting outside its range, batches that run out at once, a loss that is no scalar with a
             gradient, or a checkpoint that is of a run with another model, other batches or other settings, or damaged.
+        TypeError: on settings of another kind, such as a path in the place of a :class:`Checkpoint`.
         OSError: when the checkpoint cannot be written; it is tried before the first step, and after it.
         FloatingPointError: when the loss or its gradient is not finite, with the step and the first tensor that is not;
             the model keeps the weights of the step before. When an evaluation is not a number and the lowest is looked
@@ -84,6 +86,7 @@ def fit(
     >>> history.loss[-1] < history.loss[0]
     True
     """
+    _check_kinds(optimization=optimization, evaluation=evaluation, checkpoint=checkpoint, runtime=runtime)
     rates = _multipliers(steps, learning_rate, optimization)
     device = pick_device(runtime.device)
     if runtime.precision == "auto":  # resolved here, so that a resumed run is refused where it would compute otherwise
@@ -127,9 +130,19 @@ def fit(
     return run.history
 
 
+def _check_kinds(**given: object) -> None:
+    kinds = {"optimization": Optimization, "evaluation": Evaluation, "checkpoint": Checkpoint, "runtime": Runtime}
+    for name, value in given.items():
+        optional = value is None and name in ("evaluation", "checkpoint")
+        if not optional and not isinstance(value, kinds[name]):
+            raise TypeError(f"{name} must be a companion.training.{kinds[name].__name__}; got {value!r:.80}")
+
+
 def _multipliers(steps: int, learning_rate: float, how: Optimization) -> list[float]:
     """The schedule's multiplier of the learning rate at each step, after a check that such a run can learn."""
     check_integer("steps", steps)
+    if not isinstance(learning_rate, Real) or isinstance(learning_rate, bool):
+        raise ValueError(f"learning_rate must be a number; got {learning_rate!r:.80}")
     if not 0 < learning_rate < math.inf:  # NaN too
         raise ValueError(f"learning_rate must be finite and above 0; got {learning_rate}")
     if learning_rate * how.weight_decay >= 1:  # w <- (1 - learning_rate weight_decay) w would turn the weights round

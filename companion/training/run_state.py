@@ -164,9 +164,14 @@ class TrainingState:
         """Record the value of ``function`` (model -> number) for the model in evaluation mode.
 
         Raises:
+            ValueError: when the function returns anything but one number.
             FloatingPointError: when there is a patience, and the value is not a number.
         """
-        value = float(function(self.model.eval()))
+        found = function(self.model.eval())
+        try:
+            value = float(found)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"an evaluation must return one number; got {found!r:.80}") from error
         if self.patience is not None and math.isnan(value):
             raise FloatingPointError(f"the evaluation is nan at step {len(self.history.loss)}; it must be a number")
         self.history.evaluations.append((len(self.history.loss), value))

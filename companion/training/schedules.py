@@ -6,6 +6,7 @@ are in all and of how many are warm-up; after the warm-up it returns the multipl
 
 import math
 from collections.abc import Callable, Iterable
+from numbers import Real
 
 LearningRateMultiplier = Callable[[str, int], float]  # (a parameter's name, step from 1) -> factor; 0 = frozen
 
@@ -108,10 +109,10 @@ def multipliers_by_parameter(
     >>> multipliers_by_parameter(lambda name, step: 1 / step if name == "bias" else 1, ["weight", "bias"], steps=2)
     {'weight': (1.0, 1.0), 'bias': (1.0, 0.5)}
     """
-    table = {name: tuple(float(lr_multiplier(name, step)) for step in range(1, steps + 1)) for name in names}
+    table = {name: tuple(lr_multiplier(name, step) for step in range(1, steps + 1)) for name in names}
     for name, own in table.items():
         for step, factor in enumerate(own, start=1):
-            if not 0 <= factor < math.inf:
+            if not isinstance(factor, Real) or not 0 <= factor < math.inf:
                 raise ValueError(f"lr_multiplier must be finite and at least 0; got {factor} for {name} at step {step}")
     idle = next((step for step, own in enumerate(zip(*table.values(), strict=True), start=1) if not any(own)), None)
     if idle is not None:

@@ -131,7 +131,7 @@ class AttentionView(page.PageWidget):
             ValueError: on no tokens, no weights, a wrong rank or size, weights that are negative or sum to more than 1,
                 an unknown layer, head, view or pair, or a pair without two sentences.
         """
-        state = picture_of(list(tokens), attention, segments)
+        state = picture_of(tokens, attention, segments)
         more = {"pair": pair, "overlay": [list(one) for one in overlay], "model_layers": model_layers}
         self._begin({**state, **more}, layer, head, view, caption)
 
@@ -181,7 +181,7 @@ class AttentionView(page.PageWidget):
             ValueError: on no maps, another kind, or what the class refuses.
         """
         widget = cls.__new__(cls)
-        widget._begin(kinds_of(list(source), list(target), maps, kind), layer, head, view, caption)
+        widget._begin(kinds_of(source, target, maps, kind), layer, head, view, caption)
         return widget
 
     @classmethod
@@ -245,6 +245,8 @@ class AttentionView(page.PageWidget):
 
         if not examples:
             raise ValueError("examples must hold at least one; got none")
+        if not all(isinstance(one, Example) for one in examples):
+            raise ValueError(f"examples must be a list of Example; got {examples!r:.60}")
         first = examples[0]
         widget = cls.live(model, tokenizer, first.text, layer=first.layer, head=first.head, view=view)
         trace = tracer(model, tokenizer)

@@ -8,6 +8,7 @@ keeps diffuse attention visible (1/512 is code 11, not 0); with 255 levels the e
 
 import zlib
 from collections.abc import Sequence
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -30,16 +31,28 @@ def as_array(attention: Any, *, square: bool = True) -> np.ndarray:
             computes attention without them.
     """
     layers = attention if isinstance(attention, list | tuple) else ()
-    if attention is None or (isinstance(attention, tuple) and not attention) or any(layer is None for layer in layers):
+    none = attention is None or (layers is attention and not layers)
+    if none or any(layer is None for layer in layers):
         raise ValueError(
             f"there are no attention weights to show; got {attention!r:.60}. A model of `transformers` keeps them with "
             f"attn_implementation='eager' and output_attentions=True"
+        )
+    if not hasattr(attention, "shape") and layers is not attention:
+        raise ValueError(
+            f"attention must be an array or a list by layer, such as `outputs.attentions` of a model of "
+            f"`transformers`; got {type(attention).__name__}"
         )
     if hasattr(attention, "shape"):
         whole = _to_numpy(attention)
         if whole.ndim != 4:
             raise ValueError(f"attention must be (layers, heads, n, n) or a list by layer; got shape {whole.shape}")
     else:
+        odd = next((layer for layer in layers if not _is_numbers(layer)), None)
+        if odd is not None:
+            raise ValueError(
+                f"each layer of attention must be one array of numbers; got {type(odd).__name__}. Of what a model of "
+                f"`transformers` generates, attentions[k] are those of token k"
+            )
         whole = _stack([_to_numpy(layer) for layer in attention])
     if 0 in whole.shape or (square and whole.shape[2] != whole.shape[3]):
         sizes = "n, n" if square else "queries, keys"
@@ -48,8 +61,6 @@ def as_array(attention: Any, *, square: bool = True) -> np.ndarray:
 
 
 def _stack(layers: Sequence[np.ndarray]) -> np.ndarray:
-    if not layers:
-        raise ValueError("attention must hold at least one layer; got an empty list")
     single = []
     for number, layer in enumerate(layers):
         if layer.ndim == 4 and layer.shape[0] != 1:
@@ -64,6 +75,15 @@ def _stack(layers: Sequence[np.ndarray]) -> np.ndarray:
                 f"every layer must have the shape of layer 0, {single[0].shape}; layer {number} has {single[-1].shape}"
             )
     return np.stack(single)
+
+
+def _is_numbers(layer: Any) -> bool:
+    """Whether a layer is an array, or nested lists of numbers as one reads them from JSON."""
+    if hasattr(layer, "shape"):
+        return True
+    while isinstance(layer, list | tuple) and layer:
+        layer = layer[0]
+    return isinstance(layer, Number)
 
 
 def _to_numpy(values: Any) -> np.ndarray:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from companion.data.tokenization import token_labels
 from companion.nn.capture import ablate, attention_layers, capture
+from companion.nn.checks import check_numbers
 from companion.nn.intervention import Edit, intervene
 from companion.widgets.live import CANDIDATES, Tracer, mask_of
 
@@ -138,7 +139,11 @@ def chances(tokenizer: Tokenizer, before: Tensor, after: Tensor) -> list[Chance]
         tokenizer: of the model.
         before: scores (vocab_size,) of the first run.
         after: of the second.
+
+    Raises:
+        FloatingPointError: when they are not numbers.
     """
+    check_numbers("logits", torch.stack([before, after]))
     one, other = before.softmax(-1), after.softmax(-1)
     likeliest = {number for run in (one, other) for number in run.topk(min(CANDIDATES, len(run))).indices.tolist()}
     ids = sorted(sorted(likeliest), key=lambda number: -one[number].item())

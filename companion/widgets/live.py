@@ -15,12 +15,14 @@ from tokenizers import Tokenizer
 from tokenizers.decoders import ByteLevel
 from torch import Tensor, nn
 
+from companion.data.checks import check_characters
 from companion.data.tokenization import token_labels
 from companion.generation import GREEDY, generate
 from companion.models.bert import BertConfig, BertForPreTraining, segments_of
 from companion.models.modern_bert import ModernBertForMaskedLM
 from companion.models.transformer import EncoderDecoder
 from companion.nn.capture import capture
+from companion.nn.checks import check_numbers
 from companion.widgets.encoding import as_array
 
 CANDIDATES = 5
@@ -145,7 +147,7 @@ class Tracer:
         Raises:
             ValueError: when it has no token, or more than the model's context holds.
         """
-        numbers = self.tokenizer.encode(text).ids
+        numbers = read_by(self.tokenizer, text)
         config = self.model.config
         if not numbers:
             raise ValueError("the text is empty: the model needs at least one token")
@@ -234,6 +236,13 @@ def inner_tokenizer(tokenizer: Any) -> Tokenizer:
     return inside
 
 
+def read_by(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Return the ids of the tokens of a text; ValueError on half of a character."""
+    check_characters(text)
+    ids: list[int] = tokenizer.encode(text).ids
+    return ids
+
+
 def mask_of(tokenizer: Tokenizer) -> str:
     """Mask of a vocabulary: ``[MASK]``, or ``<mask>`` where only that is in it."""
     return next((mask for mask in MASKS if tokenizer.token_to_id(mask) is not None), MASKS[0])
@@ -261,7 +270,11 @@ def candidates(
         logits: (vocab_size,).
         last: the token before the place; behind a mask there is none, and a token adds its label.
         count: of tokens, at most.
+
+    Raises:
+        FloatingPointError: when the logits are not numbers.
     """
+    check_numbers("logits", logits[None])
     best, numbers = logits.float().softmax(dim=-1).topk(min(count, logits.numel()))
     ids, probabilities = numbers.tolist(), best.tolist()
     labels = token_labels(tokenizer, ids)

@@ -163,10 +163,10 @@ class NextTokens:
             ValueError: when the text has no token, or what is read is more than the model's context holds.
         """
         from companion.data.tokenization import token_labels
-        from companion.widgets.live import Limited, added, candidates, device_name
+        from companion.widgets.live import Limited, added, candidates, device_name, read_by
 
         start = time.perf_counter()
-        read, config = self.tokenizer.encode(text).ids, self.model.config
+        read, config = read_by(self.tokenizer, text), self.model.config
         ids = [*read, *after]
         if not read:
             raise ValueError("the text is empty: the model needs at least one token")

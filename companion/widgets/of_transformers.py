@@ -14,7 +14,7 @@ from torch import Tensor
 
 from companion.models.conversion import from_transformers, is_of_transformers
 from companion.widgets.encoding import as_array
-from companion.widgets.live import Tracer, inner_tokenizer, mask_of, not_training
+from companion.widgets.live import Tracer, inner_tokenizer, mask_of, not_training, read_by
 
 SCORES = ("logits", "prediction_logits", "last_hidden_state")  # what a model of transformers computes last, by name
 
@@ -70,7 +70,7 @@ class TransformersTracer(Tracer):
         Raises:
             ValueError: when it has no token, or more than the model's context holds.
         """
-        numbers = self.tokenizer.encode(text).ids
+        numbers = read_by(self.tokenizer, text)
         if not numbers:
             raise ValueError("the text is empty: the model needs at least one token")
         if self._longest and len(numbers) > self._longest:

@@ -18,6 +18,7 @@ import numpy as np
 from companion.widgets import bundle
 from companion.widgets.browser import SCRIPTS
 from companion.widgets.encoding import coarsen, deflate
+from companion.widgets.picture import half_characters_shown
 
 ROWS_IN_WORDS = 16
 PRECOMPUTED = "precomputed"
@@ -79,7 +80,7 @@ def figure(widget: str, state: dict[str, Any], in_words: str, zoo_name: str | No
     """
     model = f' data-model="{escape(zoo_name)}"' if zoo_name else ""
     return (
-        f'<figure class="companion-widget" data-widget="{widget}"{model}>{in_words}'
+        f'<figure class="companion-widget" data-widget="{widget}"{model}>{half_characters_shown(in_words)}'
         f'<script type="application/json">{script_json(state)}</script>{more}</figure>'
     )
 
@@ -114,7 +115,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def script_json(value: Any) -> str:
     """Return JSON that may stand in a ``<script>``: no ``<`` in it can end the element or open a comment."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = half_characters_shown(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 

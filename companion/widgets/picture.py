@@ -6,6 +6,7 @@ Chapter: ``book/concepts/attention.ipynb``.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from companion.data.checks import check_list
 from companion.widgets.encoding import as_array, check_weights, encode
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def traced(seen: "AttentionTrace", kind: str = "") -> dict[str, Any]:
 
 
 def picture_of(
-    tokens: list[str], attention: Any, segments: Sequence[int] = (), name: str = "attention"
+    tokens: Sequence[str], attention: Any, segments: Sequence[int] = (), name: str = "attention"
 ) -> dict[str, Any]:
     """Return the traits that hold the picture of one text.
 
@@ -49,7 +50,7 @@ def picture_of(
     return {"tokens": tokens, "segments": sentences, "shape": shape, "encoding": encoding, "attention": data}
 
 
-def kinds_of(source: list[str], target: list[str], maps: Mapping[str, Any], kind: str) -> dict[str, Any]:
+def kinds_of(source: Sequence[str], target: Sequence[str], maps: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """Return the traits that hold the maps of an encoder and a decoder.
 
     Args:
@@ -81,8 +82,9 @@ def kinds_of(source: list[str], target: list[str], maps: Mapping[str, Any], kind
     return {**tokens, "kinds": kinds, "kind": kind, "shape": shape, "encoding": encoding, "attention": data}
 
 
-def _shown(tokens: list[str], name: str) -> list[str]:
-    if not tokens:
+def _shown(tokens: Sequence[str], name: str) -> list[str]:
+    check_list(name, tokens)
+    if not len(tokens):
         raise ValueError(f"{name} must hold at least one token; got none")
     return [half_characters_shown(token) for token in tokens]
 

@@ -10,6 +10,7 @@ from typing import Any
 import traitlets as t
 from tokenizers import Tokenizer
 
+from companion.data.checks import check_list
 from companion.widgets import bundle, page
 from companion.widgets.attention_view import FRONT_END, styles
 from companion.widgets.picture import half_characters_shown
@@ -38,7 +39,7 @@ class TokenizersView(page.PageWidget):
     examples = t.List(t.Dict(), help="title and text, to choose from").tag(sync=True)
     price = t.Float(1.0, min=0.0, help="of a million tokens").tag(sync=True)
     wanted = t.Unicode(help="the published vocabulary that the reader asks for").tag(sync=True)
-    loaded = t.Dict(help="published vocabularies by name").tag(sync=True)
+    loaded = t.Dict(help="published vocabularies by name, or an error").tag(sync=True)
     is_live = t.Bool(True, help="whether a kernel answers").tag(sync=True)
 
     def __init__(
@@ -61,6 +62,8 @@ class TokenizersView(page.PageWidget):
         Raises:
             ValueError: on no tokenizer, or one that is not byte-level BPE, and no text or example.
         """
+        check_list("examples", examples)
+        check_list("each example", *examples)
         if not tokenizers or (text is None and not examples):
             raise ValueError(f"there must be a tokenizer and a text; got {list(tokenizers)} and {text!r}")
         from companion.widgets.byte_vocabulary import vocabulary  # here, so that other widgets need no torch
@@ -78,8 +81,16 @@ class TokenizersView(page.PageWidget):
     def _load(self, change: dict[str, Any]) -> None:
         from companion.widgets.byte_vocabulary import published_vocabulary
 
-        if change["new"]:
-            self.loaded = {**self.loaded, change["new"]: published_vocabulary(change["new"])}
+        name = change["new"]
+        if not name:
+            return
+        self.loaded = {known: one for known, one in self.loaded.items() if known != name}
+        try:
+            found = published_vocabulary(name)
+        except Exception as problem:  # whatever is raised, the button stays alive and says what it was
+            found = {"error": str(problem) or type(problem).__name__}
+            self.wanted = ""  # so that it can be asked for again
+        self.loaded = {**self.loaded, name: found}
 
     def _in_book(self) -> str:
         return self._figure(self.listed)

@@ -102,7 +102,7 @@ class TwoModels(page.PageWidget):
         self._zoo_name: str | None = None
         if len(names) != 2 or names[0] == names[1] or not all(names):
             raise ValueError(f"names must be two different ones, neither of them empty; got {list(names)}")
-        state = _picture(list(tokens), first, second)
+        state = _picture(tokens, first, second)
         (n_layers, n_heads), (others, other_heads) = state["shapes"]
         paired = _paired(layers, n_layers, others)
         check_index("layer", layer, others)
@@ -339,7 +339,7 @@ def _paired(layers: Sequence[int] | None, first: int, second: int) -> list[int]:
     return [int(layer) for layer in layers]
 
 
-def _picture(tokens: list[str], first: Any, second: Any) -> dict[str, Any]:
+def _picture(tokens: Sequence[str], first: Any, second: Any) -> dict[str, Any]:
     """Return the traits that hold one picture, after checking them against each other."""
     state: dict[str, Any] = {"shapes": [], "encodings": [], "levels": [255, 255]}
     for name, attention in zip(SIDES, (first, second), strict=True):

@@ -47,3 +47,43 @@ def test_news_of_the_command_stays_on_the_screen(tmp_path: Path, capsys: pytest.
     said = capsys.readouterr().out
     assert "▸ for the reader\n" in said
     assert "only in the log" not in said
+
+
+CAUSES = {  # programs that fail, and print "the cause" long before their last lines or in an odd way
+    "a group": "raise ExceptionGroup('several', [OSError('the cause')])",
+    "the first of two": "try:\n  open('the cause')\n"
+    "except OSError:\n  def f(n): return f(n - 1) if n else g()\n  f(12)",
+    "a pool": "from concurrent.futures import *\ndef f(): raise OSError('the cause')\n"
+    "with ThreadPoolExecutor() as pool: pool.submit(f).result()",
+    "a thread": "import threading\nt = threading.Thread(target=lambda: open('the cause'))\n"
+    "t.start(), t.join(), print('x\\n' * 60), exit(2)",
+    "a line that is no Python": "print('x\\n' * 60)\nexec('the cause')",
+    "a message of several lines": "raise OSError('first\\nsecond\\nthe cause')",
+    "a warning of Sphinx": "print('page.md:3: WARNING: the cause'), print('x\\n' * 60), exit(1)",
+    "an error of Sphinx": "print('page.md:3: ERROR: the cause'), print('x\\n' * 60), exit(1)",
+    "killed": "import os\nprint('the cause', flush=True), os.kill(os.getpid(), 9)",
+    "a crash": "import faulthandler\nprint('the cause', flush=True), faulthandler._sigsegv()",
+    "in colour": "print('\\x1b[31mTraceback (most recent call last):\\n  File\\nOSError: the cause\\x1b[0m')\n"
+    "print('x\\n' * 60), exit(1)",
+    "in another encoding": "import sys\n"
+    "sys.stdout.buffer.write(b'WARNING: \\xe9 the cause\\n' + b'x\\n' * 60), exit(1)",
+    "without a line's end": "import sys\nsys.stderr.write('the cause'), exit(3)",
+    "between two counters": "print('1 of 9', end='\\r'), print('WARNING: the cause'), print('2 of 9', end='\\r')\n"
+    "print('x\\n' * 60), exit(1)",
+}
+
+
+@pytest.mark.parametrize("code", CAUSES.values(), ids=CAUSES)
+def test_the_cause_is_shown_wherever_it_stands(tmp_path: Path, code: str):
+    with pytest.raises(StepError, match="failed after") as error:
+        run("A step", python(code), tmp_path / "step.log")
+    assert "the cause" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "cause", ["Sphinx error:", "Extension error:", "npm ERR! code E404", "npm error code E404", "! Undefined"]
+)
+def test_a_cause_without_a_level_is_shown_however_much_follows(tmp_path, cause):
+    log = tmp_path / "build.log"
+    log.write_text("\n".join(["begun", cause, "no such file", *map(str, range(200))]), encoding="utf-8")
+    assert [cause, "no such file"] == explain(log).splitlines()[:2]

@@ -168,7 +168,11 @@ def test_a_file_that_may_not_be_read_is_said_to_be_so(folder, monkeypatch):
 # Tensors
 
 
-@pytest.mark.parametrize("dtype", [torch.int8, torch.int32, torch.uint8, torch.bool, torch.complex64])
+NO_FLOATS = [torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.uint16, torch.bool, torch.complex64]
+EIGHT_BITS = [torch.float8_e4m3fn, torch.float8_e5m2]
+
+
+@pytest.mark.parametrize("dtype", [*NO_FLOATS, *EIGHT_BITS])
 def test_weights_that_are_no_floats_are_refused(folder, dtype):
     edit(folder, lambda t: t.update({"transformer.wte.weight": t["transformer.wte.weight"].to(dtype)}))
     with pytest.raises(CheckpointError, match=r"'wte.weight' .* is of dtype \w+; weights are F64, F32, F16, BF16"):

@@ -1,20 +1,31 @@
 """What is given for a list of texts is one, and each of them is a text of whole characters."""
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_models import PATIENT
+from small_models import PATIENT, tiny_gpt
 
 from companion.data import hub, prose
+from companion.data.chat import render_chat
 from companion.data.checks import check_characters, check_list, check_names, whole
 from companion.data.labelled import labelled, tagged
+from companion.data.subwords import encode_bpe, encode_wordpiece, learn_bpe, learn_wordpiece
 from companion.data.tokenization import encode_as_text, train_byte_bpe, train_unigram, train_wordpiece
+from companion.data.unigram import segmentations
+from companion.finetuning.predictions import predicted_labels
+from companion.generation.constrained import TokenMask
+from companion.generation.grammar import words
+from companion.generation.in_context_learning import SharedPrompt
+from companion.metrics.classification import report
 from companion.models.baselines.bag_of_words import BagOfWords, dice_dictionary
 from companion.models.baselines.naive_bayes import NaiveBayes
+from companion.widgets import TokenizersView
 
 HALF = "the \ud83d dog"
 WORDS, BYTES = train_wordpiece(["the dog"], 20), train_byte_bpe([""], 257)
 ONE = WORDS.encode("the dog")
+GPT_ = tiny_gpt(vocab_size=257)
 TEXTS = {  # what reads several texts
     "train_byte_bpe": lambda texts: train_byte_bpe(texts, 300),
     "train_wordpiece": lambda texts: train_wordpiece(texts, 60),
@@ -37,6 +48,21 @@ LISTS = {  # what reads lists of words, or of names
     "tagged, tags": lambda: tagged([ONE], ["OO"], ["O"]),
     "tagged, names": lambda: tagged([ONE], [["O", "O"]], "O"),
     "prose.documents": lambda: prose.documents("primer"),
+    "report": lambda: report(torch.tensor([0, 1]), torch.tensor([0, 1]), "ab"),
+    "predicted_labels": lambda: predicted_labels(torch.zeros(1, 2), "ab"),
+    "learn_bpe": lambda: learn_bpe("abab", 2),
+    "learn_wordpiece": lambda: learn_wordpiece("abab", 9),
+    "encode_bpe": lambda: encode_bpe("ab", "ab"),
+    "encode_bpe, pairs": lambda: encode_bpe("ab", ["ab"]),
+    "encode_wordpiece": lambda: encode_wordpiece("ab", "ab"),
+    "segmentations": lambda: segmentations("ab", "ab"),
+    "TokenMask": lambda: TokenMask(words("ab"), "ab", 0),
+    "labels of a prompt": lambda: SharedPrompt(GPT_, BYTES, "a").log_probabilities(["a"], "ab"),
+    "queries of a prompt": lambda: SharedPrompt(GPT_, BYTES, "a").log_probabilities("ab", ["a"]),
+    "pairs of a prompt": lambda: SharedPrompt(GPT_, BYTES, "a").writes(["ab"]),
+    "chat": lambda: render_chat("", "hello"),
+    "examples of a view": lambda: TokenizersView({"own": BYTES}, "a", examples="ab"),
+    "pairs of a view": lambda: TokenizersView({"own": BYTES}, "a", examples=["ab"]),
 }
 
 
@@ -92,3 +118,33 @@ def test_a_name_that_comes_twice_is_named(read):
     check_names("names", [])
     with pytest.raises(ValueError, match="'macro' comes twice"):
         check_names("names", ["macro", "micro", "macro"])
+
+
+MISSING = {  # what stands in a table where a text is missing, or was read as another type
+    "None": [None, "the dog"],
+    "not a number": ["the dog", float("nan")],
+    "bytes": [b"the dog"],
+    "a number": [7],
+    "a dictionary": [{"text": "the dog"}],
+}
+
+
+@pytest.mark.parametrize("texts", MISSING.values(), ids=MISSING)
+@pytest.mark.parametrize("read", TEXTS.values(), ids=TEXTS)
+def test_what_is_no_text_is_named(read, texts):
+    with pytest.raises(TypeError, match="a text must be a string; got"):
+        read(texts)
+
+
+def test_texts_that_are_read_once_are_all_encoded():
+    """A generator is at its end after the check of its texts."""
+    texts = ["the dog", "the"]
+    wanted = [one.ids for one in encode_as_text(WORDS, texts)]
+    assert [one.ids for one in encode_as_text(WORDS, (text for text in texts))] == wanted
+    assert [one.ids for one in hub.encode(WORDS, (text for text in texts), 8)] == wanted
+
+
+@pytest.mark.parametrize("name", [1, None, ("a",), b"a"], ids=str)
+def test_a_name_that_is_no_string_is_refused(name):
+    with pytest.raises(ValueError, match="names must be strings; got"):
+        check_names("names", ["a", name])

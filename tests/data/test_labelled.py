@@ -116,3 +116,45 @@ def test_a_question_is_not_taken_for_its_empty_context():
     assert context_words(pair) == {}
     with pytest.raises(ValueError, match=r"a span is words .* of 0 to 0"):
         span_questions([pair], [(0, 1)])
+
+
+EMPTY = {  # contexts of which BERT's tokenizer leaves nothing
+    "nothing": "",
+    "spaces": "   ",
+    "line breaks": "\n\t\r\n",
+    "a space without width": "\u200b",
+    "a wide space": "\u3000",
+    "a space that does not break": "\xa0",
+    "a mark of byte order": "\ufeff",
+    "a soft hyphen": "\xad",
+    "control characters": "\x00\x01",
+}
+
+
+def emptied(context, question="who has the ball ?", **options):
+    tokenizer = train_wordpiece(["who has the ball ? a dog ."], 60)
+    if options:
+        tokenizer.enable_padding(**options)
+    return tokenizer.encode(question, context)
+
+
+@pytest.mark.parametrize("context", EMPTY.values(), ids=EMPTY)
+@pytest.mark.parametrize("options", [{}, {"length": 20}, {"length": 20, "direction": "left"}], ids=str)
+def test_a_context_of_nothing_has_no_words_and_no_answer(context, options):
+    pair = emptied(context, **options)
+    assert context_words(pair) == {}
+    with pytest.raises(ValueError, match=r"a span is words .* of 0 to 0; got .* for text 0"):
+        span_questions([pair], [(0, 1)])
+
+
+def test_the_one_question_of_several_that_has_no_context_is_named():
+    pairs = [emptied("a dog ."), emptied(" ")]
+    with pytest.raises(ValueError, match=r"for text 1"):
+        span_questions(pairs, [(0, 1), (0, 1)])
+
+
+@pytest.mark.parametrize("question", ["", " ", "\u200b"])
+def test_a_context_without_a_question_is_answered_from_itself(question):
+    pair = emptied("a dog .", question)
+    assert [pair.tokens[place] for place in context_words(pair)] == ["a", "dog", "."]
+    assert pair.tokens[int(span_questions([pair], [(1, 2)]).starts)] == "dog"

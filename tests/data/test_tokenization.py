@@ -402,3 +402,54 @@ def test_a_tokenizer_without_a_token_for_the_unknown_says_so():
     content["model"]["unk_id"] = None
     with pytest.raises(ValueError, match="this tokenizer cannot encode the texts: .*unk_id"):
         encode_as_text(Tokenizer.from_str(json.dumps(content)), ["你"])
+
+
+NAMED = [(train_byte_bpe, END_OF_TEXT), *((train_wordpiece, name) for name in WORDPIECE_SPECIALS)]
+NAMED += [(train_unigram, name) for name in ("<pad>", "</s>", "<unk>")]
+FORMS = {
+    "alone": "{}",
+    "at the start": "{} the cat",
+    "at the end": "the cat {}",
+    "without spaces": "the{}cat",
+    "twice": "{}{}",
+    "in quotes": "<b>'{}'</b>",
+    "on a line of its own": "the\n{}\ncat",
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize(("train", "name"), NAMED, ids=lambda one: one if isinstance(one, str) else one.__name__)
+def test_wherever_a_text_spells_a_special_token_it_stays_text(train, name, form):
+    text = form.format(*[name] * 2)
+    tokenizer = train([*TEXTS, *[text, text.lower()] * 3], 400)
+    before = tokenizer.encode(text).ids
+    (encoding,) = encode_as_text(tokenizer, [text], add_special_tokens=False)
+    assert tokenizer.token_to_id(name) not in encoding.ids
+    assert tokenizer.encode(text).ids == before  # the tokenizer is left as it was
+
+
+MARKED = {  # texts that hold what a tokenizer writes for a space, or before a piece inside a word
+    "a block": "a\u2581b",
+    "a block alone": "\u2581",
+    "blocks in a row": "a \u2581\u2581\u2581 b",
+    "a block before a space": "a\u2581 b",
+    "a block after a space": "a \u2581b",
+    "a block at the end": "a b\u2581",
+    "the letter for a space": "a\u0120b \u0120",
+    "the letter for a line break": "a\u010ab",
+    "two hashes": "a ##b ## b",
+    "the end of a word": "a</w> b</w>",
+}
+
+
+@pytest.mark.parametrize("text", MARKED.values(), ids=MARKED)
+@pytest.mark.parametrize("train", [train_byte_bpe, train_unigram])
+def test_a_text_that_holds_a_sign_of_the_tokenizer_comes_back(train, text):
+    tokenizer = train([text, "b a stands for a b"] * 5, 300)
+    assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False).ids) == text
+
+
+@pytest.mark.parametrize("text", ["a ##b", "##", "a##b ##c"])
+def test_hashes_of_a_text_are_no_pieces_inside_a_word(text):
+    tokenizer = train_wordpiece([text, "a b c #"] * 5, 60)
+    assert tokenizer.decode(tokenizer.encode(text).ids).replace(" ", "") == text.replace(" ", "")

@@ -100,3 +100,42 @@ def test_padding_that_is_masked_out_is_no_trouble_for_a_span():
     logits[0, 9] = -torch.inf
     logits[0, 5, 0], logits[0, 6, 1] = 3.0, 3.0
     assert predicted_spans(logits, [CONTEXT]) == [(1, 3)]
+
+
+WORDPIECE = train_wordpiece(["who has the ball ? a dog ."], 60)
+NO_CONTEXT = {
+    "spaces": ("who has the ball ?", "   "),
+    "line breaks": ("who has the ball ?", "\n\t"),
+    "a space without width": ("who has the ball ?", "\u200b"),
+    "a mark of byte order": ("who has the ball ?", "\ufeff"),
+    "control characters": ("who has the ball ?", "\x00\x01"),
+    "neither": (" ", " "),
+}
+
+
+@pytest.mark.parametrize("pair", NO_CONTEXT.values(), ids=NO_CONTEXT)
+@pytest.mark.parametrize("place", [0, 1])
+def test_no_answer_is_taken_from_the_question(pair, place):
+    encodings = [WORDPIECE.encode("who has the ball ?", "a dog .")]
+    encodings.insert(place, WORDPIECE.encode(*pair))
+    logits = torch.zeros(2, max(len(one.ids) for one in encodings), 2)
+    logits[:, 1] = 9.0  # the question's first word
+    with pytest.raises(
+        ValueError, match=f"each context must have a word to answer with; that of text {place} has none"
+    ):
+        predicted_spans(logits, encodings)
+
+
+@pytest.mark.parametrize("words", [([], []), (["who"], []), (["who", "has"], [])], ids=str)
+def test_lists_of_no_words_have_no_answer(words):
+    encoding = WORDPIECE.encode(*words, is_pretokenized=True)
+    with pytest.raises(ValueError, match="each context must have a word to answer with"):
+        predicted_spans(torch.zeros(1, len(encoding.ids), 2), [encoding])
+
+
+def test_the_likeliest_token_of_the_question_is_no_answer_where_there_is_a_context():
+    encoding = WORDPIECE.encode("who has the ball ?", "a dog .")
+    logits = torch.zeros(1, len(encoding.ids), 2)
+    logits[0, 1:6] = 9.0
+    logits[0, 8] = 1.0
+    assert predicted_spans(logits, [encoding]) == [(1, 2)]

@@ -105,3 +105,40 @@ def test_a_task_without_prior_is_never_found():
 def test_one_certain_task_predicts_as_that_task():
     answers = torch.tensor([[0.7, 0.3], [0.1, 0.9]]).log()
     torch.testing.assert_close(posterior_predictive(torch.tensor([0.0, 1.0]).log(), answers), answers[1])
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda shared: shared.logits([[5, 6], [7]]),
+        lambda shared: shared.writes(SHOWN),
+        lambda shared: shared.log_probabilities(["go"], ["went", "saw"]),
+    ],
+    ids=["logits", "writes", "log_probabilities"],
+)
+def test_logits_that_are_not_finite_are_no_answer(model_and_tokenizer, ask, bad):
+    model, tokenizer = model_and_tokenizer
+    hook = model.final_norm.register_forward_hook(lambda _, __, output: output * bad)
+    try:
+        with pytest.raises(FloatingPointError, match="logits must be finite; the largest of row 0 is nan"):
+            ask(SharedPrompt(model, tokenizer, "go ->"))
+    finally:
+        hook.remove()
+
+
+HALF = "a \ud83d"
+READ = {
+    "prompt": lambda shared: SharedPrompt(shared.model, shared.tokenizer, HALF),
+    "query": lambda shared: shared.writes([(HALF, "went")]),
+    "output": lambda shared: shared.writes([("go", HALF)]),
+    "asked": lambda shared: shared.log_probabilities([HALF], ["went", "saw"]),
+    "label": lambda shared: shared.log_probabilities(["go"], [HALF, "saw"]),
+}
+
+
+@pytest.mark.parametrize("read", READ.values(), ids=READ)
+def test_half_of_a_character_in_a_prompt_is_named(model_and_tokenizer, read):
+    shared = SharedPrompt(*model_and_tokenizer, "go ->")
+    with pytest.raises(ValueError, match="unpaired surrogate, half of a character, U.D83D at"):
+        read(shared)

@@ -41,14 +41,14 @@ def test_precision_and_recall_are_told_apart():
 @PATIENT
 @given(pairs)
 def test_micro_scores_of_whole_texts_are_the_accuracy(both):
-    found, right = report(*two(both), "abcd").micro, accuracy(*two(both))
+    found, right = report(*two(both), list("abcd")).micro, accuracy(*two(both))
     assert (found.precision, found.recall, found.f1) == pytest.approx((right, right, right))
 
 
 @PATIENT
 @given(pairs)
 def test_f1_is_the_harmonic_mean(both):
-    for one in report(*two(both), "abcd").labels.values():
+    for one in report(*two(both), list("abcd")).labels.values():
         between = one.precision + one.recall
         assert one.f1 == pytest.approx(2 * one.precision * one.recall / between if between else 0)
 
@@ -174,3 +174,54 @@ def test_the_accuracy_of_nothing_is_refused():
 def test_a_calibration_of_labels_out_of_range_is_refused(label):
     with pytest.raises(ValueError, match=f"labels must be 0 to 1; got {label}"):
         calibration(torch.tensor([[0.5, 0.5]]), torch.tensor([label]))
+
+
+AVERAGES = ["micro", "macro", "weighted", "micro avg", "weighted avg", "accuracy", "samples", "precision", "recall"]
+AVERAGES += ["support", "f1", "MACRO", "macro ", "", "-100", "IGNORED", "O"]
+
+
+@pytest.mark.parametrize("name", AVERAGES)
+def test_a_label_of_any_name_has_its_own_row_and_the_averages_theirs(name):
+    found = report(torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), [name, "other"])
+    assert found.labels == {name: Scores(1, 1 / 2, 2 / 3, 2), "other": Scores(1 / 2, 1, 2 / 3, 1)}
+    assert (found.macro.f1, found.micro.f1) == pytest.approx((2 / 3, 2 / 3))
+    head, *rows = str(found).splitlines()
+    assert [row[: head.index("precision") - 2].strip() for row in rows] == [name.strip(), "other", "macro", "micro"]
+
+
+@pytest.mark.parametrize("names", [["macro", "macro"], ["", ""], ["micro", "macro", "micro"]], ids=str)
+def test_a_name_of_an_average_that_comes_twice_is_refused(names):
+    with pytest.raises(ValueError, match="names must be different names; .* comes twice"):
+        report(torch.tensor([0]), torch.tensor([1]), names)
+
+
+@pytest.mark.parametrize("names", ["ab", [0, 1], [None, "a"]], ids=str)
+def test_names_that_are_none_are_refused(names):
+    with pytest.raises(ValueError, match="names must be (a list|strings)"):
+        report(torch.tensor([0]), torch.tensor([1]), names)
+
+
+EMPTY = [
+    torch.zeros(0),
+    torch.zeros(0, dtype=torch.long),
+    torch.zeros(0, 3),
+    torch.zeros(2, 0),
+    torch.full((2,), IGNORED),
+]
+
+
+@pytest.mark.parametrize("labels", EMPTY, ids=lambda one: str(tuple(one.shape)))
+@pytest.mark.parametrize(
+    "score",
+    [
+        lambda labels: accuracy(labels.long(), labels.long()),
+        lambda labels: accuracy(torch.zeros_like(labels).long(), labels.long()),
+        lambda labels: confusion(labels.long(), labels.long(), 2),
+        lambda labels: report(labels.long(), labels.long(), NAMES),
+        lambda labels: calibration(torch.full((*labels.shape, 2), 0.5), labels.long()),
+    ],
+    ids=["accuracy", "accuracy of a guess", "confusion", "report", "calibration"],
+)
+def test_scores_of_nothing_are_refused_in_the_same_words(score, labels):
+    with pytest.raises(ValueError, match="there is no label to compare with"):
+        score(labels)

@@ -156,3 +156,15 @@ def test_a_kind_that_is_called_as_an_average_has_its_row():
 def test_a_string_is_no_list_of_one_sentence_s_tags(tags):
     with pytest.raises(ValueError, match="must be a list of tokens, not a string"):
         entities(tags)
+
+
+@pytest.mark.parametrize(
+    "kind", ["micro", "macro", "weighted avg", "accuracy", "support", "O", "B", "I", "-", "B-macro"]
+)
+def test_a_kind_of_any_name_has_its_own_row(kind):
+    found = entity_report([[f"B-{kind}", "O"]], [[f"B-{kind}", "B-other"]])
+    assert found.labels[kind] == Scores(1, 1, 1, 1)
+    assert found.labels["other"] == Scores(0, 0, 0, 1)
+    assert found.macro.f1 == pytest.approx(1 / 2)
+    names = [line.split()[0] for line in str(found).splitlines()[1:]]
+    assert sorted(names) == sorted([kind.split()[0], "other", "macro", "micro"])

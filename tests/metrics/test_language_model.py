@@ -286,3 +286,40 @@ def test_the_perplexity_of_what_is_no_number_is_none():
 def test_a_batch_size_that_cannot_be_is_refused(size):
     with pytest.raises(ValueError, match="batch_size must be"):
         cross_entropy(tiny_gpt(), torch.arange(9), batch_size=size)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+@pytest.mark.parametrize(
+    "score",
+    [
+        lambda model, rows: cross_entropy(model, rows.flatten()),
+        token_nll,
+        story_cross_entropy,
+        lambda model, rows: excess_nll(model, rows, [[-1.0] * 5] * 3),
+    ],
+    ids=["cross_entropy", "token_nll", "story_cross_entropy", "excess_nll"],
+)
+def test_logits_that_are_no_numbers_are_not_taken_for_padding(score, bad):
+    model = tiny_gpt()
+    rows = random_ids(model, 3, 6)
+    model.final_norm.register_forward_hook(lambda _, __, output: output * bad)
+    with pytest.raises(FloatingPointError, match="is nan: so are logits of this GPT"):
+        score(model, rows)
+
+
+def test_one_position_that_is_no_number_is_enough():
+    model, rows = tiny_gpt(), random_ids(tiny_gpt(), 3, 6)
+    rows[1, 4:] = IGNORED
+
+    def spoil(_, __, output):
+        output = output.clone()
+        output[1, place] = torch.nan
+        return output
+
+    hook = model.final_norm.register_forward_hook(spoil)
+    place = 2
+    with pytest.raises(FloatingPointError, match="the NLL of a token is nan"):
+        token_nll(model, rows)
+    place = 4  # padding, of which nothing is asked
+    assert token_nll(model, rows).isnan().sum() == 2
+    hook.remove()

@@ -67,3 +67,12 @@ def test_several_texts_or_a_single_token_are_refused(texts, k):
     model = tiny_gpt()
     with pytest.raises(ValueError, match=f"with k >= 2; got {texts} texts and k={k}"):
         logit_lens(model, run(model, texts)[1], k)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_a_level_that_is_not_finite_says_no_token(bad):
+    model = tiny_gpt()
+    _, record = run(model)
+    record.hidden[1] = record.hidden[1] * bad
+    with pytest.raises(FloatingPointError, match="logits must be numbers; row 6 holds nan"):
+        logit_lens(model, record)

@@ -75,3 +75,11 @@ def test_a_query_for_which_no_document_is_worth_anything_has_an_ndcg_of_0():
 def test_gains_of_another_shape_than_the_scores_are_refused():
     with pytest.raises(ValueError, match=r"got \(1, 3\) and \(1, 2\)"):
         ndcg_at(1, torch.ones(1, 3), torch.ones(1, 2))
+
+
+@pytest.mark.parametrize("score", [lambda *of: recall_at(1, *of), reciprocal_ranks], ids=["recall", "ranks"])
+def test_scores_that_are_no_numbers_order_nothing(score):
+    scores, wanted = torch.tensor([[1.0, 2.0], [3.0, math.nan]]), torch.tensor([0, 1])
+    with pytest.raises(FloatingPointError, match="scores must be numbers; row 1 holds nan"):
+        score(scores, wanted)
+    assert score(torch.tensor([[1.0, -math.inf], [3.0, math.inf]]), wanted) is not None

@@ -74,3 +74,9 @@ def test_a_vector_of_the_collection_finds_itself_with_one_cell_open():
 def test_more_cells_than_there_are_and_none_are_refused(cells: int, probes: int, name: str):
     with pytest.raises(ValueError, match=f"{name} must be at"):
         InvertedFile(drawn(3, 2), cells).nearest(drawn(2), probes)
+
+
+def test_rankings_that_are_no_numbers_are_not_fused():
+    good, bad = torch.tensor([[3.0, 2.0], [1.0, 2.0]]), torch.tensor([[3.0, 2.0], [torch.nan, 2.0]])
+    with pytest.raises(FloatingPointError, match="rankings must be numbers; row 1 holds nan"):
+        reciprocal_rank_fusion([good, bad])

@@ -82,3 +82,11 @@ def test_a_text_finds_itself(encoder):
 def test_k_outside_the_documents_is_refused(k):
     with pytest.raises(ValueError, match=f"k must be 1 to 3, the number of documents; got {k}"):
         retrieve(torch.ones(1, 2), torch.ones(3, 2), k)
+
+
+@pytest.mark.parametrize("which", ["query", "documents"])
+def test_vectors_that_are_no_numbers_are_near_nothing(which):
+    given = {"query": torch.ones(1, 3), "documents": torch.eye(3)}
+    given[which][0, 1] = torch.nan
+    with pytest.raises(FloatingPointError, match="cosines must be numbers; row 0 holds nan"):
+        retrieve(**given, k=2)

@@ -123,3 +123,8 @@ def test_an_answer_to_an_analogy_is_the_nearest_word_to_the_sum(seed: int):
                 query = units[b] - units[a] + units[c]
                 left_out = {a, b, c} if leave_out else ()
                 assert answers[i, j] == word_vectors.nearest(vectors, query, 1, left_out)[0]
+
+
+def test_a_vector_that_is_no_number_is_near_nothing():
+    with pytest.raises(FloatingPointError, match="cosines must be numbers; row 1 holds nan"):
+        word_vectors.nearest(torch.tensor([[1.0, 0.0], [torch.nan, 1.0]]), torch.tensor([1.0, 1.0]), k=1)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from small_models import PATIENT
 from torch import nn
 
+from companion.nn import attention
 from companion.nn.attention import MultiHeadAttention, scaled_dot_product_attention
 from companion.nn.kv_cache import KVCache
 from companion.nn.masks import causal_mask
@@ -330,3 +331,16 @@ def test_float16_weights_are_those_of_the_fused_kernel_however_long_queries_and_
     assert weights.dtype == output.dtype == torch.float16
     assert weights.isfinite().all()
     torch.testing.assert_close(output, F.scaled_dot_product_attention(q, k, v, scale=scale), atol=2e-2, rtol=0)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_half_precision_is_trained_by_the_faster_kernel_to_the_same_result(monkeypatch, fused):
+    asked = []
+    monkeypatch.setattr(attention, "fused_attention_is_fast", lambda *what: asked.append(what) or fused)
+    layer = MultiHeadAttention(12, 3).bfloat16()
+    x = normal(2, 5, 12, dtype=torch.float32).bfloat16()
+    output = layer(x, causal=True)
+    assert asked == [("cpu", torch.bfloat16)]
+    output.sum().backward()
+    torch.testing.assert_close(output.float(), layer.float()(x.float(), causal=True), atol=0.02, rtol=0.02)
+    assert layer.query.weight.grad.isfinite().all()

@@ -224,3 +224,9 @@ def test_one_use_of_a_shared_block_is_silenced_alone():
             model(x)
         silent = [[bool((w[:, head] == 0).all()) for head in range(3)] for w in record.attention]
         assert silent == [[False] * 3, [False, False, True], [False] * 3]
+
+
+@pytest.mark.parametrize("heads", [["00"], [(0,)], [(0, 1, 2)], "00", ["a"]], ids=str)
+def test_heads_that_are_no_pairs_are_refused(model, heads):
+    with pytest.raises(ValueError, match=r"heads must be pairs \(layer, head\); got"), ablate(model, heads):
+        pass

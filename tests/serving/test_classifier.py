@@ -46,3 +46,15 @@ def test_another_file_of_weights_has_another_name(folder: Path, tmp_path: Path):
     weights[-1] ^= 1
     (tmp_path / "model.safetensors").write_bytes(weights)
     assert about(tmp_path)["sha256"] != before["sha256"]
+
+
+def test_logits_that_are_no_numbers_are_no_answer(folder: Path, tmp_path: Path):
+    model = SequenceClassifier.from_pretrained(folder)
+    with torch.no_grad():
+        model.classifier.bias.fill_(torch.nan)
+    model.save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").write_bytes((folder / "tokenizer.json").read_bytes())
+    with pytest.warns(UserWarning, match="not finite"):
+        answer = load_classifier(tmp_path)
+    with pytest.raises(FloatingPointError, match="logits must be numbers; row 0 holds nan"):
+        answer(TEXTS)

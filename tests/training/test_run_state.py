@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from small_models import random_ids, tiny_gpt
 from torch import nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 
 from companion.training import Checkpoint, Optimization, Runtime, fit
 from companion.training.run_file import read_header
@@ -110,8 +111,109 @@ def test_a_weight_that_is_a_view_is_saved_and_resumed(tmp_path):
     assert all(map(torch.equal, weights(resumed), weights(whole)))
 
 
+class Own(nn.Module):
+    """A model of one's own beside a GPT, whatever its weights are like."""
+
+    def __init__(self, extra):
+        super().__init__()
+        torch.manual_seed(1)
+        self.gpt = tiny_gpt()
+        extra(self)
+
+    def forward(self, ids):
+        own = [parameter.sum() for name, parameter in self.named_parameters() if not name.startswith("gpt.")]
+        return self.gpt(ids) * (1 + 0.01 * sum(own, torch.zeros(())).real.float())
+
+
+def parameter(make):
+    return lambda model: model.register_parameter("extra", nn.Parameter(make()))
+
+
+def buffer(make):
+    return lambda model: model.register_buffer("extra", make())
+
+
+def module(make):
+    return lambda model: model.add_module("extra", make())
+
+
+def views(model):
+    block = torch.ones(10)
+    model.one, model.other = nn.Parameter(block[:6]), nn.Parameter(block[4:])
+
+
+def shared(model):
+    model.extra = model.gpt.token_embedding.weight
+
+
+EXTRA = {
+    "channels last": parameter(lambda: torch.ones(1, 2, 3, 4).to(memory_format=torch.channels_last)),
+    "every second row": parameter(lambda: torch.ones(9, 9)[2:8:2, ::3]),
+    "permuted": parameter(lambda: torch.ones(2, 3, 4).permute(2, 0, 1)),
+    "of one number": parameter(lambda: torch.tensor(2.0)),
+    "without a number": parameter(lambda: torch.zeros(0, 3)),
+    "views that overlap": views,
+    "shared with another": shared,
+    "double": parameter(lambda: torch.ones(3, dtype=torch.float64)),
+    "bfloat16": parameter(lambda: torch.ones(3, dtype=torch.bfloat16)),
+    "a transposed buffer": buffer(lambda: torch.ones(2, 3).T),
+    "a conjugate buffer": buffer(lambda: torch.ones(3, dtype=torch.complex64).conj()),
+    "a buffer of integers": buffer(lambda: torch.arange(6).view(2, 3).T),
+    "batch norm": module(lambda: nn.BatchNorm1d(2)),
+    "recurrent": module(lambda: nn.LSTM(2, 3)),
+    "weight norm": module(lambda: nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))),
+    "a name with a space": module(lambda: nn.ParameterDict({"a b": nn.Parameter(torch.ones(2))})),
+}
+
+
+@pytest.mark.parametrize("extra", EXTRA.values(), ids=EXTRA)
+def test_weights_of_any_kind_are_saved_and_resumed(tmp_path, extra):
+    constant = Optimization(schedule="constant")
+    run(tmp_path / "run", 2, model=Own(extra), optimization=constant)
+    resumed, history = run(tmp_path / "run", 3, model=Own(extra), optimization=constant)
+    whole, _ = run(tmp_path / "whole", 3, model=Own(extra), optimization=constant)
+    assert len(history.loss) == 3
+    assert all(map(torch.equal, weights(resumed), weights(whole)))
+
+
+@pytest.mark.parametrize(
+    "extra", [parameter(lambda: torch.ones(4).expand(3, 4)), buffer(lambda: torch.ones(2, 1).expand(2, 3))]
+)
+def test_weights_that_share_their_numbers_are_refused_before_the_first_step(tmp_path, extra):
+    with pytest.raises(ValueError, match="model.extra cannot be saved: it is expanded, .* clone it before"):
+        run(tmp_path / "run", model=Own(extra))
+    assert not list(tmp_path.iterdir())
+
+
 def compiled(model):
     return torch.compile(model, backend="eager")
+
+
+def with_a_block(wrap):
+    def wrapped(model):
+        model.blocks[0] = wrap(model.blocks[0])
+        return model
+
+    return wrapped
+
+
+WRAPS = {
+    "on several devices": nn.DataParallel,
+    "compiled on several devices": lambda model: nn.DataParallel(compiled(model)),
+    "a block compiled": with_a_block(compiled),
+    "a block that is computed again": with_a_block(checkpoint_wrapper),
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
+@pytest.mark.parametrize("turned", [False, True], ids=["to plain", "from plain"])
+def test_a_wrapped_model_and_a_plain_one_resume_each_other(tmp_path, wrap, turned):
+    constant = Optimization(schedule="constant")
+    first, second = (tiny_gpt(), wrap(tiny_gpt())) if turned else (wrap(tiny_gpt()), tiny_gpt())
+    run(tmp_path / "run", 2, model=first, optimization=constant)
+    resumed, _ = run(tmp_path / "run", 4, model=second, optimization=constant)
+    whole, _ = run(tmp_path / "whole", 4, optimization=constant)
+    torch.testing.assert_close(weights(resumed), weights(whole))
 
 
 @pytest.mark.parametrize(("first", "second"), [(compiled, tiny_gpt), (tiny_gpt, compiled)], ids=["to", "from"])

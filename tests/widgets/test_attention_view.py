@@ -110,7 +110,7 @@ def test_a_still_picture_needs_no_torch():
         ([torch.ones(3, 3)], r"layer 0 of attention must be \(heads, n, n\).*\(3, 3\)"),
         ([torch.ones(2, 1, 3, 3)], r"one text at a time.*\(2, 1, 3, 3\)"),
         ([torch.eye(3)[None], torch.eye(3).expand(2, 3, 3)], r"layer 1 has \(2, 3, 3\)"),
-        ([], "at least one layer"),
+        ([], "no attention weights to show"),
         (torch.full((1, 1, 3, 4), 0.1), r"must be \(layers, heads, n, n\).*\(1, 1, 3, 4\)"),
         (torch.eye(2)[None, None], "over 2 tokens, but 3 tokens were given"),
         (torch.full((1, 1, 3, 3), float("nan")), r"must be finite; got nan at .* \(0, 0, 0, 0\)"),

@@ -106,12 +106,13 @@ class TokenizersView {
    */
   fromKernel(name) {
     const { model } = this;
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       const hear = () => {
         const found = model.get("loaded")[name];
         if (!found) return;
         model.off("change:loaded", hear);
-        resolve(found);
+        if (found.error) reject(new Error(found.error));
+        else resolve(found);
       };
       model.on("change:loaded", hear);
       model.set("wanted", name);

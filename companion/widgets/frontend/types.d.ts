@@ -307,7 +307,7 @@ export interface TokenizersState {
   examples: { title: string; text: string }[];
   price: number;
   wanted: string;
-  loaded: Record<string, ByteVocabulary>;
+  loaded: Record<string, ByteVocabulary & { error?: string }>;
   is_live: boolean;
 }
 
