@@ -21,7 +21,7 @@ CODE := companion tools tests benchmarks book
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 BIOME := $(WITH_NODE) node_modules/.bin/biome
 
-.PHONY: help book test browser pages units check colab outputs pdf screenshots bench serve format clean clean-book requirements repository environment assets lint types frontend spelling links
+.PHONY: help book test browser pages units check colab outputs pdf screenshots bench ranges serve format clean clean-book requirements repository environment assets lint types frontend spelling links
 
 help: ## what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -57,6 +57,10 @@ bench: environment ## measure speed and attention viewers beside peers from PyPI
 colab: environment ## run the made notebooks as Colab does, in an environment with its versions; after make book
 	$(BIN)/python tools/colab.py "$(PYTHON)" $(SIDE_BY_SIDE)
 
+ranges: environment ## the package's tests at the lowest and the newest versions, with each Python that is here; ONLY="floors-3.11" some of them
+	@$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python tools/ranges.py $(ONLY) -- $(SIDE_BY_SIDE)
+
 outputs: environment ## pack the notebooks' outputs into dist/outputs.zip, for make book OUTPUTS=…
 	@$(BIN)/python tools/outputs.py
 
@@ -76,7 +80,7 @@ format: environment assets ## write code and notebooks in the house format
 	$(BIOME) check --write
 
 clean: ## remove everything that was made: packages, assets, pages
-	rm -rf .venv .colab node_modules _build .executed dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .colab .ranges node_modules _build .executed dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-book: ## remove the built pages and the notebooks' outputs

@@ -15,9 +15,10 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import ranges
 from colab import VERSIONS, names
 from notebooks import ROOT, notebooks_branch, repository
-from pin import ABOVE_THE_FLOORS, colab, floors, pins
+from pin import ABOVE_THE_FLOORS, PYTHONS, colab, floors, hub_tests, pins
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 WEEKLY = ROOT / ".github" / "workflows" / "weekly.yml"
@@ -86,8 +87,8 @@ def test_a_shell_can_read_what_a_workflow_runs(path: Path):
 
 
 def test_with_the_lowest_versions_all_tests_run_that_need_no_library_above_them():
-    (listing,) = re.findall(r"^grep .*(?= \|$)", "\n".join(scripts(WEEKLY)), re.MULTILINE)
-    listed = subprocess.check_output(["bash", "-c", listing], cwd=ROOT, text=True).split()
+    listed, every = (set(ranges.tests(ranges.Range(kind, "3.11"))) for kind in ("floors", "newest"))
+    assert {ROOT / path for path in every - listed} == hub_tests(ROOT)
     assert len(listed) > 100
     for path in listed:
         found = imported(ROOT / path)
@@ -173,7 +174,7 @@ def test_colabs_versions_are_exact_and_allowed_by_the_package():
 
 
 def test_pins_of_an_unknown_kind_are_refused():
-    with pytest.raises(ValueError, match="no pins are called 'oldest'; allowed are chosen, newest, colab and floors"):
+    with pytest.raises(ValueError, match="no pins are called 'oldest'; allowed are chosen, newest, colab, floors"):
         pins("oldest")
 
 
@@ -184,3 +185,43 @@ def test_a_misspelt_word_is_found(name: str, tmp_path: Path):
     command = [sys.executable, "-m", "codespell_lib", "--toml", str(ROOT / "pyproject.toml"), str(tmp_path / name)]
     said = subprocess.run(command, capture_output=True, text=True)
     assert f"{wrong} ==>" in said.stdout
+
+
+# Ranges of versions
+
+
+def test_ranges_are_chosen_by_their_names():
+    assert ranges.chosen([]) == list(ranges.RANGES)
+    assert [one.name for one in ranges.chosen(["floors-3.11"])] == ["floors-3.11"]
+    with pytest.raises(ValueError, match="no range is called 'floors-2.7'; there are floors-3.11, colab-3.13, newest-"):
+        ranges.chosen(["floors-2.7"])
+
+
+def test_the_ranges_are_the_kinds_of_pins_and_the_pythons_of_the_project():
+    assert {one.versions for one in ranges.RANGES} == set(PYTHONS) - {"chosen"}
+    lowest = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["requires-python"]
+    assert f">={min(ranges.NEWEST, key=lambda python: int(python.split('.')[1]))}" == lowest
+
+
+def test_a_python_that_is_not_here_or_is_another_is_not_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for version, answer in (("3.12", "echo 3.12"), ("3.13", "echo 3.12"), ("3.14", "exit 127")):
+        program = tmp_path / f"python{version}"
+        program.write_text(f"#!/bin/sh\n{answer}\n", encoding="utf-8")
+        program.chmod(0o755)
+    assert ranges.find("3.12") == str(tmp_path / "python3.12")
+    assert [ranges.find(version) for version in ("3.11", "3.13", "3.14")] == [None] * 3
+
+
+def test_a_range_without_its_python_is_named_and_the_others_run(capsys, monkeypatch):
+    monkeypatch.setattr(ranges, "find", lambda python: None if python == "3.14" else "python")
+    monkeypatch.setattr(ranges, "make", lambda one, python: Path("python"))
+    commands = []
+    monkeypatch.setattr(ranges.subprocess, "call", lambda command, **_: commands.append(command) or len(commands) - 1)
+    assert ranges.main(["floors-3.11", "newest-3.13", "newest-3.14"], ["-x"]) == 1
+    assert [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()] == [
+        ["floors-3.11", "passed"],
+        ["newest-3.13", "failed: pytest ended with 1"],
+        ["newest-3.14", "left out: no python3.14 here"],
+    ]
+    assert all(command[:4] == ["python", "-m", "pytest", "-x"] for command in commands)

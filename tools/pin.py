@@ -20,6 +20,8 @@ HEADER = """\
 """
 LEFT_TO_TORCH = ("cuda", "nvidia", "triton")
 COLAB = ("ipywidgets", "numpy", "traitlets")  # of colab.txt; tools/colab.py makes an environment of all of it
+PYTHONS = {"chosen": "3.11", "newest": "3.13", "colab": "3.13", "floors": "3.11"}  # the lowest that each serves
+NEEDS_HUB = r"transformers|datasets|hub_(copies|runs)"  # in a test that needs what is left out below
 ABOVE_THE_FLOORS = ["transformers", "datasets"]  # tests and a chapter import them; they need a newer hub and tokenizers
 
 
@@ -55,22 +57,31 @@ def resolve(*options: str, constraints: Sequence[str] = (), left_out: Sequence[s
     return [line for line in resolved.splitlines(keepends=True) if not line.startswith(LEFT_TO_TORCH)]
 
 
-def pins(which: str) -> list[str]:
+def pins(which: str, python: str | None = None) -> list[str]:
     """The pins of one kind: chosen, newest, colab or floors.
+
+    Args:
+        which: one of ``PYTHONS``.
+        python: version of the lowest Python that they must serve, when it is not the usual one of the kind.
 
     Raises:
         ValueError: for another kind.
     """
-    # --no-config: without the versions that are chosen under [tool.uv].
+    if which not in PYTHONS:
+        raise ValueError(f"no pins are called {which!r}; allowed are {', '.join(PYTHONS)}")
+    version = "--python-version", python or PYTHONS[which]
     if which == "chosen":
-        return resolve("--python-version", "3.11")
-    if which == "newest":
-        return resolve("--python-version", "3.13", "--no-config")
-    if which == "colab":
-        return resolve("--python-version", "3.13", "--no-config", constraints=colab(ROOT))
+        return resolve(*version)
+    # --no-config: without the versions that are chosen under [tool.uv].
     if which == "floors":
-        return resolve("--python-version", "3.11", "--no-config", constraints=floors(ROOT), left_out=ABOVE_THE_FLOORS)
-    raise ValueError(f"no pins are called {which!r}; allowed are chosen, newest, colab and floors")
+        return resolve(*version, "--no-config", constraints=floors(ROOT), left_out=ABOVE_THE_FLOORS)
+    return resolve(*version, "--no-config", constraints=colab(ROOT) if which == "colab" else ())
+
+
+def hub_tests(root: Path) -> set[Path]:
+    """The files of tests that need what is left out at the floors."""
+    tests = (root / "tests").rglob("test_*.py")
+    return {path for path in tests if re.search(NEEDS_HUB, path.read_text(encoding="utf-8"))}
 
 
 def main(which: str = "chosen") -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from step import StepError, run
+from step import StepError, explain, run
 
 CHAINED = """
 def cause(): raise OSError("the first of two")
