@@ -21,6 +21,8 @@ QUIET = (
     "--disable-sync",
     "--disable-quic",
     "--no-first-run",
+    # No page of its own for what an address bar suggests: every window would start a process for it.
+    "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup",
 )
 
 

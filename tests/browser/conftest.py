@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 from chromium import NoChromiumError, chromium
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, BrowserContext, Page
 from serve import server
+
+FAILED = pytest.StashKey[bool]()
 
 
 @dataclass
@@ -44,27 +46,73 @@ def browser() -> Iterator[Browser]:
         pytest.fail(f"the browser tests cannot run: {error}")
 
 
-@pytest.fixture
-def visit(browser: Browser):
-    """Open an address in a window of its own: ``visit(url, width=…, dark=…) -> (page, log)``."""
-    contexts = []
+class Windows:
+    """Windows for pages, each with nothing kept from another."""
 
-    def open_page(url: str, width: int = 1100, dark: bool = False, touch: bool = False) -> tuple[Page, Log]:
-        context = browser.new_context(
+    def __init__(self, browser: Browser) -> None:
+        self.browser = browser
+        self.contexts: list[BrowserContext] = []
+
+    def open(self, url: str, width: int = 1100, dark: bool = False, touch: bool = False) -> tuple[Page, Log]:
+        context = self.browser.new_context(
             viewport={"width": width, "height": 900},
             color_scheme="dark" if dark else "light",
             has_touch=touch,
             reduced_motion="reduce",
         )
-        contexts.append(context)
+        self.contexts.append(context)
         page, log = context.new_page(), Log()
         log.watch(page)
         page.goto(url)
         return page, log
 
-    yield open_page
-    for context in contexts:
-        context.close()
+    def close(self) -> None:
+        while self.contexts:
+            self.contexts.pop().close()
+
+
+@pytest.fixture
+def visit(browser: Browser):
+    """Open an address in a window of its own: ``visit(url, width=…, dark=…) -> (page, log)``."""
+    windows = Windows(browser)
+    yield windows.open
+    windows.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report
+
+
+@pytest.fixture(scope="module")
+def kept(browser: Browser):
+    """The windows that the tests of a file share, and what each shows."""
+    windows, opened = Windows(browser), {}
+    yield windows, opened
+    windows.close()
+
+
+@pytest.fixture
+def stay(request: pytest.FixtureRequest, kept):
+    """Visit an address whose window stays for the other tests of the file; whoever fails leaves none behind.
+
+    Loading a page costs more than most tests do. A test that stays begins by putting right what another may have left.
+    """
+    windows, opened = kept
+
+    def return_to(url: str, width: int = 1100, dark: bool = False, touch: bool = False) -> tuple[Page, Log]:
+        key = (url, width, dark, touch)
+        if key not in opened:
+            opened[key] = windows.open(*key)
+        return opened[key]
+
+    yield return_to
+    if request.node.stash.get(FAILED, False):
+        opened.clear()
+        windows.close()
 
 
 @pytest.fixture
@@ -136,8 +184,9 @@ def axe(root: Path):
     source = (root / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
     def run(page: Page, selector: str) -> list[str]:
-        page.evaluate(source)
-        result = page.evaluate("selector => axe.run(selector)", selector)
+        if page.evaluate("typeof window.axe?.run") != "function":
+            page.evaluate(source)
+        result = page.evaluate("selector => axe.run(selector, { resultTypes: ['violations'] })", selector)
         return [f"{v['id']}: {[node['html'][:160] for node in v['nodes'][:3]]}" for v in result["violations"]]
 
     return run

@@ -30,30 +30,32 @@ BLOCKING = """() => {
     return [all.reduce((sum, one) => sum + one.decodedBodySize, 0), others.length];
 }"""
 
-# Contrast is a matter of style, so one element of each kind is asked; axe looks long at each.
-CONTRAST = """async () => {
+# Contrast is a matter of style, so one element of each kind is asked, with all that is in it; axe looks long at each.
+MARK = """() => {
     const kinds = new Map();
     const kind = one => one ? `${one.tagName}.${[...one.classList].sort().join(".")}` : "";
     for (const one of document.querySelectorAll("body *")) {
+        one.removeAttribute("data-asked");
         if (one.closest("math, svg, script, style, .ca") || !one.checkVisibility()) continue;
         if (![...one.childNodes].some(node => node.nodeType === 3 && node.data.trim())) continue;
         const chain = [one, one.parentElement, one.closest(".admonition, table, figure, nav, pre, details, header")];
         const key = chain.map(kind).join(" < ");
         if (!kinds.has(key)) kinds.set(key, one);
     }
-    const found = await axe.run([...kinds.values()], { runOnly: ["color-contrast"], resultTypes: ["violations"] });
-    const nodes = found.violations.flatMap(one => one.nodes);
-    return nodes.map(node => `${node.failureSummary.split("\\n")[1]} ${node.html}`);
+    for (const one of kinds.values()) one.setAttribute("data-asked", "");
+    axe.configure({ rules: [{ id: "color-contrast", selector: "[data-asked], [data-asked] *" }] });
 }"""
-RULES = """async () => {
-    const off = { enabled: false };
-    const rules = { "color-contrast": off, "color-contrast-enhanced": off, "target-size": off };
-    const { violations } = await axe.run(document, { rules, resultTypes: ["violations"] });
+# All rules and the contrast in one theme are asked at once: axe makes its map of a page, which takes longest, once.
+ALL = {"rules": {"color-contrast-enhanced": {"enabled": False}, "target-size": {"enabled": False}}}
+CONTRAST = {"runOnly": ["color-contrast"]}
+ASK = """async options => {
+    const { violations } = await axe.run(document, { ...options, resultTypes: ["violations"] });
     // axe takes a formula for no text
     const isFormula = (id, { html }) => id === "empty-table-header" && html.includes("<math");
     for (const one of violations) one.nodes = one.nodes.filter(node => !isFormula(one.id, node));
-    const found = violations.filter(one => one.nodes.length > 0);
-    return found.map(one => `${one.id}: ${one.nodes.slice(0, 3).map(node => node.html.slice(0, 160))}`);
+    return violations.filter(one => one.nodes.length > 0).flatMap(({ id, nodes }) => id === "color-contrast"
+        ? nodes.map(node => `${node.failureSummary.split("\\n")[1]} ${node.html}`)
+        : [`${id}: ${nodes.slice(0, 3).map(node => node.html.slice(0, 160))}`]);
 }"""
 # The numbers of equations that their boxes cut.
 NUMBERS = """() => [...document.querySelectorAll("div.math .eqno")].filter(one => {
@@ -123,10 +125,10 @@ def test_every_page_is_quiet_light_accessible_and_whole_on_a_phone(visit, addres
             found.append(f"{seconds:.2f} s of a line of 10 Mbit/s before the first paint")
         found += [f"cut off: equation {one}" for one in page.evaluate(NUMBERS)]
         page.evaluate(axe_source)
-        found += page.evaluate(RULES)
-        for theme in ("light", "dark"):
+        for theme, options in (("light", ALL), ("dark", CONTRAST)):
             page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
-            found += [f"{theme}: {one}" for one in page.evaluate(CONTRAST)]
+            page.evaluate(MARK)
+            found += [f"{theme}: {one}" for one in page.evaluate(ASK, options)]
         page.set_viewport_size({"width": 360, "height": 800})
         found += [f"cut off: {one}" for one in page.evaluate(CUT)]
         if found:

@@ -22,8 +22,8 @@ COVERED = """() => {
 
 
 @pytest.mark.parametrize("width", [1280, 1920])
-def test_on_a_desktop_a_note_stands_beside_the_beginning_of_its_paragraph(visit, address, width):
-    page, log = visit(f"{address}/{PAGE}", width=width)
+def test_on_a_desktop_a_note_stands_beside_the_beginning_of_its_paragraph(stay, address, width):
+    page, log = stay(f"{address}/{PAGE}", width=width)
     places = page.evaluate(PLACES)
     assert len(places) > 3
     for place in places:
@@ -35,8 +35,8 @@ def test_on_a_desktop_a_note_stands_beside_the_beginning_of_its_paragraph(visit,
     assert log.errors == []
 
 
-def test_the_pages_contents_make_room_for_a_note_that_is_on_the_screen(visit, address):
-    page, _ = visit(f"{address}/{PAGE}", width=1280)
+def test_the_pages_contents_make_room_for_a_note_that_is_on_the_screen(stay, address):
+    page, _ = stay(f"{address}/{PAGE}", width=1280)
     page.locator(".margin-note").nth(3).scroll_into_view_if_needed()
     page.evaluate("document.querySelectorAll('.margin-note')[3].scrollIntoView({block: 'center'})")
     page.wait_for_selector(".bd-sidebar-secondary.hide")
@@ -53,6 +53,6 @@ def test_on_a_phone_and_on_paper_a_note_follows_its_paragraph(visit, address, me
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_a_note_has_no_violation_that_axe_knows_of(visit, axe, address, dark):
-    page, _ = visit(f"{address}/{PAGE}", width=1280, dark=dark)
+def test_a_note_has_no_violation_that_axe_knows_of(stay, axe, address, dark):
+    page, _ = stay(f"{address}/{PAGE}", width=1280, dark=dark)
     assert axe(page, ".noted") == []

@@ -1,9 +1,10 @@
 """Made notebooks in JupyterLab, Notebook 7 and the classic notebook as they come, with no extension for MyST."""
 
+import functools
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +35,27 @@ def named(*names: str) -> list[Any]:
     return [pytest.param(name, marks=MARKS[name]) for name in names]
 
 
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory, book: Path) -> Iterator[Callable[[str, Path], Address]]:
+    """Start a front end over all chapters; the tests take turns at them, so each stays until the last test."""
+    with ExitStack() as servers:
+
+        @functools.cache
+        def start(name: str, python: Path) -> Address:
+            folder = tmp_path_factory.mktemp("made")
+            shutil.copytree(book.parent / "notebooks", folder, dirs_exist_ok=True)
+            _, serve = FRONT_ENDS[name]
+            return servers.enter_context(serve(folder, python))
+
+        yield start
+
+
 @pytest.fixture(scope="module", params=named("JupyterLab", "Notebook 7", "classic"))
-def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, book: Path) -> Iterator[Served]:
+def served(request: pytest.FixtureRequest, start: Callable[[str, Path], Address]) -> Served:
     """A front end over all chapters."""
-    folder = tmp_path_factory.mktemp("made")
-    shutil.copytree(book.parent / "notebooks", folder, dirs_exist_ok=True)
-    front_end, serve = FRONT_ENDS[request.param]
+    front_end, _ = FRONT_ENDS[request.param]
     python = request.getfixturevalue("colab") if request.param == "classic" else Path()
-    with serve(folder, python) as address:
-        yield front_end, address
+    return front_end, start(request.param, python)
 
 
 @pytest.fixture(scope="module", params=(*TO_RUN, TO_READ))

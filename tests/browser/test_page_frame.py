@@ -11,8 +11,9 @@ DRAWINGS = "book/concepts/transformer.html"
 
 
 @pytest.fixture(params=[False, True], ids=["light", "dark"])
-def phone(request, visit, address):
-    page, log = visit(f"{address}/{PAGE}", width=360, dark=request.param, touch=True)
+def phone(request, stay, address):
+    page, log = stay(f"{address}/{PAGE}", width=360, dark=request.param, touch=True)
+    page.evaluate("document.querySelectorAll('dialog[open]').forEach(one => one.close())")
     assert log.errors == []
     return page
 

@@ -35,6 +35,15 @@ def home(visit, address):
     return page, log
 
 
+@pytest.fixture
+def answering(stay, address):
+    """A page whose models are asked by a script; what it shows does not matter."""
+    page, _ = stay(f"{address}/book/index.html")
+    page.wait_for_selector(".ca textarea")
+    leave_the_story_model(page)
+    return page
+
+
 def leave_the_story_model(page) -> None:
     """Take the other views away; test_page_models.py has theirs."""
     page.evaluate(
@@ -105,10 +114,9 @@ def test_a_likely_token_can_be_appended_by_mouse_and_by_keyboard(home, story):
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_the_page_computes_what_torch_computes(home, story, text):
-    page, _ = home
+def test_the_page_computes_what_torch_computes(answering, story, text):
     model, tokenizer = story
-    answer = page.evaluate(
+    answer = answering.evaluate(
         """async text => { const r = await companionLive.run('storyworld-en', text);
         return { ...r, logits: Array.from(r.logits), allLogits: Array.from(r.allLogits),
                  attention: Array.from(r.attention) } }""",
@@ -133,10 +141,9 @@ def test_the_page_computes_what_torch_computes(home, story, text):
         ("storyworld-zh", "汤姆在花园。安娜去公园。哪里有安娜？", "公园"),
     ],
 )
-def test_a_story_is_answered_in_the_page_as_by_torch(home, name, text, appended):
-    page, _ = home
+def test_a_story_is_answered_in_the_page_as_by_torch(answering, name, text, appended):
     model, tokenizer = zoo.load(name)
-    answer = page.evaluate(
+    answer = answering.evaluate(
         """async ([name, text]) => { const r = await companionLive.run(name, text);
         return { ids: r.ids, next: r.next_tokens, allLogits: Array.from(r.allLogits) } }""",
         [name, text],
@@ -149,11 +156,10 @@ def test_a_story_is_answered_in_the_page_as_by_torch(home, name, text, appended)
     assert answer["next"][0]["text"] == appended  # a word brings the space that divides it from the last
 
 
-def test_a_bert_fills_in_a_mask_in_the_page_as_in_torch(home):
-    page, _ = home
+def test_a_bert_fills_in_a_mask_in_the_page_as_in_torch(answering):
     model, tokenizer = zoo.load("storyworld-bert")
     text = "Tom is in the garden. Anna goes to the park. [SEP] Where is Anna? [MASK]."
-    answer = page.evaluate(
+    answer = answering.evaluate(
         """async text => { const r = await companionLive.run('storyworld-bert', text);
         return { ids: r.ids, next: r.next_tokens, mask: r.mask, allLogits: Array.from(r.allLogits) } }""",
         text,
@@ -227,9 +233,8 @@ def test_a_graphics_card_that_fails_after_it_has_answered_leaves_the_picture_and
     page.wait_for_function("document.querySelector('.ca-error').textContent === ''")
 
 
-def test_a_model_that_is_not_there_is_named(home):
-    page, _ = home
-    message = page.evaluate("companionLive.run('nobody', 'text').catch(problem => problem.message)")
+def test_a_model_that_is_not_there_is_named(answering):
+    message = answering.evaluate("companionLive.run('nobody', 'text').catch(problem => problem.message)")
     assert re.search(r"zoo/nobody/\S+ could not be loaded: 404", message)  # whichever of its files fails first
 
 

@@ -53,6 +53,10 @@ def test_no_link_leads_to_the_server_that_printed_it(bound: PdfReader):
 
 
 def test_formulas_and_code_are_text(bound: PdfReader):
-    text = "".join(page.extract_text() for page in bound.pages)
-    assert "import torch" in text
-    assert "softmax" in text
+    missing = {"import torch", "softmax"}
+    for page in bound.pages:
+        text = page.extract_text()
+        missing = {words for words in missing if words not in text}
+        if not missing:  # to read a page takes long
+            break
+    assert missing == set()

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.browser
         ("perplexity", "concepts/", "#"),
     ],
 )
-def test_a_term_leads_first_to_the_chapter_that_teaches_it(visit, address, words: str, page: str, place: str):
-    found, log = visit(f"{address}/search.html?q={words}")
+def test_a_term_leads_first_to_the_chapter_that_teaches_it(stay, address, words: str, page: str, place: str):
+    found, log = stay(f"{address}/search.html?q={words}")
     first = found.locator("#search-results ul.search li a").first
     first.wait_for()
     assert page in first.get_attribute("href")
@@ -24,16 +24,16 @@ def test_a_term_leads_first_to_the_chapter_that_teaches_it(visit, address, words
     assert log.errors == []
 
 
-def test_a_longer_term_comes_after_the_headings_of_the_word_itself(visit, address):
-    found, _ = visit(f"{address}/search.html?q=attention")
+def test_a_longer_term_comes_after_the_headings_of_the_word_itself(stay, address):
+    found, _ = stay(f"{address}/search.html?q=attention")
     links = found.locator("#search-results ul.search li > a")
     links.first.wait_for()
     pages = links.evaluate_all("all => all.map(one => one.getAttribute('href'))")
     assert not any("inference.html" in one for one in pages[:2])  # which teaches FlashAttention
 
 
-def test_chapters_come_before_the_appendix(visit, address):
-    found, _ = visit(f"{address}/search.html?q=attention")
+def test_chapters_come_before_the_appendix(stay, address):
+    found, _ = stay(f"{address}/search.html?q=attention")
     found.locator("#search-results p.search-summary").wait_for()
     links = found.locator("#search-results ul.search li > a")
     pages = links.evaluate_all("all => all.map(one => one.getAttribute('href'))")
@@ -42,8 +42,8 @@ def test_chapters_come_before_the_appendix(visit, address):
     assert not any("appendix/" in one for one in pages[:first])
 
 
-def test_what_is_shown_of_a_page_is_its_text_where_the_word_stands(visit, address):
-    found, _ = visit(f"{address}/search.html?q=perplexity")
+def test_what_is_shown_of_a_page_is_its_text_where_the_word_stands(stay, address):
+    found, _ = stay(f"{address}/search.html?q=perplexity")
     found.locator("#search-results p.context").first.wait_for()
     said = found.locator("#search-results p.context").all_inner_texts()[:5]
     assert "perplexity" in " ".join(said).lower()

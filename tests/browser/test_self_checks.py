@@ -8,8 +8,9 @@ PAGE = "book/concepts/attention.html"
 
 
 @pytest.fixture(params=[False, True], ids=["light", "dark"])
-def question(request, visit, address):
-    page, _ = visit(f"{address}/{PAGE}", width=360, dark=request.param)
+def question(request, stay, address):
+    page, _ = stay(f"{address}/{PAGE}", width=360, dark=request.param)
+    page.evaluate("document.querySelectorAll('.self-check details').forEach(one => { one.open = false })")
     return page, page.locator(".self-check").first
 
 

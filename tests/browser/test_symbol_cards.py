@@ -93,11 +93,13 @@ def test_every_equation_of_the_book_is_set_as_without_wrappers_and_its_symbols_c
 
 
 @pytest.fixture
-def gpt(visit, address):
+def gpt(stay, address):
     """Open the chapter and wait for its mathematics; the card is then ``.symbol-card``."""
 
     def open_page(**settings) -> Page:
-        page, _ = visit(f"{address}/{PAGE}", **settings)
+        page, _ = stay(f"{address}/{PAGE}", **settings)
+        page.keyboard.press("Escape")
+        page.mouse.move(2, 2)
         page.evaluate("document.fonts.ready.then(() => null)")
         return page
 

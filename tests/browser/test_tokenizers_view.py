@@ -34,8 +34,22 @@ def view(gpt2, visit, address):
     return page, log
 
 
+@pytest.fixture
+def loaded(gpt2, stay, address):
+    """The view with the vocabulary of GPT-2."""
+    page, log = stay(f"{address}/{PAGE}")
+    page.wait_for_selector(".tk textarea")
+    if offer(page).count():
+        load(page)
+    return page, log
+
+
+def offer(page):
+    return page.locator(".tk").get_by_role("button", name=f"Load {TITLE}’s vocabulary")
+
+
 def load(page) -> None:
-    page.locator(".tk").get_by_role("button", name=f"Load {TITLE}’s vocabulary").click()
+    offer(page).click()
     page.wait_for_selector(f".tk section[aria-label='{TITLE}'] li")
 
 
@@ -54,9 +68,8 @@ def numbers(page) -> list[str]:
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_tokens_counts_and_costs_are_those_of_the_tokenizer(view, gpt2, text):
-    page, log = view
-    load(page)
+def test_tokens_counts_and_costs_are_those_of_the_tokenizer(loaded, gpt2, text):
+    page, log = loaded
     page.locator(".tk textarea").fill(text)
     page.get_by_label("Price of a million tokens").fill("50")
     read = page.locator(".tk textarea").input_value()
@@ -73,8 +86,7 @@ def test_tokens_counts_and_costs_are_those_of_the_tokenizer(view, gpt2, text):
 def test_a_vocabulary_is_loaded_on_a_click_that_says_its_size_and_the_own_one_is_there_at_once(view, address):
     page, log = view
     assert page.locator(".tk section").first.locator("li").count() > 5
-    button = page.locator(".tk").get_by_role("button", name=f"Load {TITLE}’s vocabulary")
-    assert "0.5 MB" in button.inner_text()
+    assert "0.5 MB" in offer(page).inner_text()
     assert not [url for url in log.requests if "/tokenizers/" in url]
     load(page)
     assert len([url for url in log.requests if "/tokenizers/" in url]) == 1
@@ -84,7 +96,7 @@ def test_a_vocabulary_is_loaded_on_a_click_that_says_its_size_and_the_own_one_is
 def test_where_loading_fails_a_line_says_so_and_another_click_tries_again(view):
     page, _ = view
     page.context.route("**/tokenizers/*.json", lambda route: route.fulfill(status=503))
-    page.locator(".tk").get_by_role("button", name=f"Load {TITLE}’s vocabulary").click()
+    offer(page).click()
     page.wait_for_function(
         "[...document.querySelectorAll('.tk .ca-error')].some(line => line.textContent.includes('503'))"
     )
