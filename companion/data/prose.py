@@ -7,6 +7,7 @@ import ast
 import hashlib
 import inspect
 import sysconfig
+from collections import deque
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
@@ -166,15 +167,26 @@ def _topics() -> Iterator[str]:
 def _docstrings() -> Iterator[str]:
     library = Path(sysconfig.get_path("stdlib"))
     skipped = {"site-packages", "test", "tests", "idlelib", "lib2to3", "pydoc_data", "__pycache__"}
-    for path in sorted(library.rglob("*.py")):
+    found = (path for top in library.iterdir() if top.name not in skipped for path in (top, *top.rglob("*.py")))
+    for path in sorted(path for path in found if path.suffix == ".py"):
         if skipped & set(path.relative_to(library).parts):
             continue
         try:
             tree = ast.parse(path.read_text(encoding="utf8"))
         except (SyntaxError, UnicodeDecodeError):  # a few files of the library are kept in old encodings
             continue
-        for node in ast.walk(tree):
+        for node in _statements(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 text = inspect.cleandoc(ast.get_docstring(node, clean=False) or "")
                 if len(text) >= SHORTEST_DOCSTRING:
                     yield text
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """A module and its statements, in the order of ``ast.walk``, without the expressions, which are most of a tree."""
+    todo: deque[ast.AST] = deque([tree])
+    while todo:
+        node = todo.popleft()
+        yield node
+        for part in ("body", "handlers", "orelse", "finalbody", "cases"):
+            todo.extend(getattr(node, part, ()))

@@ -99,18 +99,18 @@ class Detectors(NamedTuple):
         """
         if not facts.any(0).all():
             raise ValueError(f"each fact must be true of some of the {len(facts)} examples")
-        ordered, order = scores.sort(dim=0, descending=True)
-        said = torch.arange(1, len(scores) + 1)[:, None]  # a yes to the first k
+        ordered, order = scores.T.sort(dim=1, descending=True)  # (scores, examples)
+        said = torch.arange(1, len(scores) + 1)  # a yes to the first k
         step = torch.ones_like(ordered, dtype=torch.bool)
-        step[:-1] = ordered[1:] < ordered[:-1]  # no threshold lies between equal scores
-        below = torch.cat([ordered[1:], ordered[-1:] - 1])
+        step[:, :-1] = ordered[:, 1:] < ordered[:, :-1]  # no threshold lies between equal scores
+        below = torch.cat([ordered[:, 1:], ordered[:, -1:] - 1], dim=1)
         chosen, thresholds = [], []
         for fact in facts.T:
-            f1 = 2 * fact[order].cumsum(0) / (said + fact.sum()) * step  # (examples, scores)
-            number = int(f1.max(0).values.argmax())
-            last = int(f1[:, number].argmax())
+            f1 = 2 * fact[order].cumsum(1, dtype=torch.int32) / (said + fact.sum()) * step
+            number = int(f1.amax(1).argmax())
+            last = int(f1[number].argmax())
             chosen.append(number)
-            thresholds.append((ordered[last, number] + below[last, number]) / 2)
+            thresholds.append((ordered[number, last] + below[number, last]) / 2)
         return cls(torch.tensor(chosen), torch.stack(thresholds))
 
     def f1(self, scores: Tensor, facts: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ returns it. A weight is a number, or a tuple of one number per genre. One tree s
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -40,6 +40,10 @@ class Process:
         self.objects = list(OBJECTS)[: size.objects]
         self.moods = list(MOODS)[: size.moods]
         self.place_weights = _favoured(self.places, size.genres)
+        self._made: dict[tuple[str, str, bool], list[Event]] = {}
+        self.company_weights = {
+            place: tuple(w * COMPANY for w in weights) for place, weights in self.place_weights.items()
+        }
         self.object_weights = _favoured(self.objects, size.genres)
 
     def sample(self, state: State, genre: int, draw: random.Random) -> Event:
@@ -55,20 +59,22 @@ class Process:
         """All possible next events, and their probabilities under each genre: (outcomes, genres)."""
         events: list[Event] = []
         probabilities: list[np.ndarray] = []
-        for event, probability in self._walk(self._next(state), np.ones(self.size.genres)):
-            events.append(event)
-            probabilities.append(probability)
-        return events, np.array(probabilities)
 
-    def _walk(self, choice: Choice, before: np.ndarray) -> Iterator[tuple[Event, np.ndarray]]:
-        weights = [np.asarray(w, dtype=float) for w, _ in choice]
-        total = sum(weights)
-        for weight, (_, branch) in zip(weights, choice, strict=True):
-            probability = before * (weight / total)
-            if isinstance(branch, Event):
-                yield branch, probability
-            else:
-                yield from self._walk(branch if isinstance(branch, list) else branch(), probability)
+        def walk(choice: Choice, before: np.ndarray) -> None:
+            weights: list[Any] = [weight for weight, _ in choice]  # numbers, or tuples, which numpy divides
+            total = sum(weights) if isinstance(weights[0], float) else np.sum(weights, axis=0)
+            after: dict[Weight, np.ndarray] = {}  # most branches of a choice have the same weight
+            for weight, (_, branch) in zip(weights, choice, strict=True):
+                if weight not in after:
+                    after[weight] = before * (weight / total)
+                if isinstance(branch, Event):
+                    events.append(branch)
+                    probabilities.append(after[weight])
+                else:
+                    walk(branch if isinstance(branch, list) else branch(), after[weight])
+
+        walk(self._next(state), np.ones(self.size.genres))
+        return events, np.array(probabilities)
 
     def _next(self, s: State) -> Choice:
         if len(s.place) < 2:
@@ -105,27 +111,36 @@ class Process:
         if len(s.holder) < len(self.objects):
             choice.append((VERBS["take"], partial(self._take, s, person, pronoun)))
         if held and near:
-            gifts: Choice = [
-                (1.0, Event("give", person, object=o, other=p, pronoun=pronoun)) for o in held for p in near
-            ]
-            choice.append((VERBS["give"], gifts))
+            gifts = [(thing, other) for thing in held for other in near]
+            choice.append((VERBS["give"], partial(self._hand_over, gifts, person, "give", pronoun)))
         if offered:
-            gains: Choice = [(1.0, Event("get", person, object=o, other=p, pronoun=pronoun)) for o, p in offered]
-            choice.append((VERBS["get"], gains))
-        moods = [m for m in self.moods if s.mood.get(person) != m]
-        feelings: Choice = [(1.0, Event("feel", person, word=m, pronoun=pronoun)) for m in moods]
-        choice.append((VERBS["feel"], feelings))
+            choice.append((VERBS["get"], partial(self._hand_over, offered, person, "get", pronoun)))
+        choice.append((VERBS["feel"], partial(self._feel, s, person, pronoun)))
         return choice
+
+    def _hand_over(self, pairs: list[tuple[str, str]], person: str, kind: str, pronoun: bool) -> Choice:
+        return [(1.0, Event(kind, person, object=o, other=p, pronoun=pronoun)) for o, p in pairs]
+
+    def _feel(self, s: State, person: str, pronoun: bool) -> Choice:
+        moods = [m for m in self.moods if s.mood.get(person) != m]
+        return [(1.0, Event("feel", person, word=m, pronoun=pronoun)) for m in moods]
 
     def _where(self, s: State, person: str, kind: str, pronoun: bool) -> Choice:
         here = s.place.get(person)
         company = set(s.place.values())
         choice: Choice = []
-        for place, weights in self.place_weights.items():
-            if place != here:
-                weight = tuple(w * COMPANY for w in weights) if place in company else weights
-                choice.append((weight, Event(kind, person, place=place, pronoun=pronoun)))
+        for event in self._arrivals(person, kind, pronoun):
+            if event.place != here:
+                weights = self.company_weights if event.place in company else self.place_weights
+                choice.append((weights[event.place], event))
         return choice
+
+    def _arrivals(self, person: str, kind: str, pronoun: bool) -> list[Event]:
+        """A person's arrival at each place; made once, since no other events are listed as often."""
+        key = (person, kind, pronoun)
+        if key not in self._made:
+            self._made[key] = [Event(kind, person, place=place, pronoun=pronoun) for place in self.places]
+        return self._made[key]
 
     def _take(self, s: State, person: str, pronoun: bool) -> Choice:
         free = [(o, w) for o, w in self.object_weights.items() if o not in s.holder]
@@ -134,9 +149,12 @@ class Process:
     def _questions(self, s: State) -> Choice:
         if s.questions >= self.size.questions:
             return [(1.0, Event("end"))]
-        possible = [self.questions_of(s, kind) for kind in QUESTIONS]
-        kinds: Choice = [(1.0, [(1.0, event) for event in events]) for events in possible if events]
+        asked_of = {"where": s.place, "find": s.holder, "who": s.holder, "how": s.mood, "see": s.place}
+        kinds: Choice = [(1.0, partial(self._asked, s, kind)) for kind in QUESTIONS if asked_of[kind]]
         return [(STOP_QUESTIONS, Event("end")), (1 - STOP_QUESTIONS, kinds)]
+
+    def _asked(self, s: State, kind: str) -> Choice:
+        return [(1.0, event) for event in self.questions_of(s, kind)]
 
     def questions_of(self, s: State, kind: str) -> list[Event]:
         """All possible questions of one kind, with their answers; they are equally likely."""
@@ -154,12 +172,12 @@ class Process:
 
 def _drawn(choice: Choice, genre: int, draw: random.Random) -> Branch:
     """A branch drawn in proportion to the weights."""
-    weights = [w[genre] if isinstance(w, tuple) else w for w, _ in choice]
+    weights = [w if isinstance(w, float) else w[genre] for w, _ in choice]
     left = draw.random() * sum(weights)
-    for weight, (_, branch) in zip(weights, choice, strict=True):
+    for i, weight in enumerate(weights):
         left -= weight
         if left < 0:
-            return branch
+            return choice[i][1]
     return choice[-1][1]  # rounding may leave a little
 
 

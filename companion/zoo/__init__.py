@@ -7,6 +7,7 @@ model card. Those of ``FETCHED`` are downloaded once, by :mod:`companion.data.fe
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,13 @@ def chat_text(name: str, messages: Sequence[Mapping[str, str]], *, answer: bool 
     path = folder(name) / GGUF_NAME
     if not path.is_file():
         raise ValueError(f"{name} is no chat model: it has no {GGUF_NAME}")
-    return render_chat(GGUF(path).chat_template, messages, answer=answer)
+    return render_chat(_chat_template(path, path.stat().st_mtime_ns), messages, answer=answer)
+
+
+@lru_cache(maxsize=4)
+def _chat_template(path: Path, written: int) -> str:
+    """The chat template of a file, read once for each time that the file was written: its header holds all tokens."""
+    return GGUF(path).chat_template
 
 
 def name_of(model: nn.Module) -> str | None:

@@ -38,7 +38,7 @@ def test_a_number_of_steps_that_is_none_is_refused(steps):
         ("optimization", "adamw", "Optimization"),
         ("optimization", {"max_grad_norm": 1.0}, "Optimization"),
         ("optimization", None, "Optimization"),
-        ("evaluation", lambda model: 1.0, "Evaluation"),
+        ("evaluation", len, "Evaluation"),
         ("evaluation", 100, "Evaluation"),
         ("checkpoint", "run.safetensors", "Checkpoint"),
         ("checkpoint", True, "Checkpoint"),

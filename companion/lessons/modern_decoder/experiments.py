@@ -3,6 +3,7 @@
 Chapter: ``book/algorithms/modern_decoder.ipynb``.
 """
 
+from functools import cache
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
@@ -51,6 +52,7 @@ class NumberKind(NamedTuple):
     bits: float
 
 
+@cache
 def held_out(stories: int) -> Stories:
     """Stories that no training run of the chapter reads.
 

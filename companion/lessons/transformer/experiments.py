@@ -115,6 +115,17 @@ def training_passages() -> list[Passage]:
     return list(passages(WORLDS["en"].stories(STEPS * BATCH_SIZE, seed=0), seed=0))
 
 
+@cache
+def training_batches() -> list[Seq2Seq]:
+    """The training passages in batches.
+
+    >>> len(training_batches()) == STEPS
+    True
+    """
+    read = training_passages()
+    return [collate(read[i : i + BATCH_SIZE]) for i in range(0, len(read), BATCH_SIZE)]
+
+
 def train(
     model: nn.Module,
     steps: int = STEPS,
@@ -137,11 +148,10 @@ def train(
         loss_on: held-out batch, whose loss is measured every twenty steps.
         progress: what shows the run, see :func:`companion.training.fit`.
     """
-    read = training_passages()
     measure = None if loss_on is None else Evaluation(lambda one: sequence_loss(one, loss_on).item(), every=20)
     return fit(
         model,
-        [collate(read[i : i + BATCH_SIZE]) for i in range(0, steps * BATCH_SIZE, BATCH_SIZE)],
+        training_batches()[:steps],
         steps=steps,
         loss=sequence_loss,
         learning_rate=3e-3,

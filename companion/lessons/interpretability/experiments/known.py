@@ -3,7 +3,7 @@
 Chapter: ``book/practice/interpretability.ipynb``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from companion.data.batch import padded
 from companion.models.gpt import GPT, GPTConfig
-from companion.nn.capture import capture
 from companion.storyworld import State, Story, World
 from companion.storyworld.language import say
 
@@ -71,7 +70,7 @@ def known(stories: Sequence[Story]) -> Known:
 
 
 @torch.no_grad()
-def states(model: nn.Module, ids: Tensor, row: Tensor, position: Tensor) -> Tensor:
+def states(model: GPT, ids: Tensor, row: Tensor, position: Tensor) -> Tensor:
     """Hidden states of some tokens, before the first block and after each: (blocks + 1, tokens, d_model).
 
     Args:
@@ -80,13 +79,22 @@ def states(model: nn.Module, ids: Tensor, row: Tensor, position: Tensor) -> Tens
         row: story of each token, (tokens,).
         position: its position in the row.
     """
-    found = []
-    for part in torch.split(ids, 128):
-        with capture(model) as record:
-            model(part)
-        found.append(torch.stack(record.hidden))
-    together: Tensor = torch.cat(found, dim=1)[:, row, position]
-    return together
+    found: list[list[Tensor]] = [[] for _ in range(len(model.blocks) + 1)]
+    first = model.blocks[0].register_forward_pre_hook(lambda module, inputs: found[0].append(inputs[0]))
+    # capture() would also record all attention weights
+    hooks = [block.register_forward_hook(_keep(after)) for block, after in zip(model.blocks, found[1:], strict=True)]
+    try:
+        for part in torch.split(ids, 128):
+            model.hidden(part)
+    finally:
+        for hook in (first, *hooks):
+            hook.remove()
+    return torch.stack([torch.cat(parts)[row, position] for parts in found])
+
+
+def _keep(parts: list[Tensor]) -> Callable[[nn.Module, Any, Tensor], None]:
+    """A hook that appends a block's output."""
+    return lambda module, inputs, output: parts.append(output)
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from companion import zoo
 from companion.lessons.interpretability.experiments.known import NUMBER, PLACES, WORLD, known, states, untrained
@@ -64,17 +64,16 @@ def _place(words: Tensor) -> Tensor:
     return (words[:, None] == PLACES).long().argmax(1)
 
 
-def probed(model: nn.Module, learn: Site, test: Site, labels: tuple[Tensor, Tensor]) -> Tensor:
+def probed(learn: Tensor, test: Tensor, labels: tuple[Tensor, Tensor]) -> Tensor:
     """Held-out accuracy of a linear probe on the hidden states before the first block and after each, (blocks + 1,).
 
     Args:
-        model: a model of stories.
-        learn: tokens to fit the probe on.
-        test: tokens to measure it on.
+        learn: states to fit the probe on, (blocks + 1, tokens, d_model).
+        test: states to measure it on.
         labels: labels of both, the true ones or those of a control task.
     """
     scores = []
-    for seen, unseen in zip(states(model, *learn[:3]), states(model, *test[:3]), strict=True):
+    for seen, unseen in zip(learn, test, strict=True):
         probe = linear_probe(seen, labels[0], len(PLACES))
         scores.append((probe(unseen).argmax(-1) == labels[1]).float().mean())
     return torch.stack(scores)
@@ -95,10 +94,13 @@ def probe_controls(site: str, seed: int, learn: int = 150, test: int = 80) -> di
     types = torch.cat([known_to.kind, new.kind]).unique(return_inverse=True)[1]
     parts = [len(known_to.label), len(new.label)]
     true, control = (both.split(parts) for both in (labels, control_labels(types, labels, seed)))
+    blank = untrained(gpt.config, seed)
+    told = states(gpt, *known_to[:3]), states(gpt, *new[:3])
+    empty = states(blank, *known_to[:3]), states(blank, *new[:3])
     commonest = (new.label == known_to.label.mode().values).float().mean()
     return {
-        "trained": probed(gpt, known_to, new, true),
-        "control task": probed(gpt, known_to, new, control),
-        "untrained": probed(untrained(gpt.config, seed), known_to, new, true),
+        "trained": probed(*told, true),
+        "control task": probed(*told, control),
+        "untrained": probed(*empty, true),
         "commonest": commonest.expand(gpt.config.n_layers + 1),
     }

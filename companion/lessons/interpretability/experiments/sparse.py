@@ -6,12 +6,13 @@ Chapter: ``book/practice/interpretability.ipynb``.
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from companion import zoo
 from companion.lessons.interpretability.experiments.known import NUMBER, WORLD, Known, known, neurons, states, untrained
 from companion.losses.sparsity import sparse_reconstruction
 from companion.metrics.probing import Detectors
+from companion.models.gpt import GPT
 from companion.models.sparse_autoencoder import SparseAutoencoder
 from companion.nn.intervention import intervene
 
@@ -58,7 +59,7 @@ def train_autoencoder(
         batch: vectors per step.
     """
     sae = SparseAutoencoder(x.size(1), n_features, seed=seed)
-    optimizer = torch.optim.Adam(sae.parameters(), lr=RATE)
+    optimizer = torch.optim.Adam(sae.parameters(), lr=RATE, fused=True)
     draw = torch.Generator().manual_seed(seed)
     for step in range(steps):
         for group in optimizer.param_groups:
@@ -160,7 +161,7 @@ class Sparse:
         self._facts = {name: facts_of(name, self.learned, self._others) for name in FAMILIES}
         self.scale, self.x, self.y = self._read(self.model)
 
-    def _read(self, model: nn.Module) -> tuple[Scale, Tensor, Tensor]:
+    def _read(self, model: GPT) -> tuple[Scale, Tensor, Tensor]:
         raw, held_out = (
             states(model, one.ids, one.row, one.position)[self.LAYER] for one in (self.learned, self._others)
         )
