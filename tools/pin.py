@@ -46,7 +46,7 @@ def resolve(*options: str, constraints: Sequence[str] = (), left_out: Sequence[s
         left_out: names that are not pinned, and what they need neither.
     """
     uv = str(Path(sys.executable).with_name("uv"))
-    command = [uv, "pip", "compile", "--quiet", "--universal", *options]
+    command = [uv, "pip", "compile", "--quiet", *options]
     command += ["--extra", "book", "--extra", "test", "--no-annotate", "--no-header", "pyproject.toml"]
     with tempfile.TemporaryDirectory() as folder:
         for option, lines in (("--constraints", constraints), ("--excludes", left_out)):
@@ -71,11 +71,11 @@ def pins(which: str, python: str | None = None) -> list[str]:
         raise ValueError(f"no pins are called {which!r}; allowed are {', '.join(PYTHONS)}")
     version = "--python-version", python or PYTHONS[which]
     if which == "chosen":
-        return resolve(*version)
+        return resolve(*version, "--universal")
     # --no-config: without the versions that are chosen under [tool.uv].
-    if which == "floors":
+    if which == "floors":  # of one Python: a later one has no use for a numpy so old, nor for what goes with it
         return resolve(*version, "--no-config", constraints=floors(ROOT), left_out=ABOVE_THE_FLOORS)
-    return resolve(*version, "--no-config", constraints=colab(ROOT) if which == "colab" else ())
+    return resolve(*version, "--universal", "--no-config", constraints=colab(ROOT) if which == "colab" else ())
 
 
 def hub_tests(root: Path) -> set[Path]:
