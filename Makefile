@@ -30,7 +30,8 @@ book: environment assets ## fetch the published models, build the book into _bui
 	@$(BIN)/python tools/published.py $(PUBLISHED)
 	@$(BIN)/python tools/build_book.py
 
-test: environment assets lint types frontend ## everything: lint, types, all notebooks, the book built twice, all tests
+test: environment assets ## everything: lint, types, all notebooks, the book built twice, all tests
+	@$(MAKE) -j 2 lint types frontend
 	@$(MAKE) clean-book
 	$(BIN)/python tools/published.py --all --by-pip
 	$(BIN)/python tools/run_notebooks.py $(SIDE_BY_SIDE) --durations=10
@@ -48,7 +49,8 @@ pages:
 units:
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --doctest-modules --durations=10 -m "not book and not browser and not colab" companion tests
 
-check: environment assets lint types frontend ## the fast loop: lint, types, unit tests, examples of the docstrings
+check: environment assets ## the fast loop: lint, types, unit tests, examples of the docstrings
+	@$(MAKE) -j 2 lint types frontend
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --doctest-modules -m "not slow and not book and not browser and not colab" companion tests
 
 bench: environment ## measure speed and attention viewers beside peers from PyPI, and pages, and say what could not be (ROUNDS=1: a trial)
