@@ -30,12 +30,16 @@ def of_book(built: Path) -> dict[str, Any]:
     }
 
 
-def of_notebooks(outputs: Path) -> dict[str, float]:
-    """Seconds that the notebooks took when they were run last, one at a time or side by side."""
+def of_each(outputs: Path) -> dict[str, float]:
+    """Seconds that each notebook took when it was run last, one at a time or side by side."""
     sys.path.append(str(ROOT / "book" / "_ext"))
     from stored_outputs import seconds
 
-    found = seconds(outputs)
+    return {name: round(found, 1) for name, found in seconds(outputs).items()}
+
+
+def of_notebooks(found: dict[str, float]) -> dict[str, float]:
+    """Seconds of all notebooks."""
     slowest = max(found, key=lambda name: found[name])
     return {
         "notebooks": len(found),
@@ -56,13 +60,15 @@ def main() -> None:
     arguments(__doc__, seeds=0)
     built = ROOT / "_build" / "html"
     table: dict[str, Any] = {"left_out": {"book": "not built: make book"}}
+    each = of_each(ROOT / "_build" / "outputs")
     if (built / "book").is_dir():
         table = {
             "book": of_book(built),
-            "notebooks": of_notebooks(ROOT / "_build" / "outputs"),
+            "notebooks": of_notebooks(each),
             "build_again_s": build_again(),
         }
-    write("pages", {"table": table})
+    # The longest are run first by whoever has not run any: book/_ext/stored_outputs.py.
+    write("pages", {"table": table, "notebook_seconds": each})
 
 
 if __name__ == "__main__":

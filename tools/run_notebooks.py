@@ -19,7 +19,7 @@ from notebooks import ROOT, notebooks
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 from fetched_cells import to_run
-from stored_outputs import FOLDER, Chapter, read, save
+from stored_outputs import FOLDER, Chapter, expected, read, save
 
 TOOLS = Path(__file__).resolve().parent
 NBMAKE = ["--nbmake", "--nbmake-timeout=0", "-p", "nbmake_limits", "--overwrite"]  # 0: no limit but ours
@@ -39,7 +39,9 @@ def run(root: Path, sources: list[Path], options: list[str]) -> int:
     """Run the notebooks that have no outputs and store those of the ones that pass; return pytest's code."""
     folder = root / "_build" / FOLDER
     chapters = [chapter for path in sources if (chapter := read(root, path)) is not None]
-    made = copies(root, [chapter for chapter in chapters if not (folder / chapter.name).exists()])
+    lasts = expected(root)
+    missing = [chapter for chapter in chapters if not (folder / chapter.name).exists()]
+    made = copies(root, sorted(missing, key=lambda chapter: -lasts.get(chapter.path.stem, 0.0)))  # the longest first
     if not made:
         return 0
     search = os.pathsep.join(path for path in (str(TOOLS), os.environ.get("PYTHONPATH", "")) if path)

@@ -16,7 +16,7 @@ from sphinx.util import logging
 from cell_limits import LimitedClient
 from fetched_cells import to_run
 from progress import Progress
-from stored_outputs import Chapter, save, seconds
+from stored_outputs import Chapter, expected, save
 
 SIDE_BY_SIDE = 4  # notebooks at most: each holds torch in memory
 SAID = 300  # characters of an exception in one line
@@ -35,7 +35,7 @@ class Failure(NamedTuple):
 
 def run_all(missing: dict[str, Chapter], folder: Path, log: IO[bytes]) -> dict[str, tuple[Failure, NotebookNode]]:
     """Run notebooks side by side and store the outputs of those that pass; return those that fail."""
-    known = seconds(folder)
+    known = expected(folder.parents[1])
     lasted = {name: known.get(one.path.stem, 0.0) for name, one in missing.items()}
     progress = Progress({name: len(one.notebook.cells) for name, one in missing.items()}, lasted)
     clients = {

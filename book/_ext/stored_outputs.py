@@ -23,6 +23,7 @@ from closure import closure, fingerprint
 from fetched_cells import NOT_RUN, LeftOut, left_out, to_run
 
 FOLDER = "outputs"  # beside the pages
+MEASURED = Path("benchmarks", "results", "pages.json")
 TAGS = ("raises-exception", NOT_RUN)  # of a cell: those that change what its run leaves
 MADE = ("language_info", "widgets")  # of a notebook: the metadata that its run writes
 NAME = re.compile(r"(.+)-[0-9a-f]{16}\.ipynb")
@@ -121,6 +122,14 @@ def seconds(folder: Path) -> dict[str, float]:
         if name := NAME.fullmatch(path.name):
             found[name[1]] = nbformat.read(path, as_version=4).metadata.get("seconds", 0.0)
     return found
+
+
+def expected(root: Path) -> dict[str, float]:
+    """Return how long the notebooks of a book will take, by their stems: as they did here, or as they were measured."""
+    measured = root / MEASURED
+    found = json.loads(measured.read_text(encoding="utf-8")) if measured.exists() else {}
+    before: dict[str, float] = found.get("notebook_seconds", {})
+    return before | seconds(root / "_build" / FOLDER)
 
 
 def keep_only(folder: Path, names: set[str]) -> None:

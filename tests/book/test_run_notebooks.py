@@ -1,11 +1,12 @@
 """The book shows the run that passed under nbmake, and nothing of one that did not."""
 
+import subprocess
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
-from stored_outputs import FOLDER, read
+from stored_outputs import FOLDER, MEASURED, read, save
 
 from notebooks import METADATA
 from run_notebooks import run
@@ -54,3 +55,17 @@ def test_the_outputs_of_what_passed_are_kept_and_what_failed_or_met_a_limit_is_r
     mended = [chapter(book, name, "print(6 * 7)") for name in ("floods", "raises")]
     assert run(book, [passes, *mended], ["-q"]) == 0
     assert (outputs(book, floods), outputs(book, raises), outputs(book, passes)) == (["42\n"], ["42\n"], shown)
+
+
+def test_the_longest_are_begun_first_as_they_lasted_here_or_were_measured(book: Path, monkeypatch):
+    notebooks = [chapter(book, name, "print(1)") for name in ("short", "long", "longer here", "unknown")]
+    measured = book / MEASURED
+    measured.parent.mkdir(parents=True)
+    measured.write_text('{"notebook_seconds": {"short": 1.0, "long": 30.0, "longer here": 2.0}}')
+    ran = new_notebook(metadata={"seconds": 40.0})
+    save(book / "_build" / FOLDER, f"longer here-{'0' * 16}.ipynb", ran)
+    commands: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "call", lambda command, **_: commands.append(command) or 1)
+    run(book, notebooks, [])
+    begun = [Path(word).stem for word in commands[0] if word.endswith(".ipynb")]
+    assert begun == ["longer here", "long", "short", "unknown"]
