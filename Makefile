@@ -40,18 +40,18 @@ test: environment assets ## everything: lint, types, all notebooks, the book bui
 # The build has one process, and a browser waits more than it computes: the tests that need no page run beside both. On a
 # busy machine a browser may be late once; what fails twice is a fault, and what was run again is named (R).
 browser: pages
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --reruns 1 -rR --durations=10 -m "(book or browser) and not colab" tests/book tests/browser
+	$(BIN)/python -m pytest -p no:nbmake $(SIDE_BY_SIDE) --reruns 1 -rR --durations=10 -m "(book or browser) and not colab" tests/book tests/browser
 
 pages:
 	@$(MAKE) book PUBLISHED=--by-pip
 	@$(MAKE) book PUBLISHED=--by-pip
 
 units:
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --doctest-modules --durations=10 -m "not book and not browser and not colab" companion tests
+	$(BIN)/python -m pytest -p no:nbmake $(SIDE_BY_SIDE) --doctest-modules --durations=10 -m "not book and not browser and not colab" companion tests
 
 check: environment assets ## the fast loop: lint, types, unit tests, examples of the docstrings
 	@$(MAKE) -j 2 lint types frontend
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --doctest-modules -m "not slow and not book and not browser and not colab" companion tests
+	$(BIN)/python -m pytest -p no:nbmake $(SIDE_BY_SIDE) --doctest-modules -m "not slow and not book and not browser and not colab" companion tests
 
 bench: environment ## measure speed and attention viewers beside peers from PyPI, and pages, and say what could not be (ROUNDS=1: a trial)
 	$(BIN)/python benchmarks/bench.py --rounds $(ROUNDS)

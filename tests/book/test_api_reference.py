@@ -19,10 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^\.\. api-modules::\n\n((?:   \S+\n)+)", re.MULTILINE)
 
 
-MODULES = package_map.modules(ROOT)
-PAGES = package_map.pages(ROOT)
-
-each_module = pytest.mark.parametrize("name", MODULES)
+def modules() -> dict[str, package_map.Module]:
+    return package_map.modules(ROOT)
 
 
 def reference_pages() -> list[Path]:
@@ -38,9 +36,9 @@ def test_every_module_is_on_exactly_one_page():
         module.name
         for page in reference_pages()
         for block in BLOCK.findall(page.read_text(encoding="utf-8"))
-        for module in api_reference.chosen(block.splitlines(), MODULES)
+        for module in api_reference.chosen(block.splitlines(), modules())
     ]
-    assert sorted(found) == sorted(MODULES)
+    assert sorted(found) == sorted(modules())
 
 
 def test_every_page_of_the_reference_is_in_the_contents_and_on_its_overview():
@@ -52,31 +50,26 @@ def test_every_page_of_the_reference_is_in_the_contents_and_on_its_overview():
     assert sorted(f"book/appendix/{page}" for page in overview) == expected
 
 
-@each_module
-def test_every_public_function_and_class_has_a_docstring(name: str):
-    assert MODULES[name].doc
-    assert MODULES[name].undocumented == frozenset()
+def test_every_public_function_and_class_has_a_docstring():
+    assert [name for name, module in modules().items() if not module.doc] == []
+    assert {name: module.undocumented for name, module in modules().items() if module.undocumented} == {}
 
 
-@each_module
-def test_a_module_names_its_chapter_and_that_chapter_uses_it(name: str):
-    named = MODULES[name].pages
-    assert named, f"the docstring of {name} names no chapter"
-    for page in named:
-        assert page in PAGES, f"{name} names {page}, which is no page that uses the package"
-        assert name in package_map.reached(ROOT, page), f"{name} names {page}, which does not reach it"
+def test_a_module_names_its_chapter_and_that_chapter_uses_it():
+    assert [name for name, module in modules().items() if not module.pages] == []
+    named = [(name, page) for name, module in modules().items() for page in module.pages]
+    assert [one for one in named if one[1] not in package_map.pages(ROOT)] == []
+    assert [(name, page) for name, page in named if name not in package_map.reached(ROOT, page)] == []
 
 
-@each_module
-def test_a_module_that_defines_something_is_imported_by_a_test(name: str):
-    module = MODULES[name]
-    if module.public or module.constants:
-        assert package_map.tests_of(ROOT, name), f"no file of tests imports {name}"
+def test_a_module_that_defines_something_is_imported_by_a_test():
+    defining = [name for name, module in modules().items() if module.public or module.constants]
+    assert [name for name in defining if not package_map.tests_of(ROOT, name)] == []
 
 
 def test_what_a_package_gathers_by_itself_is_what_its_tests_test():
-    gathered = {name for name, module in MODULES.items() if module.gathered}
-    checked = {label for name in gathered for label in MODULES[name].labels if "equations" in name}
+    gathered = {name for name, module in modules().items() if module.gathered}
+    checked = {label for name in gathered for label in modules()[name].labels if "equations" in name}
     exercises = {one.name for name in gathered for one in getattr(importlib.import_module(name), "EXERCISES", ())}
     assert checked == set(labels())
     assert exercises == set(names())
@@ -129,7 +122,7 @@ def test_a_sentence_that_names_only_chapters_gives_way_to_links(doc: str, expect
 
 def test_a_line_that_names_no_module_is_refused():
     with pytest.raises(ValueError, match=r"there is no module 'companion\.nothing'"):
-        api_reference.chosen(["companion.nothing"], MODULES)
+        api_reference.chosen(["companion.nothing"], modules())
 
 
 # a small book
@@ -185,7 +178,11 @@ def small_book(folder: Path, pages: dict[str, str], builder: str = "html") -> st
 def test_a_small_book_links_both_ways_and_names_the_modules_it_lacks(tmp_path: Path):
     warnings = small_book(tmp_path, {"book/chapter": PAGE, "book/appendix/api": REFERENCE})
     lacking = set(re.findall(r"WARNING: (companion\S*) is on no page of the API reference", warnings))
-    assert lacking == set(MODULES) - {"companion.nn.kv_cache", "companion.widgets", "companion.widgets.attention_view"}
+    assert lacking == set(modules()) - {
+        "companion.nn.kv_cache",
+        "companion.widgets",
+        "companion.widgets.attention_view",
+    }
     chapter = (tmp_path / "build" / "html" / "book" / "chapter.html").read_text(encoding="utf-8")
     prose, fold = chapter.split('<details class="chapter-code">')
     view = "companion.widgets.attention_view.AttentionView"
@@ -235,20 +232,20 @@ class Links(HTMLParser):
 @pytest.fixture(scope="module")
 def built(built_book: Path) -> dict[str, Links]:
     reference = [path.relative_to(ROOT).with_suffix("").as_posix() for path in reference_pages()]
-    return {name: Links(built_book / f"{name}.html") for name in [*reference, *PAGES]}
+    return {name: Links(built_book / f"{name}.html") for name in [*reference, *package_map.pages(ROOT)]}
 
 
 @pytest.mark.book
 def test_each_module_and_each_public_thing_has_its_entry_on_one_page(built: dict[str, Links]):
-    wanted = [f"module-{name}" for name in MODULES]
-    wanted += [f"{name}.{one}" for name, module in MODULES.items() for one in module.public]
+    wanted = [f"module-{name}" for name in modules()]
+    wanted += [f"{name}.{one}" for name, module in modules().items() for one in module.public]
     where = {entry: [page for page, links in built.items() if entry in links.ids] for entry in wanted}
     assert {entry: found for entry, found in where.items() if len(found) != 1} == {}
 
 
 @pytest.mark.book
 def test_each_chapter_leads_to_the_entry_of_each_module_that_it_imports(built: dict[str, Links]):
-    for name, page in PAGES.items():
+    for name, page in package_map.pages(ROOT).items():
         anchors = {urldefrag(link).fragment for link in built[name].folded}
         imported = package_map.imported_by(ROOT, page.imports)
         assert {f"module-{module}" for module in imported} <= anchors, name
