@@ -121,11 +121,11 @@ def test_a_function_with_too_few_arguments_is_told_so(task):
 
 
 @every_exercise
-@pytest.mark.parametrize("result", STRANGE.values(), ids=STRANGE)
-def test_results_of_a_strange_kind_get_a_sentence(task, result):
-    answer = task.check(lambda *_: result)
-    assert not answer.passed
-    assert answer.message.startswith("In case 1 ")
+def test_results_of_a_strange_kind_get_a_sentence(task):
+    answers = {kind: task.check(lambda *_, result=result: result) for kind, result in STRANGE.items()}
+    accepted = [kind for kind, answer in answers.items() if answer.passed]
+    assert accepted == []
+    assert [kind for kind, answer in answers.items() if not answer.message.startswith("In case 1 ")] == []
 
 
 @every_exercise
