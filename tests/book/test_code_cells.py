@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from code_cells import LINES, checks_begin
+from fetched_cells import left_out
 from plain_notebooks import WITH_OUTPUTS
 from stored_outputs import is_exercise
 
@@ -55,13 +56,20 @@ def code_of(block: str) -> str:
     return "\n".join(unescape(re.sub(r"<[^>]+>", "", one)) for one in re.findall(r"<pre>(.*?)</pre>", block, re.DOTALL))
 
 
+def code_cells_shown(path: Path) -> list[nbformat.NotebookNode]:
+    """The cells of code that are on a chapter's page, left out those whose model is not in the cache."""
+    notebook = nbformat.read(path, as_version=4)
+    out = left_out(notebook)
+    return [cell for place, cell in enumerate(notebook.cells) if cell.cell_type == "code" and place not in out]
+
+
 @pytest.mark.book
 @pytest.mark.parametrize("path", notebooks(ROOT), ids=lambda path: path.stem)
 def test_every_line_of_a_cell_is_on_its_page(built_book: Path, path: Path):
     page = (built_book / path.relative_to(ROOT).with_suffix(".html")).read_text(encoding="utf-8")
     parts = "".join(code_of(page).split())
-    for cell in nbformat.read(path, as_version=4).cells:
-        if cell.cell_type == "code" and "remove-cell" not in cell.metadata.get("tags", []):
+    for cell in code_cells_shown(path):
+        if "remove-cell" not in cell.metadata.get("tags", []):
             begin = checks_begin(cell.source)
             lines = cell.source.split("\n")
             for part in (lines[:begin], lines[begin:] if begin is not None else []):
@@ -74,8 +82,8 @@ def test_a_page_shortens_its_long_cells(built_book: Path, path: Path):
     page = (built_book / path.relative_to(ROOT).with_suffix(".html")).read_text(encoding="utf-8")
     shown = [
         "\n".join(cell.source.split("\n")[: checks_begin(cell.source)]).rstrip()
-        for cell in nbformat.read(path, as_version=4).cells
-        if cell.cell_type == "code" and not FOLDED & set(cell.metadata.get("tags", []))
+        for cell in code_cells_shown(path)
+        if not FOLDED & set(cell.metadata.get("tags", []))
     ]
     assert page.count('<div class="long-code"') == sum(one.count("\n") >= LINES for one in shown)
 
