@@ -117,7 +117,7 @@ def multipliers_by_parameter(
     idle = next((step for step, own in enumerate(zip(*table.values(), strict=True), start=1) if not any(own)), None)
     if idle is not None:
         raise ValueError(f"at each step a parameter must train; at step {idle} lr_multiplier is 0 for all of them")
-    return table
+    return {name: tuple(float(factor) for factor in own) for name, own in table.items()}
 
 
 def _fraction(step: int, steps: int, warmup: int) -> float:
