@@ -10,6 +10,8 @@ from companion.data import fetched
 from companion.data.downloads import WrongBytesError
 from companion.data.published import CATALOGUE, Member
 
+pytestmark = pytest.mark.slow
+
 NAME = "tiny_model-1.0-py3-none-any.whl"
 INFO = "tiny_model-1.0.dist-info"
 FILES = {

@@ -19,6 +19,7 @@ def together() -> dict[str, Any]:
     return e.torchrun(2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", e.WAYS)
 def test_two_processes_have_the_losses_and_the_weights_of_one(
     way: str, alone: dict[str, Any], together: dict[str, Any]

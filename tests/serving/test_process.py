@@ -14,6 +14,8 @@ from companion.serving.__main__ import page
 from companion.serving.classifier import load_classifier
 from companion.serving.load import Request, call, load, prediction
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ["Anna gets the ball from Tom . Tom", "Tom gives the apple to Mary . Mary", "Anna goes to the park ."]
 HOSTILE = [
     Request(body=b"{"),

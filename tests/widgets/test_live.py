@@ -141,6 +141,7 @@ def test_a_fast_tokenizer_of_transformers_is_read_as_the_one_inside():
     assert Tracer(model, around)("Anna is here .").tokens == Tracer(model, tokenizer)("Anna is here .").tokens
 
 
+@pytest.mark.slow
 def test_a_large_model_lies_in_files_of_a_limited_size_each_named_after_its_content(tmp_path):
     limit = 100_000
     export_model("storyworld-bert-small", tmp_path, MASKS[0], limit)

@@ -13,6 +13,8 @@ from companion.nn.capture import ablate, capture
 from companion.nn.intervention import intervene
 from companion.widgets.browser.onnx import export_onnx, head_sizes
 
+pytestmark = pytest.mark.slow
+
 
 def inputs(model, ids, off=(), patch=None) -> dict[str, np.ndarray]:
     """What the file of ``model`` takes: with these heads (layer, head) ablated, or with a patch."""

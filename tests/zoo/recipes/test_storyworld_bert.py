@@ -14,6 +14,8 @@ from companion.zoo.__main__ import main
 from companion.zoo.recipes import storyworld_bert as bert_recipes
 from companion.zoo.recipes import storyworld_bert_small as student_recipes
 
+pytestmark = pytest.mark.slow
+
 NAME, STUDENT = "storyworld-bert", "storyworld-bert-small"
 NAMES = (NAME, STUDENT)
 LEAST = {NAME: 0.7, STUDENT: 0.5}  # of each kind of question

@@ -13,6 +13,8 @@ from companion.storyworld import QUESTIONS, World, quiz, rows
 from companion.zoo.__main__ import main
 from companion.zoo.recipes import storyworld_gpt as story_recipes
 
+pytestmark = pytest.mark.slow
+
 HELD_OUT = 500
 
 
