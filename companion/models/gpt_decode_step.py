@@ -23,8 +23,6 @@ from companion.nn.kv_cache import KVCache
 
 Vector = NDArray[np.float32]
 Affine = tuple[Vector, Vector]  # weight and bias
-
-
 MOST_PARAMETERS = 2**24  # more of them take longer to copy than a text of twenty tokens gains
 GELU_LINEAR = np.float32(math.sqrt(2 / math.pi))
 GELU_CUBIC = np.float32(0.044715 * math.sqrt(2 / math.pi))

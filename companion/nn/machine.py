@@ -107,18 +107,23 @@ def _plain(x: Tensor) -> Tensor:
 
 def _shortest_step(step: Callable[[Tensor], Tensor], x: Tensor) -> float:
     """Seconds of the shortest of some forward and backward passes, after a first one."""
-    taken = []
+    clock, taken = _clock(x), []
     for _ in range(4):
-        started = time.perf_counter()
+        started = clock()
         (of_x,) = torch.autograd.grad(step(x).sum(), x)
         float(of_x.flatten()[0])  # waits until it is computed
-        taken.append(time.perf_counter() - started)
+        taken.append(clock() - started)
     return min(taken[1:])
+
+
+def _clock(tensor: Tensor) -> Callable[[], float]:
+    """Clock for what computes where a tensor is: on a CPU that of the processor's time, as others may use it, too."""
+    return time.process_time if tensor.device.type == "cpu" else time.perf_counter
 
 
 def _shortest(matrix: Tensor) -> float:
     """Seconds of the shortest of the products of a matrix with itself, after a first one."""
-    clock = time.process_time if matrix.device.type == "cpu" else time.perf_counter  # others may use the processor, too
+    clock = _clock(matrix)
     taken: list[float] = []
     while len(taken) < 4 or sum(taken) < SECONDS:
         started = clock()

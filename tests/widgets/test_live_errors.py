@@ -25,7 +25,7 @@ RAISED = {
     "torch": RuntimeError("CUDA error: device-side assert triggered"),
     "too deep": RecursionError("maximum recursion depth exceeded"),
     "a file": OSError(errno.ENOENT, "no such file"),
-    "nothing said": NotImplementedError(),
+    "nothing said": TimeoutError(),
     "refused": ValueError("the text is empty"),
 }
 
