@@ -10,12 +10,15 @@ import time
 from typing import Any
 
 import psutil
+from jupyter_client.manager import KernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionComplete, CellTimeoutError, DeadKernelError
 from nbclient.util import ensure_async
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
+
+from forked_kernels import ForkingProvisioner
 
 # A second of a cell counts as silent when it brought no message and took less processor time than WORKING. Nothing in
 # the book waits for the network, so a cell that is silent for two minutes waits for what will not come.
@@ -43,13 +46,27 @@ class LimitedClient(NotebookClient):
         reason: why a cell was stopped; empty while none is.
     """
 
-    def __init__(self, nb: NotebookNode, **options: Any) -> None:
-        """Make a client for a notebook; the options are nbclient's."""
+    def __init__(self, nb: NotebookNode, *, forked: bool = True, **options: Any) -> None:
+        """Make a client for a notebook.
+
+        Args:
+            nb: what is run.
+            forked: whether its kernel is forked (:mod:`forked_kernels`); a single one is started sooner anew.
+            options: nbclient's.
+        """
         chosen = {"startup_timeout": START, "iopub_timeout": LATE, "shutdown_kernel": "immediate"}
         super().__init__(nb, **{**options, **chosen})
+        self._forked = forked
         self.stopped = threading.Event()
         self.reason = ""
         self._messages, self._written, self._last = 0, 0, ""
+
+    def create_kernel_manager(self) -> KernelManager:
+        """Make the manager of a kernel."""
+        manager = super().create_kernel_manager()
+        if self._forked:
+            manager.provisioner = ForkingProvisioner(parent=manager, kernel_spec=manager.kernel_spec)
+        return manager
 
     def execute(self, *args: Any, **options: Any) -> NotebookNode:
         """Run all cells in place; the options are those of a start of a kernel."""

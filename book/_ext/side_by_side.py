@@ -15,10 +15,12 @@ from sphinx.util import logging
 
 from cell_limits import LimitedClient
 from fetched_cells import to_run
+from forked_kernels import end_source
 from progress import Progress
 from stored_outputs import Chapter, expected, save
 
 SIDE_BY_SIDE = 4  # notebooks at most: each holds torch in memory
+MANY = 4  # notebooks, whose imports take longer than those of the process that they are forked from
 SAID = 300  # characters of an exception in one line
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
@@ -38,8 +40,10 @@ def run_all(missing: dict[str, Chapter], folder: Path, log: IO[bytes]) -> dict[s
     known = expected(folder.parents[1])
     lasted = {name: known.get(one.path.stem, 0.0) for name, one in missing.items()}
     progress = Progress({name: len(one.notebook.cells) for name, one in missing.items()}, lasted)
+    forked = len(missing) >= MANY
     clients = {
-        name: LimitedClient(to_run(missing[name].notebook, missing[name].out)) for name in progress.heaviest_first()
+        name: LimitedClient(to_run(missing[name].notebook, missing[name].out), forked=forked)
+        for name in progress.heaviest_first()
     }
     failed: dict[str, tuple[Failure, NotebookNode]] = {}
     pool = ThreadPoolExecutor(min(SIDE_BY_SIDE, os.cpu_count() or 1))
@@ -61,6 +65,7 @@ def run_all(missing: dict[str, Chapter], folder: Path, log: IO[bytes]) -> dict[s
         for client in clients.values():
             client.stopped.set()
         pool.shutdown(cancel_futures=True)
+        end_source()
     return failed
 
 
