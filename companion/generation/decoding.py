@@ -7,7 +7,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from companion.data.batch import upcast
@@ -67,8 +69,8 @@ class DecodeStep(Protocol):
 
     length: int
 
-    def __call__(self, token: int, /) -> Tensor:
-        """Logits (1, vocab) of what follows the token."""
+    def __call__(self, token: int, /) -> NDArray[np.float32]:
+        """Logits (vocab,) of what follows the token."""
 
 
 class DecodingState:
@@ -110,11 +112,24 @@ class DecodingState:
         Raises:
             FloatingPointError: when a row has no next token because its logits are not numbers, or infinite.
         """
-        if self._may_step and self._past and isinstance(self._decoder, HasDecodeStep):
-            self._step, self._may_step = self._decoder.decode_step(self.cache), False  # the prompt is read
-        scores = self._step(self._newest()) if self._step else self._run(self.ids[:, self._past :])[:, -1]
+        step = self._steps()
+        scores = torch.from_numpy(step(self._newest()))[None] if step else self._run(self.ids[:, self._past :])[:, -1]
         check_logits(scores)
         return upcast(scores)
+
+    def likeliest(self) -> Tensor:
+        """Likeliest next token (rows,) of each text.
+
+        Raises:
+            FloatingPointError: as :meth:`logits`.
+        """
+        step = self._steps()
+        if step is None:
+            return self.logits().argmax(-1)
+        scores = step(self._newest())
+        best = scores.argmax(keepdims=True)
+        check_largest(0, float(scores[best[0]]))
+        return torch.from_numpy(best)
 
     @property
     def ids(self) -> Tensor:
@@ -140,6 +155,12 @@ class DecodingState:
         self._may_step = False  # a step reads one text, and the same one
         if self._step:  # the cache has not seen what the step has read
             self._step = self.cache = None
+
+    def _steps(self) -> DecodeStep | None:
+        """The model's own step, where the prompt is read and nothing stands in its way."""
+        if self._may_step and self._past and isinstance(self._decoder, HasDecodeStep):
+            self._step, self._may_step = self._decoder.decode_step(self.cache), False
+        return self._step
 
     def _newest(self) -> int:
         """Last token of the one text."""
@@ -228,8 +249,13 @@ def check_logits(logits: Tensor) -> None:
     """
     largest = logits.amax(-1).tolist()  # NaN if one of them is
     for row, logit in enumerate(largest):
-        if not math.isfinite(logit):
-            raise FloatingPointError(f"logits must be finite; the largest of row {row} is {logit}")
+        check_largest(row, logit)
+
+
+def check_largest(row: int, logit: float) -> None:
+    """Check the largest logit of a row; see :func:`check_logits`."""
+    if not math.isfinite(logit):
+        raise FloatingPointError(f"logits must be finite; the largest of row {row} is {logit}")
 
 
 def check_readable(mask: Tensor | None, ids: Tensor) -> None:

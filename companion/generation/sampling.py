@@ -232,7 +232,7 @@ def _sample(
     generator = None if how.seed is None else torch.Generator(device).manual_seed(how.seed)
     finished = torch.zeros(len(texts.ids), dtype=torch.bool, device=device)
     for _ in range(max_new_tokens):
-        token = _chosen(texts.logits(), how, generator)
+        token = texts.likeliest() if how.temperature == 0 else _drawn(texts.logits(), how, generator)
         if len(stops):
             token = torch.where(finished, stops[0], token)
             finished |= torch.isin(token, stops)
@@ -244,12 +244,9 @@ def _sample(
     return texts.ids
 
 
-def _chosen(logits: Tensor, how: Sampling, generator: torch.Generator | None) -> Tensor:
+def _drawn(logits: Tensor, how: Sampling, generator: torch.Generator | None) -> Tensor:
     """One token (batch,) for each row of logits (batch, vocab)."""
-    if how.temperature == 0:
-        return logits.argmax(-1)
-    probabilities = _probabilities(logits, how)
-    return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+    return torch.multinomial(_probabilities(logits, how), 1, generator=generator)[:, 0]
 
 
 def _begin(

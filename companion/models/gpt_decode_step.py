@@ -9,6 +9,7 @@ Chapter: ``book/algorithms/gpt.ipynb``, "Never compute a position twice".
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,29 +23,42 @@ from companion.nn.feed_forward import FeedForward
 from companion.nn.kv_cache import KVCache
 
 Vector = NDArray[np.float32]
-Affine = tuple[Vector, Vector]  # weight and bias
 MOST_PARAMETERS = 2**24  # more of them take longer to copy than a text of twenty tokens gains
-GELU_LINEAR = np.float32(math.sqrt(2 / math.pi))
-GELU_CUBIC = np.float32(0.044715 * math.sqrt(2 / math.pi))
+GELU_CUBIC = (0.044715 * math.sqrt(2 / math.pi)) ** (1 / 3)
+GELU_LINEAR = np.float32(math.sqrt(2 / math.pi) / GELU_CUBIC)
 
 
-def _relu(x: Vector) -> Vector:
-    return np.maximum(x, np.float32(0))
+def _relu(x: Vector, out: Vector) -> None:
+    np.maximum(x, 0, out=out)
 
 
-def _gelu_tanh(x: Vector) -> Vector:
+def _gelu_tanh(x: Vector, out: Vector) -> None:
+    """Twice GELU's tanh form times :data:`GELU_CUBIC`, of what is that many times its argument."""
     bent = x * x
-    bent *= GELU_CUBIC
     bent += GELU_LINEAR
     bent *= x
-    np.tanh(bent, out=bent)
+    np.tanh(bent, bent)
     bent += 1
-    bent *= x
-    bent *= np.float32(0.5)
-    return bent
+    np.multiply(bent, x, out)
 
 
-ACTIVATIONS = {"relu": _relu, "gelu_new": _gelu_tanh, "gelu_pytorch_tanh": _gelu_tanh}
+@dataclass(frozen=True)
+class Activation:
+    """An activation, but for two factors that the matrices before and behind it take over.
+
+    Attributes:
+        write: writes it, of a vector, into another.
+        before: what its argument is multiplied by.
+        behind: what its result is multiplied by.
+    """
+
+    write: Callable[[Vector, Vector], None]
+    before: float = 1.0
+    behind: float = 1.0
+
+
+GELU = Activation(_gelu_tanh, GELU_CUBIC, 0.5 / GELU_CUBIC)
+ACTIVATIONS = {"relu": Activation(_relu), "gelu_new": GELU, "gelu_pytorch_tanh": GELU}
 PARTS = {nn.ModuleList, nn.Dropout, nn.Embedding, nn.Linear, nn.LayerNorm, MultiHeadAttention, FeedForward}
 
 
@@ -87,7 +101,7 @@ class GPTDecodeStep:
     >>> text, cache = torch.tensor([[3, 1, 4, 1]]), model.new_cache()
     >>> with torch.no_grad():
     ...     _ = model(text[:, :3], cache=cache)
-    ...     torch.allclose(GPTDecodeStep(model, cache)(1), model(text)[:, -1], atol=1e-6)
+    ...     np.allclose(GPTDecodeStep(model, cache)(1), model(text)[0, -1], atol=1e-6)
     True
 
     Attributes:
@@ -101,82 +115,117 @@ class GPTDecodeStep:
             model: a GPT for which :func:`is_plain` is true.
             cache: of each layer, with at least one position.
         """
+        config = model.config
         self.length = cache[0].length
-        self._heads, self._eps = model.config.n_heads, model.config.norm_eps
-        self._activation: Callable[[Vector], Vector] = ACTIVATIONS[model.config.activation]
+        self._eps, self._activation = config.norm_eps, ACTIVATIONS[config.activation]
         self._tokens = array(model.token_embedding.weight)
         self._positions = array(model.position_embedding.weight)
         self._unembedding = _after_norm(model.final_norm, array(model.unembedding.weight), np.float32(0))
-        positions = model.config.context_length
-        self._layers = [_Layer(block, kept, positions) for block, kept in zip(model.blocks, cache, strict=True)]
+        self._layers = [_Layer(block, kept, config) for block, kept in zip(model.blocks, cache, strict=True)]
+        # What is projected, and behind it the 1 that the bias, a column of the matrix, is multiplied by.
+        self._normed, self._mixed = np.ones((2, config.d_model + 1), np.float32)
+        self._inside = np.ones(len(self._layers[0].expand) + 1, np.float32)
+        self._heads = self._mixed[:-1].reshape(config.n_heads, 1, -1)
 
-    def __call__(self, token: int) -> Tensor:
-        """Return the logits (1, vocab) of what follows the token.
+    def __call__(self, token: int) -> Vector:
+        """Return the logits (vocab,) of what follows the token.
 
         Raises:
             IndexError: when the token is not in the vocabulary, or the context is full.
         """
-        x = self._tokens[token] + self._positions[self.length]
+        position, activate = self.length, self._activation.write
+        normed, mixed, inside, heads = self._normed, self._mixed, self._inside, self._heads
+        x = self._tokens[token] + self._positions[position]
         x -= np.add.reduce(x) / len(x)  # no layer adds to the mean
         for layer in self._layers:
-            x += self._attend(layer, self._norm(x))
-            x += _project(layer.contract, self._activation(_project(layer.expand, self._norm(x))))
+            self._norm(x)
+            layer.attend(normed, position, heads)
+            x += layer.output.dot(mixed)
+            self._norm(x)
+            activate(layer.expand.dot(normed), inside[:-1])
+            x += layer.contract.dot(inside)
+        self._norm(x)
         self.length += 1
-        return torch.from_numpy(_project(self._unembedding, self._norm(x)))[None]
+        logits: Vector = self._unembedding.dot(normed)
+        return logits
 
-    def _attend(self, layer: "_Layer", x: Vector) -> Vector:
-        query, key, value = _project(layer.projections, x).reshape(3, self._heads, -1, 1)  # each (heads, d_head, 1)
-        position, end = self.length, self.length + 1
-        layer.keys[:, position], layer.values[:, :-1, position] = key[:, :, 0], value[:, :, 0]
-        weights = layer.keys[:, :end] @ query  # (heads, positions, 1): the scores
-        weights -= np.maximum.reduce(weights, axis=1, keepdims=True)
-        np.exp(weights, out=weights)
-        mixed = layer.values[:, :, :end] @ weights  # (heads, d_head + 1, 1), in its last row the sum of the weights
-        return _project(layer.output, (mixed[:, :-1] / mixed[:, -1:]).reshape(-1))
-
-    def _norm(self, x: Vector) -> Vector:
-        """A vector whose mean is 0, divided by its standard deviation."""
-        return x * np.float32(1 / math.sqrt(x.dot(x) / len(x) + self._eps))
+    def _norm(self, x: Vector) -> None:
+        """Divide a vector whose mean is 0 by its standard deviation."""
+        np.multiply(x, np.float32(1 / math.sqrt(x.dot(x) / len(x) + self._eps)), self._normed[:-1])
 
 
 class _Layer:
-    """Weights of one block, and the keys and values of the positions so far.
+    """Weights of one block, each with its bias as a last column, and the keys and values of the positions so far.
+
+    A head's query, key and value have one number more, which the projections make: 0, 0 and 1. Mixed, the ones give the
+    sum of the weights.
 
     Attributes:
-        keys: (heads, positions, d_head).
-        values: (heads, d_head + 1, positions), the last row ones.
+        kept: keys and values, (2, heads, positions, d_head + 1).
+        keys: (heads, d_head + 1, positions), a view.
+        values: (heads, positions, d_head + 1), a view.
     """
 
-    def __init__(self, block: Any, cache: KVCache, positions: int) -> None:
-        attention, feed_forward = block.attention, block.feed_forward
+    def __init__(self, block: Any, cache: KVCache, config: Any) -> None:
+        attention, feed_forward, activation = block.attention, block.feed_forward, ACTIVATIONS[config.activation]
         self.projections = _after_norm(block.attention_norm, *_side_by_side(attention))
         self.output = _without_mean(attention.output)
-        self.expand = _after_norm(block.feed_forward_norm, *_affine(feed_forward.expand))
-        self.contract = _without_mean(feed_forward.contract)
-        key, value = (array(kept[0]) for kept in cache.filled())  # (heads, length, d_head)
-        heads, length, size = key.shape
-        self.keys = np.empty((heads, positions, size), np.float32)
-        self.values = np.ones((heads, size + 1, positions), np.float32)
-        self.keys[:, :length], self.values[:, :-1, :length] = key, value.transpose(0, 2, 1)
+        expand, bias = _affine(feed_forward.expand)
+        before = np.float32(activation.before)
+        self.expand = _after_norm(block.feed_forward_norm, expand * before, bias * before)
+        self.contract = _without_mean(feed_forward.contract, activation.behind)
+        keys_and_values = np.stack([array(kept[0]) for kept in cache.filled()])  # (2, heads, length, d_head)
+        _, heads, length, size = keys_and_values.shape
+        self._split = 3, heads, size + 1
+        self.kept = np.empty((2, heads, config.context_length, size + 1), np.float32)
+        self.kept[:, :, :length, :-1], self.kept[0, :, :length, -1], self.kept[1, :, :length, -1] = (
+            keys_and_values,
+            0,
+            1,
+        )
+        self.keys, self.values = self.kept[0].transpose(0, 2, 1), self.kept[1]
+
+    def attend(self, x: Vector, position: int, out: Vector) -> None:
+        """Write what each head mixes at a position, (heads, 1, d_head)."""
+        projected = self.projections.dot(x).reshape(self._split)
+        self.kept[:, :, position] = projected[1:]
+        end = position + 1
+        weights = projected[0][:, None] @ self.keys[:, :, :end]  # (heads, 1, positions): the scores
+        weights -= np.maximum.reduce(weights, axis=2, keepdims=True)
+        np.exp(weights, weights)
+        mixed = weights @ self.values[:, :end]
+        np.divide(mixed[:, :, :-1], mixed[:, :, -1:], out)
 
 
-def _side_by_side(attention: Any) -> Affine:
-    """The three projections as one, the queries already divided by the root of their length."""
-    scale = math.sqrt(attention.query.weight.size(0) / attention.n_heads)
-    (query, key, value), biases = zip(*map(_affine, (attention.query, attention.key, attention.value)), strict=True)
-    return np.concatenate([query / scale, key, value]), np.concatenate([biases[0] / scale, *biases[1:]])
+def _side_by_side(attention: Any) -> tuple[Vector, Vector]:
+    """The three projections as one with a row more for each head, the queries divided by the root of their length."""
+    heads = attention.n_heads
+    scale = math.sqrt(attention.query.weight.size(0) / heads)
+    weights, biases = zip(*map(_affine, (attention.query, attention.key, attention.value)), strict=True)
+    weight = np.stack(weights).reshape(3, heads, -1, weights[0].shape[1])  # (3, heads, d_head, d_model)
+    bias = np.stack(biases).reshape(3, heads, -1)
+    weight, bias = np.pad(weight, ((0, 0), (0, 0), (0, 1), (0, 0))), np.pad(bias, ((0, 0), (0, 0), (0, 1)))
+    weight[0] /= scale
+    bias[0] /= scale
+    bias[2, :, -1] = 1
+    return weight.reshape(-1, weight.shape[-1]), bias.reshape(-1)
 
 
-def _after_norm(norm: Any, weight: Vector, bias: Vector | np.float32) -> Affine:
+def _after_norm(norm: Any, weight: Vector, bias: Vector | np.float32) -> Vector:
     """A projection of what a LayerNorm gives, as one of what it has before its own weight and bias."""
     own_weight, own_bias = _affine(norm)
-    return weight * own_weight, bias + weight @ own_bias
+    return _with_bias(weight * own_weight, bias + weight @ own_bias)
 
 
-def _without_mean(layer: Any) -> Affine:
+def _without_mean(layer: Any, scale: float = 1.0) -> Vector:
     """A projection whose outputs have the mean 0, which every LayerNorm behind it would subtract."""
     weight, bias = _affine(layer)
-    return weight - weight.mean(axis=0), bias - bias.mean()
+    return _with_bias((weight - weight.mean(axis=0)) * np.float32(scale), bias - bias.mean())
+
+
+def _with_bias(weight: Vector, bias: Vector) -> Vector:
+    """The bias as a last column, for a vector whose last number is 1."""
+    return np.column_stack([weight, bias])
 
 
 def array(tensor: Tensor) -> Vector:
@@ -189,12 +238,5 @@ def array(tensor: Tensor) -> Vector:
     return values
 
 
-def _affine(layer: Any) -> Affine:
+def _affine(layer: Any) -> tuple[Vector, Vector]:
     return array(layer.weight), array(layer.bias)
-
-
-def _project(how: Affine, x: Vector) -> Vector:
-    weight, bias = how
-    projected: Vector = weight.dot(x)
-    projected += bias
-    return projected

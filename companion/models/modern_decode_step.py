@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from companion.models.gpt_decode_step import Vector, array, is_made_of
 from companion.nn.feed_forward import SwiGLU
@@ -42,10 +41,11 @@ class ModernDecodeStep:
     >>> from companion.models.modern_decoder import ModernConfig, ModernDecoder
     >>> sizes = {"vocab_size": 9, "context_length": 8, "n_layers": 2, "n_heads": 4, "d_model": 16}
     >>> model = ModernDecoder(ModernConfig(**sizes, n_kv_heads=2)).eval()
+    >>> import torch
     >>> text, cache = torch.tensor([[3, 1, 4, 1]]), model.new_cache()
     >>> with torch.no_grad():
     ...     _ = model(text[:, :3], cache=cache)
-    ...     torch.allclose(ModernDecodeStep(model, cache)(1), model(text)[:, -1], atol=1e-6)
+    ...     np.allclose(ModernDecodeStep(model, cache)(1), model(text)[0, -1], atol=1e-6)
     True
 
     Attributes:
@@ -68,8 +68,8 @@ class ModernDecodeStep:
         self._final_norm = array(model.final_norm.weight)
         self._layers = [_Layer(block, kept, self._capacity) for block, kept in zip(model.blocks, cache, strict=True)]
 
-    def __call__(self, token: int) -> Tensor:
-        """Return the logits (1, vocab) of what follows the token.
+    def __call__(self, token: int) -> Vector:
+        """Return the logits (vocab,) of what follows the token.
 
         Raises:
             IndexError: when the token is not in the vocabulary, or the context is full.
@@ -84,7 +84,7 @@ class ModernDecodeStep:
             x = x + layer.feed_forward(self._norm(x, layer.feed_forward_norm))
         self.length += 1
         logits: Vector = self._unembedding @ self._norm(x, self._final_norm)
-        return torch.from_numpy(logits)[None]
+        return logits
 
     def _norm(self, x: Vector, weight: Vector) -> Vector:
         normed: Vector = x * np.float32(1 / math.sqrt(x @ x / len(x) + self._eps)) * weight

@@ -47,7 +47,7 @@ def test_each_step_has_the_logits_of_the_forward_pass(changes):
         ids = torch.cat([ids, torch.tensor([[token]])], 1)
         with torch.no_grad():
             expected = model(ids)[:, -1]
-        torch.testing.assert_close(step(token), expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(torch.from_numpy(step(token))[None], expected, rtol=1e-4, atol=1e-5)
     assert step.length == ids.size(1)
 
 
