@@ -15,6 +15,7 @@ from companion.nn.checks import check_attention
 from companion.nn.kv_cache import KVCache
 from companion.nn.machine import fused_attention_is_fast
 from companion.nn.masks import causal_mask, combine_masks
+from companion.nn.projections import projected
 
 
 def scaled_dot_product_attention(
@@ -56,22 +57,36 @@ def scaled_dot_product_attention(
         ([[15.0]], [[0.5, 0.5]])
     """
     check_attention(query, key, value, mask)
+    weights = _weights(query, key, mask, bias, scale, sink).to(value.dtype)
+    return weights @ value, weights
+
+
+def _weights(
+    query: Tensor,
+    key: Tensor,
+    mask: Tensor | None,
+    bias: Tensor | None,
+    scale: float | None,
+    sink: Tensor | None,
+    no_row_is_empty: bool = False,
+) -> Tensor:
+    """The weights of :func:`scaled_dot_product_attention`, of float16 in single precision."""
     scale = 1 / math.sqrt(query.size(-1)) if scale is None else scale
     if query.dtype == torch.float16:  # its largest number is 65,504: the kernels, too, keep scores in single precision
-        scores = query.float() @ key.float().transpose(-2, -1) * scale
-    else:
-        scores = query @ key.transpose(-2, -1) * scale  # (…, n, m)
+        query, key = query.float(), key.float()
+    scores = (query * scale) @ key.transpose(-2, -1)  # (…, n, m); there are fewer numbers to scale in the queries
     if bias is not None:
         scores = scores + bias
-    if mask is not None:
+    if mask is not None and no_row_is_empty:  # a sum, whose gradient is no work
+        scores = scores.add_(scores.new_zeros(mask.shape).masked_fill_(~mask, -math.inf))
+    elif mask is not None:
         scores = scores.masked_fill(~mask, -math.inf)
     if sink is not None:
         scores = torch.cat([scores, sink.expand(*scores.shape[:-1], 1).to(scores)], dim=-1)
     weights = scores.softmax(dim=-1)[..., : key.size(-2)]
-    if mask is not None:
-        weights = weights.masked_fill(~mask, 0.0)  # the softmax of a row of -inf is NaN
-    weights = weights.to(value.dtype)
-    return weights @ value, weights
+    if mask is None or no_row_is_empty:
+        return weights
+    return weights.masked_fill(~mask, 0.0)  # the softmax of a row of -inf is NaN
 
 
 class Attention(nn.Module):
@@ -126,13 +141,11 @@ class Attention(nn.Module):
         dropout = self.dropout if self.training else 0.0
         if not self.observers and sink is None and not _is_slow(query):
             return _fused(query, key, value, mask, causal, bias, self.scale, dropout)
-        mask = _with_causal(mask, causal, query, key)
-        output, weights = scaled_dot_product_attention(query, key, value, mask, bias=bias, scale=self.scale, sink=sink)
-        if not self.observers and not dropout:
-            return output
+        visible = _with_causal(mask, causal, query, key)  # of causality alone, each position sees itself
+        weights = _weights(query, key, visible, bias, self.scale, sink, mask is None).to(value.dtype)
         for observer in self.observers:
             weights = observer(weights)  # (batch, heads, query, key)
-        return F.dropout(weights, dropout) @ value
+        return (F.dropout(weights, dropout) if dropout else weights) @ value
 
 
 class MultiHeadAttention(Attention):
@@ -203,14 +216,16 @@ class MultiHeadAttention(Attention):
         Returns:
             (batch, n, d_model).
         """
-        q = self._split(self.query(query))
-        if memory is not None and cache is not None and cache.length:
-            k, v = cache.filled()
+        if memory is None:
+            q, k, v = map(self._split, projected(query, (self.query, self.key, self.value)))
         else:
-            source = query if memory is None else memory
-            k, v = self._split(self.key(source)), self._split(self.value(source))
-            if cache is not None:
-                k, v = cache.append(k, v)
+            q = self._split(self.query(query))
+            if cache is not None and cache.length:
+                k, v = cache.filled()
+            else:
+                k, v = map(self._split, projected(memory, (self.key, self.value)))
+        if cache is not None and (memory is None or not cache.length):
+            k, v = cache.append(k, v)
         heads = self.attend(q, k, v, mask, causal=causal, bias=bias)
         output: Tensor = self.output(heads.transpose(1, 2).flatten(2))
         return output

@@ -67,8 +67,12 @@ def attention_layers(model: nn.Module, kind: str = "attention") -> list[Attentio
         if isinstance(module, Attention) and _kind(name) == kind
     ]
     if not layers:
-        raise ValueError(f"{type(model).__name__} has no companion {kind} layer to look into")
+        raise ValueError(_without(model, kind))
     return layers
+
+
+def _without(model: nn.Module, kind: str) -> str:
+    return f"{type(model).__name__} has no companion {kind} layer to look into"
 
 
 def _kind(name: str) -> str:
@@ -117,12 +121,14 @@ def capture(model: nn.Module, *, detach: bool = True) -> Iterator[Record]:
         >>> [weights.shape for weights in record.attention]
         [torch.Size([1, 3, 4, 4]), torch.Size([1, 3, 4, 4])]
     """
-    attention_layers(model)
+    parts = dict(model.named_modules())  # once: to walk through a model takes as long as a layer of it
+    layers = [(layer, _kind(name)) for name, layer in parts.items() if isinstance(layer, Attention)]
+    if all(kind != "attention" for _, kind in layers):
+        raise ValueError(_without(model, "attention"))
     recorder = _Recorder(detach)
-    layers = [(name, module) for name, module in model.named_modules() if isinstance(module, Attention)]
-    handles = recorder.hook(model)
+    handles = recorder.hook(model, parts)
     try:
-        with _observing([(layer, recorder.observer(_kind(name))) for name, layer in layers]):
+        with _observing([(layer, recorder.observer(kind)) for layer, kind in layers]):
             yield recorder.record
     finally:
         for handle in handles:
@@ -137,17 +143,16 @@ class _Recorder:
         self.detach = detach
         self.entered: set[nn.Module] = set()  # first blocks that the current run has entered
 
-    def hook(self, model: nn.Module) -> list[torch.utils.hooks.RemovableHandle]:
-        """Hook into the model, and into each of its stacks of blocks."""
+    def hook(self, model: nn.Module, parts: dict[str, nn.Module]) -> list[torch.utils.hooks.RemovableHandle]:
+        """Hook into the model, into each of its stacks of blocks, and into what mixes the heads of each layer."""
         handles = [model.register_forward_pre_hook(self.start)]
-        for name, blocks in model.named_modules():
-            if isinstance(blocks, nn.ModuleList) and name.rpartition(".")[2] == "blocks":
-                handles += [block.register_forward_pre_hook(self.enter) for block in blocks[:1]]
-                handles += [block.register_forward_hook(self.leave) for block in dict.fromkeys(blocks)]
-        for name, layer in model.named_modules():
-            if isinstance(layer, Attention) and _kind(name) == "attention" and hasattr(layer, "output"):
-                output: nn.Module = layer.get_submodule("output")
-                handles.append(output.register_forward_pre_hook(self.mixer(layer.n_heads)))
+        for name, part in parts.items():
+            if isinstance(part, nn.ModuleList) and name.rpartition(".")[2] == "blocks":
+                handles += [block.register_forward_pre_hook(self.enter) for block in part[:1]]
+                handles += [block.register_forward_hook(self.leave) for block in dict.fromkeys(part)]
+            elif isinstance(part, Attention) and _kind(name) == "attention" and hasattr(part, "output"):
+                output: nn.Module = part.get_submodule("output")
+                handles.append(output.register_forward_pre_hook(self.mixer(part.n_heads)))
         return handles
 
     def observer(self, kind: str) -> Observer:
