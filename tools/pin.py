@@ -5,6 +5,7 @@ the newest there are, those that Colab brings, and the lowest of what the packag
 tries each of them every week; `git checkout requirements.txt` brings the pins back.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -47,12 +48,14 @@ def resolve(*options: str, constraints: Sequence[str] = (), left_out: Sequence[s
     """
     uv = str(Path(sys.executable).with_name("uv"))
     command = [uv, "pip", "compile", "--quiet", *options]
+    for file in os.environ.get("UV_CONSTRAINT", "").split():  # which uv asks for only where no option names a file
+        command += ["--constraints", file]
     command += ["--extra", "book", "--extra", "test", "--no-annotate", "--no-header", "pyproject.toml"]
     with tempfile.TemporaryDirectory() as folder:
         for option, lines in (("--constraints", constraints), ("--excludes", left_out)):
-            file = Path(folder) / option
-            file.write_text("\n".join(lines), encoding="utf-8")
-            command += [option, str(file)]
+            written = Path(folder) / option
+            written.write_text("\n".join(lines), encoding="utf-8")
+            command += [option, str(written)]
         resolved = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     return [line for line in resolved.splitlines(keepends=True) if not line.startswith(LEFT_TO_TORCH)]
 

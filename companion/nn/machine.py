@@ -101,8 +101,8 @@ def _fused(x: Tensor) -> Tensor:
 
 
 def _plain(x: Tensor) -> Tensor:
-    later = torch.ones(SHORT, SHORT, dtype=torch.bool, device=x.device).triu(1)
-    return (x @ x.mT).masked_fill(later, -math.inf).softmax(-1) @ x
+    later = torch.full((SHORT, SHORT), -math.inf, dtype=x.dtype, device=x.device).triu(1)
+    return (x @ x.mT + later).softmax(-1) @ x
 
 
 def _shortest_step(step: Callable[[Tensor], Tensor], x: Tensor) -> float:
