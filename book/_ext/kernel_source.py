@@ -13,6 +13,7 @@ import socket
 import sys
 from contextlib import suppress
 from importlib import import_module
+from typing import NoReturn
 
 IMPORTED = (  # none starts a thread or touches a device
     "ipykernel.kernelapp", "ipykernel.ipkernel", "ipywidgets", "numpy", "matplotlib.pyplot",
@@ -36,7 +37,7 @@ def serve(requests: socket.socket) -> None:
         requests.send(str(pid).encode())
 
 
-def become_kernel(arguments: list[str], folder: str, environment: dict[str, str], error: int) -> None:
+def become_kernel(arguments: list[str], folder: str, environment: dict[str, str], error: int) -> NoReturn:
     """Run a kernel in this process, to its end.
 
     Args:

@@ -127,7 +127,7 @@ class DecodingState:
         if step is None:
             return self.logits().argmax(-1)
         scores = step(self._newest())
-        best = scores.argmax(keepdims=True)
+        best = scores.argmax(axis=0, keepdims=True)
         check_largest(0, float(scores[best[0]]))
         return torch.from_numpy(best)
 
