@@ -33,7 +33,10 @@ class Forked(psutil.Process):  # type: ignore[misc]  # psutil says no types
 
     def poll(self) -> int | None:
         """None while it runs; then 1, as its own code is known to its parent alone."""
-        return None if self.is_running() and self.status() != psutil.STATUS_ZOMBIE else 1
+        try:
+            return None if self.is_running() and self.status() != psutil.STATUS_ZOMBIE else 1
+        except psutil.NoSuchProcess:  # it ended between the two questions
+            return 1
 
 
 class Source:

@@ -178,11 +178,8 @@ class _Layer:
         _, heads, length, size = keys_and_values.shape
         self._split = 3, heads, size + 1
         self.kept = np.empty((2, heads, config.context_length, size + 1), np.float32)
-        self.kept[:, :, :length, :-1], self.kept[0, :, :length, -1], self.kept[1, :, :length, -1] = (
-            keys_and_values,
-            0,
-            1,
-        )
+        self.kept[:, :, :length, :-1] = keys_and_values
+        self.kept[0, :, :length, -1], self.kept[1, :, :length, -1] = 0, 1
         self.keys, self.values = self.kept[0].transpose(0, 2, 1), self.kept[1]
 
     def attend(self, x: Vector, position: int, out: Vector) -> None:
