@@ -247,9 +247,10 @@ def check_logits(logits: Tensor) -> None:
     Raises:
         FloatingPointError: naming the row whose logits are not numbers, or infinite.
     """
-    largest = logits.amax(-1).tolist()  # NaN if one of them is
-    for row, logit in enumerate(largest):
-        check_largest(row, logit)
+    largest = logits.amax(-1)  # NaN if one of them is
+    if not bool(largest.isfinite().all()):  # no list of them: inside a transform of torch.func a tensor has none
+        for row, logit in enumerate(largest):
+            check_largest(row, float(logit))
 
 
 def check_largest(row: int, logit: float) -> None:
