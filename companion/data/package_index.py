@@ -17,7 +17,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit, urlunsplit
-from urllib.request import OpenerDirector, pathname2url, url2pathname
+from urllib.request import OpenerDirector, url2pathname
 
 from companion.data import downloads
 
@@ -126,7 +126,7 @@ def _as_address(place: str) -> str:
     if "://" in place or place.startswith("file:"):
         return place
     path = Path(place).expanduser().resolve()
-    return f"file://{pathname2url(str(path))}" + ("/" if path.is_dir() else "")
+    return path.as_uri() + ("/" if path.is_dir() else "")
 
 
 def _links(page: str, using: OpenerDirector, timeout: float) -> dict[str, str]:
@@ -134,7 +134,7 @@ def _links(page: str, using: OpenerDirector, timeout: float) -> dict[str, str]:
     folder = Path(url2pathname(urlsplit(page).path))
     if urlsplit(page).scheme == "file" and folder.is_dir():
         if not (folder / "index.html").is_file():
-            return {path.name: f"file://{pathname2url(str(path))}" for path in folder.iterdir() if path.is_file()}
+            return {path.name: path.absolute().as_uri() for path in folder.iterdir() if path.is_file()}
         page = page.rstrip("/") + "/index.html"
     with using.open(downloads.request(page, {"Accept": ACCEPT}), timeout=timeout) as answer:
         content = answer.read(PAGE_LIMIT + 1)

@@ -168,7 +168,7 @@ def _docstrings() -> Iterator[str]:
     library = Path(sysconfig.get_path("stdlib"))
     skipped = {"site-packages", "test", "tests", "idlelib", "lib2to3", "pydoc_data", "__pycache__"}
     found = (path for top in library.iterdir() if top.name not in skipped for path in (top, *top.rglob("*.py")))
-    for path in sorted(path for path in found if path.suffix == ".py"):
+    for path in sorted(path for path in found if path.suffix == ".py" and path.is_file()):
         if skipped & set(path.relative_to(library).parts):
             continue
         try:
