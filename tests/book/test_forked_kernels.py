@@ -1,6 +1,5 @@
 """A forked kernel is as any other: empty, in its own folder and environment, stopped and missed when it dies."""
 
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,16 +11,13 @@ from cell_limits import LimitedClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat.v4 import new_code_cell, new_notebook
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux alone"),
-    pytest.mark.slow,
-]
+pytestmark = pytest.mark.slow
 LOADED = "import sys\nprint('torch' in sys.modules, 'torch' in globals())"
 
 
 @pytest.fixture(autouse=True, scope="module")
 def ended() -> Iterator[None]:
-    """No source of another test before, none after."""
+    """No source of another test before, none after. The book is tested on Linux, where kernels are forked."""
     forked_kernels.end_source()
     yield
     forked_kernels.end_source()
@@ -62,6 +58,13 @@ def test_each_draws_numbers_of_its_own(tmp_path: Path) -> None:
     draws = "import random, numpy, torch\nprint(random.random(), numpy.random.rand(), torch.rand(()).item())"
     one, other = (run(draws, folder=tmp_path)[0].split() for _ in range(2))
     assert not set(one) & set(other)
+
+
+def test_where_a_process_with_torch_cannot_be_forked_safely_a_kernel_is_started_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forked_kernels.sys, "platform", "darwin")
+    assert run(LOADED, folder=tmp_path) == ["False False"]
 
 
 def test_another_environment_gets_a_kernel_started_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
