@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from companion import checkpoints
 from companion.checkpoints.bert_heads import HeadFamily, check_labels, read_labels, read_pooling
 from companion.models.bert import Bert, BertConfig
-from companion.nn.capture import is_watched
+from companion.nn.watching import is_watched
 
 POOLINGS = ("pooled", "cls")
 

@@ -13,7 +13,6 @@ from companion.checkpoints import gpt2
 from companion.checkpoints.pretrained import Pretrained
 from companion.models.gpt_decode_step import GPTDecodeStep, is_plain
 from companion.nn.attention import MultiHeadAttention
-from companion.nn.capture import is_watched
 from companion.nn.checks import check_dropout, check_eps, check_heads, check_ids, check_mask, check_sizes
 from companion.nn.feed_forward import ACTIVATIONS, FeedForward
 from companion.nn.field_types import check_field_types
@@ -21,6 +20,7 @@ from companion.nn.initialization import normal_initialization
 from companion.nn.kv_cache import KVCache
 from companion.nn.masks import key_mask
 from companion.nn.positions import real_positions
+from companion.nn.watching import is_watched
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from companion.nn.attention import MultiHeadAttention
-from companion.nn.capture import is_watched
 from companion.nn.feed_forward import FeedForward
 from companion.nn.kv_cache import KVCache
+from companion.nn.watching import is_watched
 
 Vector = NDArray[np.float32]
 MOST_PARAMETERS = 2**24  # more of them take longer to copy than a text of twenty tokens gains

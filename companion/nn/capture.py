@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from companion.nn.attention import Attention
 
-REPLACED = {"forward", "attend"}  # methods that stand in an instance only where someone put another in their place
 Observer = Callable[[Tensor], Tensor]  # weights (batch, heads, query, key) -> the weights that are used
 
 
@@ -78,25 +77,6 @@ def _without(model: nn.Module, kind: str) -> str:
 def _kind(name: str) -> str:
     last = name.rpartition(".")[2]
     return last if last in ("cross_attention", "query_attention") else "attention"
-
-
-def is_watched(model: nn.Module) -> bool:
-    """Whether something looks into a run of ``model``, or computes a part of it in another way.
-
-    >>> from companion.nn.attention import MultiHeadAttention
-    >>> layer = MultiHeadAttention(d_model=12, n_heads=3)
-    >>> with capture(layer):
-    ...     inside = is_watched(layer)
-    >>> inside, is_watched(layer)
-    (True, False)
-    """
-    return any(
-        part._forward_hooks
-        or part._forward_pre_hooks
-        or getattr(part, "observers", None)
-        or REPLACED & vars(part).keys()
-        for part in model.modules()
-    )
 
 
 @contextmanager

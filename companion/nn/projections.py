@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from companion.nn.watching import is_watched
+
 
 def projected(x: Tensor, layers: Sequence[nn.Module]) -> list[Tensor]:
     """What each of the layers gives for the same input.
@@ -38,17 +40,7 @@ def projected(x: Tensor, layers: Sequence[nn.Module]) -> list[Tensor]:
 def _are_plain(layers: Sequence[nn.Module]) -> bool:
     """Whether the layers are linear maps of one size that nothing watches, and all of them with a bias or none."""
     return (
-        all(type(layer) is nn.Linear and not _is_hooked(layer) for layer in layers)
+        all(type(layer) is nn.Linear and not is_watched(layer) for layer in layers)
         and len({layer.get_parameter("weight").shape for layer in layers}) == 1
         and len({layer.bias is None for layer in layers}) == 1
-    )
-
-
-def _is_hooked(layer: nn.Module) -> bool:
-    return bool(
-        layer._forward_hooks
-        or layer._forward_pre_hooks
-        or layer._backward_hooks
-        or layer._backward_pre_hooks
-        or "forward" in vars(layer)
     )

@@ -173,11 +173,15 @@ def watched(model):
     model.register_forward_hook(lambda *_: None)
 
 
+def watched_backwards(model):
+    model.unembedding.register_full_backward_hook(lambda *_: None)
+
+
 def replaced(model):
     model.unembedding = nn.Sequential(model.unembedding)
 
 
-@pytest.mark.parametrize("change", [watched, replaced], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("change", [watched, watched_backwards, replaced], ids=lambda f: f.__name__)
 def test_a_model_that_is_watched_or_changed_gives_its_logits(monkeypatch, change):
     model = tiny_gpt(vocab_size=64, d_model=12)
     change(model)
