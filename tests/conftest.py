@@ -1,5 +1,6 @@
 """What several tests share."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -10,6 +11,15 @@ pytest_plugins = ["hub_fixtures"]
 # Before torch is imported anywhere, and inherited by every kernel and build that a test starts.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["LLM_LIVE_OFFLINE"] = "1"  # no test downloads: `make test` fills the cache before
+
+
+gc.disable()  # to search thousands of tests for garbage while they are collected took a third of that time
+
+
+def pytest_collection_finish() -> None:
+    """Search for garbage again, but not among the tests and the modules."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
