@@ -127,6 +127,7 @@ def test_examples_and_ids_are_reached_with_the_keyboard(view, gpt2):
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
+    settle(page)  # the box is filled with the next picture of the screen
     text = page.locator(".tk textarea").input_value()
     assert "猫" in text
     page.get_by_label("show ids").press("Space")
