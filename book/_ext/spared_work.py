@@ -1,8 +1,7 @@
 """Spare a build what is done over and over for nothing.
 
-To read the trees of all pages back took fifteen times as long while Python searched them for garbage, which they are
-not, and each citation looked for its plug-in among all installed packages: together two thirds of the time in which
-pages are written.
+To read the trees of all pages back took twelve to fifteen times as long while Python searched them for garbage, which
+they are not, and each citation looked for its plug-in among all installed packages.
 """
 
 import gc
