@@ -6,9 +6,10 @@ MAKEFLAGS += --no-print-directory
 # One thread a process: small models on shared cores are fastest and steadiest so.
 export OMP_NUM_THREADS := 1
 export PYTHONUTF8 := 1
-# Pages of 2 MB instead of 4 KB under large arrays, where the C library is glibc: a virtual machine looks 4 KB pages up
-# in two tables, and on ours a sum over 256 MB took 3 to 30 times as long with them.
-export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
+# The C library, where it is glibc. Large arrays lie on pages of 2 MB instead of 4 KB: a virtual machine looks 4 KB pages
+# up in two tables, and on ours a sum over 256 MB took 3 to 30 times as long with them. And freed memory, up to half a
+# gigabyte a process, is kept for the next array: without that, each one is asked for and filled with zeros anew.
+export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=536870912:glibc.malloc.top_pad=67108864
 
 # The first Python that is new enough; `make book PYTHON=…` names another.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -17,14 +18,15 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 BIN := .venv/bin
 PORT ?= 8000
 ROUNDS ?= 5
-# One worker a processor; the tests of a file share its fixtures, so they stay together.
-SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
+# One worker a processor; the tests of a file share its fixtures, so they stay together. Files come in the order of
+# tests/conftest.py, not in that of pytest-xdist, which begins with those of many tests.
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 CODE := companion tools tests benchmarks book
 # `node` is the machine's, or the one that `make assets` put into the environment where that was missing or old.
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 BIOME := $(WITH_NODE) node_modules/.bin/biome
 
-.PHONY: help book test browser pages units check colab outputs pdf screenshots bench ranges serve format clean clean-book requirements repository environment assets lint types frontend spelling links
+.PHONY: help book test browser pages notebooks units check quick-units colab outputs pdf screenshots bench ranges serve format clean clean-book requirements repository environment assets lint types frontend spelling links
 
 help: ## what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -34,11 +36,15 @@ book: environment assets ## fetch the published models, build the book into _bui
 	@$(BIN)/python tools/build_book.py
 
 test: environment assets ## everything: lint, types, all notebooks, the book built twice, all tests
-	@$(MAKE) -j 2 lint types frontend
+	@$(MAKE) -j 2 lint frontend
 	@$(MAKE) clean-book
 	$(BIN)/python tools/published.py --all --by-pip
-	$(BIN)/python tools/run_notebooks.py $(SIDE_BY_SIDE) --durations=10
+	@$(MAKE) -j 2 types notebooks
 	@$(MAKE) -j 2 browser units
+
+# Each notebook takes one processor; the types, which take one for a minute, are checked beside the first of them.
+notebooks:
+	$(BIN)/python tools/run_notebooks.py $(SIDE_BY_SIDE) --durations=10
 
 # The build has one process, and a browser waits more than it computes: the tests that need no page run beside both. On a
 # busy machine a browser may be late once; what fails twice is a fault, and what was run again is named (R).
@@ -53,7 +59,10 @@ units:
 	$(BIN)/python -m pytest -p no:nbmake $(SIDE_BY_SIDE) --doctest-modules --durations=10 -m "not book and not browser and not colab" companion tests
 
 check: environment assets ## the fast loop: lint, types, unit tests, examples of the docstrings
-	@$(MAKE) -j 2 lint types frontend
+	@$(MAKE) -j 2 lint frontend
+	@$(MAKE) -j 2 types quick-units
+
+quick-units:
 	$(BIN)/python -m pytest -p no:nbmake $(SIDE_BY_SIDE) --doctest-modules -m "not slow and not book and not browser and not colab" companion tests
 
 bench: environment ## measure speed and attention viewers beside peers from PyPI, and pages, and say what could not be (ROUNDS=1: a trial)

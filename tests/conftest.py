@@ -2,6 +2,7 @@
 
 import gc
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,13 @@ os.environ["LLM_LIVE_OFFLINE"] = "1"  # no test downloads: `make test` fills the
 
 
 gc.disable()  # to search thousands of tests for garbage while they are collected took a third of that time
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files with slow tests first, and of the others those with many: what is begun last keeps one worker alone."""
+    count = Counter(item.path for item in items)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path not in slow, -count[item.path], item.path))
 
 
 def pytest_collection_finish() -> None:

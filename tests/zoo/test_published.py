@@ -14,6 +14,7 @@ from companion import zoo
 from companion.data.fetched import NotFetchedError
 from companion.data.reviews import movie_reviews, opinions, split
 from companion.generation import GREEDY, generate
+from companion.generation.sampling import left_padded
 from companion.metrics.raters import one_rater
 from companion.models.sentence_encoder import SentenceEncoder
 from companion.nn.capture import capture
@@ -119,15 +120,18 @@ def test_a_page_may_answer_a_live_view_of_minilm(minilm):
 @torch.no_grad()
 def test_smollm_has_transformers_weights_logits_and_next_tokens(smollm, their_smollm):
     (model, tokenizer), (theirs, their_tokenizer) = smollm, their_smollm
-    for prompt in PROMPTS:
-        ids = tokenizer.encode(prompt).ids
-        assert ids == their_tokenizer(prompt)["input_ids"]
-        written = generate(model, torch.tensor([ids]), NEW_TOKENS, decoding=GREEDY)[0].tolist()
+    prompts = [tokenizer.encode(prompt).ids for prompt in PROMPTS]
+    assert prompts == their_tokenizer(PROMPTS)["input_ids"]
+    ids, mask = left_padded(prompts)
+    together = generate(model, ids, NEW_TOKENS, attention_mask=mask, decoding=GREEDY)
+    for prompt, row in zip(prompts, together, strict=True):
+        written = row[ids.size(1) - len(prompt) :].tolist()
         expected = theirs(torch.tensor([written])).logits[0]
-        assert (
-            expected.argmax(1)[len(ids) - 1 : -1].tolist() == written[len(ids) :]
-        )  # so greedy decoding writes the same
+        # so greedy decoding writes the same
+        assert expected.argmax(1)[len(prompt) - 1 : -1].tolist() == written[len(prompt) :]
         assert (model(torch.tensor([written]))[0] - expected).abs().max() <= 1e-4
+    alone = generate(model, torch.tensor([prompts[0]]), NEW_TOKENS, decoding=GREEDY)
+    assert torch.equal(alone[0, -NEW_TOKENS:], together[0, -NEW_TOKENS:])
 
 
 def test_smollm_s_chat_template_writes_what_transformers_writes(smollm, their_smollm):
