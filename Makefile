@@ -65,8 +65,9 @@ check: environment assets ## the fast loop: lint, types, unit tests, examples of
 quick-units:
 	$(BIN)/python -m pytest -p no:nbmake $(SIDE_BY_SIDE) --doctest-modules -m "not slow and not book and not browser and not colab" companion tests
 
+# Beside each other programs have the memory that a plain Python gives them, as they have it at a reader's.
 bench: environment ## measure speed and attention viewers beside peers from PyPI, and pages, and say what could not be (ROUNDS=1: a trial)
-	$(BIN)/python benchmarks/bench.py --rounds $(ROUNDS)
+	@env -u GLIBC_TUNABLES $(BIN)/python benchmarks/bench.py --rounds $(ROUNDS)
 
 colab: environment ## run the made notebooks as Colab does, in an environment with its versions; after make book
 	$(BIN)/python tools/colab.py "$(PYTHON)" $(SIDE_BY_SIDE)
