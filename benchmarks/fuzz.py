@@ -1,17 +1,19 @@
 """Damaged and hostile input: is each refused by a message of this package, soon, and in little memory?
 
 ``python benchmarks/fuzz.py`` feeds 100,000 inputs to what reads files and texts from elsewhere: checkpoints (their
-configurations and weights), GGUF files, tokenizers, files of runs and of adapters, texts, attention for the widget, and
-decoding. Most are sound inputs with some bytes or values changed. It writes ``results/fuzz.json``: how many of each
-kind were refused or accepted, and every one that crashed, took more than ten seconds, or raised an error of another
-library.
+configurations and weights), GGUF files, tokenizers, files of runs and of adapters, texts, attention for the widget,
+decoding, and the service. Most are sound inputs with some bytes or values changed. It writes ``results/fuzz.json``: how
+many of each kind were refused or accepted, and every one that crashed, took more than ten seconds, or raised an error
+of another library.
 """
 
+import contextlib
 import json
 import math
 import random
 import resource
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -21,9 +23,11 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import urlsplit
 
 import report
 import torch
+from fuzz_inputs import changed_bytes, changed_json, junk, text
 
 from companion.checkpoints import CheckpointError
 from companion.checkpoints.gguf import gguf_tokenizer, load_gguf
@@ -44,6 +48,8 @@ from companion.models.gpt import GPT, GPTConfig
 from companion.models.modern_decoder import ModernConfig, ModernDecoder
 from companion.models.t5 import T5, T5Config
 from companion.models.xlnet import XLNet, XLNetConfig
+from companion.serving.requests import Limits, RefusedError
+from companion.serving.service import Service
 from companion.training import Checkpoint, Runtime, fit
 from companion.widgets import AttentionView
 
@@ -59,72 +65,15 @@ MODELS: dict[Any, Any] = {
     T5: T5Config(**SIZES),
     XLNet: XLNetConfig(**SIZES),
 }
-NUMBERS = [0, -1, 1, 2.5, 7, 2**31, 10**30, 1e308, math.nan, math.inf]
-VALUES: list[Any] = [None, True, False, *NUMBERS, "", "x", "false", "1e-5", [], [1], {}]
-CHARACTERS = "ab \n\t\0\x1b▁Ġ#é你\u0301\u200b\u202e\ufe0f\ud83d\udc00😀<|endoftext|>[SEP]</s>"
 Feeder = Callable[[random.Random, Path], object]
-
-
-def changed_bytes(content: bytes, draw: random.Random) -> bytes:
-    """Content with some bytes changed, cut out, put in, or with its end cut off."""
-    held = bytearray(content)
-    for _ in range(draw.choice((1, 1, 2, 8))):
-        place = draw.randrange(len(held) + 1)
-        if draw.random() < 0.7:  # most of what is told stands at the beginning
-            place = min(place, draw.randrange(400))
-        match draw.randrange(5):
-            case 0:
-                held[place : place + 1] = bytes([draw.randrange(256)])
-            case 1:
-                del held[place : place + draw.randrange(1, 9)]
-            case 2:
-                held[place:place] = draw.randbytes(draw.randrange(1, 9))
-            case 3:
-                del held[place:]
-            case 4:
-                held[place : place + 8] = draw.choice((0, 1, 2**31, 2**63, 2**64 - 1)).to_bytes(8, "little")
-    return bytes(held)
-
-
-def changed_json(content: Any, draw: random.Random) -> Any:
-    """JSON in which a value, anywhere, is another one, is missing, or is nested deeply."""
-    if isinstance(content, dict) and content and draw.random() < 0.9:
-        key = draw.choice(list(content))
-        if draw.random() < 0.15:
-            return {name: value for name, value in content.items() if name != key}
-        return content | {key: changed_json(content[key], draw)}
-    if isinstance(content, list) and content and draw.random() < 0.7:
-        place = draw.randrange(len(content))
-        return [*content[:place], changed_json(content[place], draw), *content[place + 1 :]]
-    if draw.random() < 0.02:
-        deep: Any = 0
-        for _ in range(200):
-            deep = [deep]
-        return deep
-    return draw.choice(VALUES)
-
-
-def text(draw: random.Random, longest: int = 12) -> str:
-    """A text of characters that make trouble."""
-    return "".join(draw.choice(CHARACTERS) for _ in range(draw.randrange(longest)))
-
-
-def junk(draw: random.Random) -> Any:
-    """A value that a learner may give by mistake."""
-    made = (
-        lambda: draw.choice(VALUES),
-        lambda: text(draw),
-        lambda: torch.randn(draw.randrange(3), draw.randrange(3)),
-        lambda: torch.randint(-2, 13, (1, draw.randrange(1, 5))),
-    )
-    return draw.choice(made)()
 
 
 class Feeders:
     """What is fed, with the sound inputs that are changed, made once in a folder."""
 
-    def __init__(self, folder: Path) -> None:
-        """Make the sound inputs."""
+    def __init__(self, folder: Path, address: str) -> None:
+        """Make the sound inputs; ``address`` is that of the service."""
+        self.address = urlsplit(address)
         self.sound: dict[Any, tuple[Any, bytes]] = {}
         self.models: dict[Any, Any] = {}
         for kind, config in MODELS.items():
@@ -252,6 +201,27 @@ class Feeders:
         given["decoding"] = Sampling(**settings) if draw.random() < 0.7 else BeamSearch(beams)
         return generate(model, ids if draw.random() < 0.9 else junk(draw), draw.choice((3, junk(draw))), **given)
 
+    def service(self, draw: random.Random, folder: Path) -> object:
+        """Bytes sent to the service, which must answer all of them with a status and, unless it is 200, a reason."""
+        body = json.dumps(changed_json({"texts": [text(draw), "the dog"]}, draw)).encode()
+        body = changed_bytes(body, draw) if draw.random() < 0.5 else body
+        length = len(body) if draw.random() < 0.8 else draw.choice((-1, 0, 1, 10**30, "", "x", "1, 2"))
+        head = (
+            f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        )
+        sent = (changed_bytes(head.encode(), draw) if draw.random() < 0.5 else head.encode()) + body
+        with socket.create_connection((self.address.hostname, self.address.port), LONGEST) as client:
+            client.sendall(sent)
+            with contextlib.suppress(OSError):  # it has answered, and is gone
+                client.shutdown(socket.SHUT_WR)
+            answer = b"".join(iter(lambda: client.recv(65_536), b""))
+        status, said = int(answer.split()[1]), json.loads(answer.partition(b"\r\n\r\n")[2])
+        if status == 200:
+            return said["answers"] if "answers" in said else said["status"]
+        if not 400 <= status < 500:
+            raise AssertionError(f"status {status}: {said}")
+        raise RefusedError(status, said["error"])
+
 
 def honest_gguf(path: Path) -> bytes:
     """A sound GGUF file, by the writer of the tests."""
@@ -284,7 +254,7 @@ def verdict(feed: Feeder, seed: int, folder: Path) -> str:
         while trace and trace.tb_next:
             trace = trace.tb_next
         ours = trace is not None and trace.tb_frame.f_code.co_filename.startswith(PACKAGE)
-        raw = isinstance(error, UnicodeError) or not (ours or isinstance(error, CheckpointError))
+        raw = isinstance(error, UnicodeError) or not (ours or isinstance(error, CheckpointError | RefusedError))
         return f"{type(error).__name__} of others: {error}"[:200] if raw else "refused"
     except BaseException as error:
         return f"{type(error).__name__}: {error}"[:200]
@@ -301,11 +271,13 @@ def main() -> None:
     warnings.simplefilter("ignore")
     rows: dict[str, Counter[str]] = {}
     slowest, began, trouble = 0.0, time.process_time(), []
-    with tempfile.TemporaryDirectory() as place:
+    limits = Limits(body_bytes=200, texts=3, characters=20, read_seconds=2.0)
+    lengths = Service(lambda texts: [len(text) for text in texts], about={"model": "length"}, limits=limits)
+    with tempfile.TemporaryDirectory() as place, lengths as running:
         sound, fed = Path(place) / "sound", Path(place) / "fed"
         sound.mkdir()
         fed.mkdir()
-        feeders = Feeders(sound)
+        feeders = Feeders(sound, running.address)
         names = [name for name in vars(Feeders) if not name.startswith("_") and name not in ("run", "read")]
         for seed in range(options.first, options.first + options.inputs):
             name = names[seed % len(names)]

@@ -239,6 +239,7 @@ class TrainingState:
         self._check_settings(path, done, settings, len(history.loss))
         self._check(path, shapes)
         tensors = run_file.read_tensors(path)
+        _check_random(path, tensors)
         self.history, self.batches = history, batches
         kept = {name.removeprefix("best."): t for name, t in tensors.items() if name.startswith("best.")}
         self._best = {} if self.patience is None else kept
@@ -321,6 +322,16 @@ class TrainingState:
 def _state_keys(optimizer: Optimizer) -> set[str]:
     """Names of what one of torch's optimizers keeps of a parameter."""
     return MOMENTUM if isinstance(optimizer, optim.SGD | optim.Muon) else ADAM
+
+
+def _check_random(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Raise ValueError on states that torch's generators of random numbers do not take."""
+    for name, tensor in tensors.items():
+        if name == "random.cpu" or (name == "random.cuda" and torch.cuda.is_available()):
+            try:
+                torch.Generator(name.removeprefix("random.")).set_state(tensor)
+            except (RuntimeError, TypeError) as error:
+                raise ValueError(f"{path} is damaged, or no checkpoint of a training run: {name}, {error}") from error
 
 
 def _history(done: Mapping[str, Any]) -> tuple[History, int]:

@@ -245,9 +245,16 @@ def shaped(name, *shape):
     return lambda tensors: tensors.update({name: torch.zeros(shape)})
 
 
+def filled(name, value, dtype):
+    return lambda tensors: tensors.update({name: torch.full_like(tensors[name], value, dtype=dtype)})
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        filled("random.cpu", 0, torch.uint8),
+        filled("random.cpu", 255, torch.uint8),
+        filled("random.cpu", 1, torch.float32),
         lacking("random.cpu"),
         lacking(f"optimizer.{NAME}.exp_avg"),
         lacking(f"optimizer.{NAME}.step"),
@@ -260,7 +267,7 @@ def shaped(name, *shape):
         shaped("stranger", 1),
     ],
 )
-def test_a_tensor_that_is_missing_misnamed_or_misshapen_is_refused(tmp_path, change):
+def test_a_tensor_that_is_missing_misnamed_misshapen_or_no_state_is_refused(tmp_path, change):
     run(tmp_path / "run")
     rewritten(tmp_path / "run", tensors=change)
     model = tiny_gpt()
