@@ -172,6 +172,7 @@ def comment(root: Path, module: str) -> None:
     closure.forget()
 
 
+@pytest.mark.slow
 def test_a_comment_in_the_module_of_xlnet_runs_those_chapters_again_that_import_it(copy: Path):
     def found() -> dict[str, Chapter]:
         return {chapter.path.stem: chapter for chapter in chapters(copy)}

@@ -144,6 +144,7 @@ def test_a_run_that_was_interrupted_ends_with_the_same_weights(tmp_path, last, o
     assert resumed.evaluations == history.evaluations
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_ends_with_the_same_weights(tmp_path):
     step = random.randint(2, STEPS)
     program = (
@@ -571,6 +572,7 @@ def test_a_run_that_was_interrupted_stops_at_the_same_step_with_the_same_weights
     assert resumed.evaluations == history.evaluations
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_stops_at_the_same_step_with_the_same_weights(tmp_path):
     expected, history = stopped_early()
     step = random.randint(1, len(history.loss))
