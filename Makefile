@@ -8,7 +8,7 @@ export OMP_NUM_THREADS := 1
 export PYTHONUTF8 := 1
 # The C library, where it is glibc. Large arrays lie on pages of 2 MB instead of 4 KB: a virtual machine looks 4 KB pages
 # up in two tables, and on ours a sum over 256 MB took 3 to 30 times as long with them. And freed memory, up to half a
-# gigabyte a process, is kept for the next array: without that, each one is asked for and filled with zeros anew.
+# gigabyte a process, is kept for the next array: what is given back must be asked for, and cleared, anew.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=536870912:glibc.malloc.top_pad=67108864
 
 # The first Python that is new enough; `make book PYTHON=…` names another.
@@ -67,7 +67,7 @@ quick-units:
 
 # Beside each other programs have the memory that a plain Python gives them, as they have it at a reader's.
 bench: environment ## measure speed and attention viewers beside peers from PyPI, and pages, and say what could not be (ROUNDS=1: a trial)
-	@env -u GLIBC_TUNABLES $(BIN)/python benchmarks/bench.py --rounds $(ROUNDS)
+	env -u GLIBC_TUNABLES $(BIN)/python benchmarks/bench.py --rounds $(ROUNDS)
 
 colab: environment ## run the made notebooks as Colab does, in an environment with its versions; after make book
 	$(BIN)/python tools/colab.py "$(PYTHON)" $(SIDE_BY_SIDE)
