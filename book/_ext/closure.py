@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from package_map import GATHERERS, MAGIC, PACKAGE, Import, imports, modules, pages, tests
+from package_map import GATHERERS, MAGIC, PACKAGE, Import, imports, modules, pages, tests, used_directly
 from syntax import parsed, strings
 
 RESULTS = ("benchmarks", "results")  # a folder outside the package; the module that reads it names both parts
@@ -114,6 +114,7 @@ def files(root: Path, program: Program) -> list[Path]:
     return sorted(paths)
 
 
+@cache
 def package_folder(path: Path) -> Path:
     """Return the nearest folder above a file that is a package."""
     return next((folder for folder in path.parents if (folder / "__init__.py").is_file()), path.parent)
@@ -161,5 +162,5 @@ def fingerprint(root: Path, texts: Iterable[str], paths: Iterable[Path]) -> str:
 
 def forget() -> None:
     """Read all sources anew from now on: a process that stays sees the edits between two builds."""
-    for read in (modules, pages, tests, program_of, data):
+    for read in (modules, pages, used_directly, tests, program_of, package_folder, data):
         read.cache_clear()

@@ -228,10 +228,14 @@ def reached(root: Path, page: str) -> set[str]:
 
 def users(root: Path, module: str) -> list[str]:
     """Return the pages that show a module: those that its docstring names, then those that use it directly."""
-    direct = [
-        name for name, page in pages(root).items() if module in page.shown or module in imported_by(root, page.imports)
-    ]
+    direct = [name for name, used in used_directly(root).items() if module in used]
     return list(dict.fromkeys([*modules(root)[module].pages, *direct]))
+
+
+@cache
+def used_directly(root: Path) -> dict[str, frozenset[str]]:
+    """Return, for each page with code cells that are run, the modules that it uses directly."""
+    return {name: page.shown.union(imported_by(root, page.imports)) for name, page in pages(root).items()}
 
 
 @cache
@@ -251,6 +255,7 @@ def tests_of(root: Path, module: str) -> list[str]:
     """
     one = modules(root)[module]
     own = [f"test_{name.rpartition('.')[2]}" for name in (module, one.package)]
-    mine = {path for path in tests(root) if Path(path).stem in {f"test_{name.lower()}" for name in one.catalogues}}
+    gathered = tuple(f"/test_{name.lower()}.py" for name in one.catalogues)
+    mine = {path for path in tests(root) if path.endswith(gathered)}
     found = mine.union(path for path, used in tests(root).items() if module in used)
     return sorted(found, key=lambda path: (Path(path).stem not in own, path))
