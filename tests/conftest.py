@@ -36,9 +36,10 @@ def root() -> Path:
     return Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture(scope="session")
-def built_book(root: Path) -> Path:
+@pytest.fixture
+def built_book(request: pytest.FixtureRequest, root: Path) -> Path:
     """The folder of the built pages; without them the test fails, it is never skipped."""
+    assert request.node.get_closest_marker("book"), "a test of the built book is marked so, or `make check` runs it too"
     pages = root / "_build" / "html"
     if not (pages / "index.html").exists():
         pytest.fail(f"there is no built book at {pages}: run `make book` first")

@@ -97,6 +97,7 @@ def test_each_figure_says_what_is_seen_in_it(path: Path):
     assert all(len(alt) > 25 for alt in described)
 
 
+@pytest.mark.book
 def test_no_exercise_that_nobody_did_has_a_verdict(built_book: Path):
     made = built_book.parent / "notebooks" / WITH_OUTPUTS
     cells = [

@@ -23,6 +23,7 @@ def everything():
 # Documents
 
 
+@pytest.mark.slow
 def test_the_three_sources_come_one_after_the_other_and_no_text_twice(everything, primer):
     topics = prose.documents(["topics"])
     assert everything[: len(primer)] == primer
@@ -30,6 +31,7 @@ def test_the_three_sources_come_one_after_the_other_and_no_text_twice(everything
     assert len(everything) == len(set(everything)) > len(primer) + len(topics)
 
 
+@pytest.mark.slow
 def test_there_is_enough_prose_to_learn_from(everything, primer):
     assert sum(map(len, primer)) > 200_000
     assert sum(map(len, everything)) > 1_500_000
@@ -39,6 +41,7 @@ def test_documents_are_the_same_each_time(primer):
     assert prose.documents(["primer"]) == primer
 
 
+@pytest.mark.slow
 def test_no_document_is_empty(everything):
     assert all(text.strip() for text in everything)
 
@@ -64,11 +67,13 @@ def test_the_split_is_a_partition(primer):
     assert not set(training) & set(validation)
 
 
+@pytest.mark.slow
 def test_about_the_share_that_was_asked_for_is_held_out(everything):
     for share in (0.05, 0.5):
         assert len(prose.split(everything, share)[1]) / len(everything) == pytest.approx(share, abs=0.015)
 
 
+@pytest.mark.slow
 def test_a_document_falls_on_the_same_side_whatever_stands_beside_it(everything, primer):
     _, held_out = prose.split(everything)
     assert prose.split(primer)[1] == [text for text in primer if text in set(held_out)]

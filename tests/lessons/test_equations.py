@@ -245,6 +245,7 @@ def is_caught(mutant: Callable[..., Any], inputs: Mapping[str, Any], right: Any)
         return True
 
 
+@pytest.mark.slow
 def test_a_slip_of_the_hand_is_caught(in_double):
     """Of all slips together 95 %, and of each equation one. The others change nothing by their nature.
 

@@ -12,7 +12,6 @@ from companion.lessons.retrieval import experiments
 from companion.models.bert import Bert, BertConfig
 from companion.storyworld.views import summary, told
 
-STORIES = short_stories()
 WORDS = {word: i for i, word in enumerate(["?", "the", "queen", "hat", "."])}
 
 
@@ -25,14 +24,14 @@ def small_reader() -> tuple[Bert, Tokenizer]:
 
 def test_a_short_training_lowers_the_loss():
     batches = experiments.drawn_batches(
-        lambda draw: experiments.pairs_of(draw.sample(STORIES.training, 8), summary), random.Random(0)
+        lambda draw: experiments.pairs_of(draw.sample(short_stories().training, 8), summary), random.Random(0)
     )
     history = experiments.train(experiments.new_encoder(), batches, 8)
     assert history.loss[-1] < history.loss[0]
 
 
 def test_a_search_by_vectors_finds_each_story_by_itself():
-    texts = [told(story) for story in STORIES.held_out[:10]]
+    texts = [told(story) for story in short_stories().held_out[:10]]
     score = experiments.by_vectors(experiments.new_encoder().eval())
     assert score(texts, texts).argmax(1).tolist() == list(range(10))
 

@@ -30,6 +30,7 @@ def test_two_processes_have_the_losses_and_the_weights_of_one(
     assert found["squares"] == pytest.approx(alone["squares"], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_only_sharded_weights_are_divided_between_the_processes(alone: dict[str, Any], together: dict[str, Any]):
     assert together["data-parallel"]["elements"] == alone["elements"]
     assert together["fully sharded"]["elements"] == pytest.approx(alone["elements"] / 2, rel=0.01)

@@ -23,7 +23,12 @@ MORE = [
 ]
 
 
-@pytest.fixture(scope="module", params=[OWN, *NAMES])
+LARGE = ("gpt4o-tokenizer", "qwen3-tokenizer")  # 200,000 and 150,000 tokens
+
+
+@pytest.fixture(
+    scope="module", params=[OWN, *(pytest.param(n, marks=pytest.mark.slow) if n in LARGE else n for n in NAMES)]
+)
 def both(request) -> tuple[Tokenizer, dict]:
     if request.param == OWN:
         tokenizer = train_byte_bpe(prose.documents(["primer"]), 1024)

@@ -99,7 +99,7 @@ def tokenizer_of(name: str) -> Tokenizer:
         pytest.skip(f"left out, because it cannot be had: {error}")
 
 
-@pytest.mark.parametrize("name", [*zoo.names(), BYTES, "smollm2-135m"])
+@pytest.mark.parametrize("name", [*zoo.names(), BYTES, pytest.param("smollm2-135m", marks=pytest.mark.slow)])
 def test_the_page_names_encodes_and_answers_as_python_does(name, root, tmp_path):
     tokenizer = tokenizer_of(name)
     size = tokenizer.get_vocab_size()
