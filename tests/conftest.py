@@ -19,6 +19,9 @@ gc.disable()  # to search thousands of tests for garbage while they are collecte
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put files with slow tests first, and of the others those with many: what is begun last keeps one worker alone."""
+    for item in items:
+        if "built_book" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("book"):
+            raise pytest.UsageError(f"{item.nodeid} needs the built book: mark it so, or `make check` runs it, too")
     count = Counter(item.path for item in items)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (item.path not in slow, -count[item.path], item.path))
@@ -36,10 +39,9 @@ def root() -> Path:
     return Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture
-def built_book(request: pytest.FixtureRequest, root: Path) -> Path:
+@pytest.fixture(scope="session")
+def built_book(root: Path) -> Path:
     """The folder of the built pages; without them the test fails, it is never skipped."""
-    assert request.node.get_closest_marker("book"), "a test of the built book is marked so, or `make check` runs it too"
     pages = root / "_build" / "html"
     if not (pages / "index.html").exists():
         pytest.fail(f"there is no built book at {pages}: run `make book` first")
