@@ -18,10 +18,13 @@ gc.disable()  # to search thousands of tests for garbage while they are collecte
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put files with slow tests first, and of the others those with many: what is begun last keeps one worker alone."""
+    """Put files with slow tests first, and of the others those with many: what is begun last keeps one worker alone.
+
+    A test that needs the built book and is not marked so is refused: `make check` would run it where there is no book.
+    """
     for item in items:
         if "built_book" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("book"):
-            raise pytest.UsageError(f"{item.nodeid} needs the built book: mark it so, or `make check` runs it, too")
+            raise pytest.UsageError(f"{item.nodeid} needs the built book: mark it so")
     count = Counter(item.path for item in items)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (item.path not in slow, -count[item.path], item.path))
