@@ -35,6 +35,7 @@ LAYERS, HEADS, WIDTH = 4, 4, 128
 TEXTS, TEXT_BATCH, SHORTEST, LONGEST = 256, 16, 16, 64
 NEW_TOKENS = {"storyworld-en": 100, "smollm2-135m": 20}
 SIDE = 2048  # of the matrices whose product is the machine's measured peak
+KERNELS = "products and attention"
 
 
 def ids(rows: int, length: int) -> Tensor:
@@ -130,6 +131,26 @@ def training_torch() -> Work:
         return nn.functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
 
     return stepping(model.train(), loss)
+
+
+def training_kernels() -> Work:
+    """The matrix products and the attention of a training step, each computed once by torch, and nothing else."""
+    tokens, wide = BATCH * LENGTH, 4 * WIDTH
+    shapes = LAYERS * (4 * [(WIDTH, WIDTH)] + [(WIDTH, wide), (wide, WIDTH)]) + [(WIDTH, VOCABULARY)]
+    products = [(torch.randn(tokens, a), torch.randn(b, a), torch.randn(tokens, b)) for a, b in shapes]
+    heads = torch.randn(BATCH, HEADS, LENGTH, WIDTH // HEADS, requires_grad=True)
+    gradient = torch.randn_like(heads)
+
+    def kernels() -> None:
+        for x, weight, of_output in products:
+            nn.functional.linear(x, weight)
+            of_output @ weight
+            of_output.T @ x
+        for _ in range(LAYERS):
+            output = nn.functional.scaled_dot_product_attention(heads, heads, heads, is_causal=True)
+            torch.autograd.grad(output, heads, gradient)
+
+    return kernels
 
 
 # Fine-tuning
@@ -272,15 +293,19 @@ def matrix_product() -> Work:
 
 
 def of_peak(rounds: int) -> dict[str, float]:
-    """Fraction of the machine's measured matrix peak that our training step reaches, as torch counts operations."""
+    """Fraction of the machine's measured matrix peak that our training step reaches, as torch counts operations.
+
+    And the share of our step that its matrix products and attention take by themselves.
+    """
     counted = measured_flops(our_gpt(), ids(BATCH, LENGTH + 1))
-    found = compared({OURS: training_ours, "matrix product": matrix_product}, rounds)
+    found = compared({OURS: training_ours, "matrix product": matrix_product, KERNELS: training_kernels}, rounds)
     steps, products = (found["seconds"][name]["median"] for name in (OURS, "matrix product"))
     reached, peak = (counted.forward + counted.backward) / steps, 2 * SIDE**3 / products
     return {
         "step_gflops": round(reached / 1e9, 1),
         "peak_gflops": round(peak / 1e9, 1),
         "fraction": round(reached / peak, 3),
+        "kernels": found["ratios"][KERNELS]["median"],
     }
 
 

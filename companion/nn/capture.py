@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from companion.nn.attention import Attention
+from companion.nn.memory import keep_freed_memory
 
 Observer = Callable[[Tensor], Tensor]  # weights (batch, heads, query, key) -> the weights that are used
 
@@ -83,7 +84,8 @@ def _kind(name: str) -> str:
 def capture(model: nn.Module, *, detach: bool = True) -> Iterator[Record]:
     """Record the attention weights and hidden states of each run of ``model`` inside the ``with`` block.
 
-    A second run inside the same block replaces the record of the first.
+    A second run inside the same block replaces the record of the first. The memory of a record, once it is freed, is
+    kept for the next one; see :func:`companion.nn.memory.keep_freed_memory`.
 
     Args:
         model: a model of this package.
@@ -105,6 +107,7 @@ def capture(model: nn.Module, *, detach: bool = True) -> Iterator[Record]:
     layers = [(layer, _kind(name)) for name, layer in parts.items() if isinstance(layer, Attention)]
     if all(kind != "attention" for _, kind in layers):
         raise ValueError(_without(model, "attention"))
+    keep_freed_memory()
     recorder = _Recorder(detach)
     handles = recorder.hook(model, parts)
     try:
