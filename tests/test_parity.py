@@ -114,6 +114,7 @@ def test_the_table_of_the_book_has_each_family_with_all_its_shapes():
     assert {family: row["shapes"] for family, row in table_of_the_book().items()} == Counter(map(family_of, CASES))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_transformers_loads_what_we_save(name, tmp_path):
     case = CASES[name](tmp_path / "theirs")
@@ -126,6 +127,7 @@ def test_transformers_loads_what_we_save(name, tmp_path):
     assert worst(before.scores, after.scores) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_saved_in_shards_is_loaded_again(name, tmp_path):
     case = CASES[name](tmp_path / "theirs")

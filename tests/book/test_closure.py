@@ -191,6 +191,7 @@ def test_a_comment_in_the_module_of_xlnet_runs_those_chapters_again_that_import_
     assert len(again) < len(before) / 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "changes"),
     [("sinusoidal_positions", True), ("KVCache", True), ("read_config", True), ("export_onnx", True), ("XLNet", False)],

@@ -235,6 +235,7 @@ def test_a_damaged_file_is_refused(tmp_path):
         hub(write_files(tmp_path / "set", {"train.parquet": b"PAR1 half a file"}))
 
 
+@pytest.mark.slow
 def test_a_fresh_process_needs_neither_network_nor_the_library_for_files(tmp_path):
     """The whole package is imported with the hub switched off and `datasets` hidden."""
     write_files(tmp_path, {"a.txt": "text"})

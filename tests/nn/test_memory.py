@@ -43,6 +43,7 @@ def faults(**environment: str) -> tuple[bool, int]:
     return kept == "True", int(pages)
 
 
+@pytest.mark.slow
 def test_the_next_record_takes_the_memory_of_the_last():
     kept, pages = faults()
     left, asked = faults(MALLOC_TRIM_THRESHOLD_="131072")  # what glibc begins with
