@@ -94,6 +94,7 @@ def test_a_function_that_raises_is_told_where_and_what(task):
     assert repr(answer) == "✗ In case 1 your function raised ZeroDivisionError: division by zero"
 
 
+@pytest.mark.slow
 @every_exercise
 def test_a_function_that_never_ends_is_stopped_and_told_so(task, monkeypatch):
     monkeypatch.setattr(checking, "TIME_LIMIT", 0.02)
@@ -120,6 +121,7 @@ def test_a_function_with_too_few_arguments_is_told_so(task):
     assert "TypeError" in answer.message
 
 
+@pytest.mark.slow
 @every_exercise
 def test_results_of_a_strange_kind_get_a_sentence(task):
     answers = {kind: task.check(lambda *_, result=result: result) for kind, result in STRANGE.items()}
