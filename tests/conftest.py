@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["hub_fixtures"]
 
@@ -14,6 +15,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["LLM_LIVE_OFFLINE"] = "1"  # no test downloads: `make test` fills the cache before
 
 
+settings.register_profile("no clock", deadline=None)  # a busy machine is no fault
+settings.load_profile("no clock")
 gc.disable()  # to search thousands of tests for garbage while they are collected took a third of that time
 
 
