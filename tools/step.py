@@ -32,7 +32,8 @@ class StepError(Exception):
 def run(title: str, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
     """Run the command under a line of progress; raise StepError with the end of the log when it fails.
 
-    The variables in `env` are added to the environment of this process.
+    The variables in `env` are added to the environment of this process. A Python writes at once, or what it printed
+    would come late, and after the error that ended it.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
@@ -43,7 +44,7 @@ def run(title: str, command: Sequence[str], log: Path, env: Mapping[str, str] | 
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **(env or {})},
+            env={"PYTHONUNBUFFERED": "1", **os.environ, **(env or {})},
         )
         assert process.stdout is not None
         progress = Progress(start)

@@ -22,7 +22,8 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-def test_a_failing_step_shows_its_output(tmp_path: Path):
+def test_a_failing_step_shows_its_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # with it, all that is printed comes in its order anyway
     code = "print('WARNING: early'); print('x\\n' * 99); raise SystemExit('the reason')"
     with pytest.raises(StepError, match="exit code 1") as error:
         run("A step", python(code), tmp_path / "logs" / "step.log")
