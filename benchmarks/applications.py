@@ -93,7 +93,10 @@ def entities(models: Models) -> Table:
 
 
 def answers(models: Models) -> Table:
-    """Answers to forty questions with their paragraph: whether a right one is in it, and F1 of its words."""
+    """Answers to forty questions with their paragraph: whether a right one is in it, and F1 of its words.
+
+    The free answers are long, so beside them stand as many words of the paragraph, taken anywhere.
+    """
     asked, texts = questions(), paragraphs()
     given = [texts[one.paragraph] for one in asked]
     prompts = [e.told_to(e.ANSWER, [e.with_text(q.other_words, text)]) for q, text in zip(asked, given, strict=True)]
@@ -102,7 +105,7 @@ def answers(models: Models) -> Table:
         "chat model, free": models.say(prompts, 24),
         "chat model, words of the text": models.say(prompts, 12, [e.copied_answer(text) for text in given]),
     }
-    return {
+    table: Table = {
         name: {
             "right": [float(e.holds(one, q.answers)) for one, q in zip(row, asked, strict=True)],
             "f1": [e.token_f1(one, q.answers) for one, q in zip(row, asked, strict=True)],
@@ -110,6 +113,9 @@ def answers(models: Models) -> Table:
         }
         for name, row in said.items()
     }
+    rows = zip(said["chat model, free"], given, asked, strict=True)
+    long = [e.any_stretch(" ".join(text.split()), len(one.split()), q.answers) for one, text, q in rows]
+    return table | {"as many words anywhere": {"right": long}}
 
 
 def summary(models: Models) -> Table:
@@ -180,9 +186,8 @@ def _extracted(models: Models, stories: list[Any], wording: Callable[..., Any]) 
     for seed in range(DRAWS):
         prompt = e.FACT.prompt(e.demonstrations(wording, seed))
         queries = [e.FACT.query(one.text) for one in flat]
-        if not seed:
-            free = models.writer.lines(prompt, queries, 16)
-            found["chat model, free"] = [[e.read_triple(line) for line in free]]
+        free = models.writer.lines(prompt, queries, 16)
+        found.setdefault("chat model, free", []).append([e.read_triple(line) for line in free])
         lines = models.writer.lines(prompt, queries, 16, [e.copied_triple(one.text) for one in flat])
         found.setdefault("chat model, in a grammar", []).append([e.read_triple(line) for line in lines])
         if wording is not triples.told_facts:

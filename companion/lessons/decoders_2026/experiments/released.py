@@ -118,8 +118,9 @@ DECODERS = {
         128,
         experts=(384, 8, 1),
         d_latent=(512, 64),
-        others="bias balance",
-        source="kimi_provider of NVIDIA Megatron Bridge, for moonshotai/Kimi-K2-Instruct; latent as DeepSeek-V3",
+        others="bias balance, YaRN",
+        source="kimi_provider of NVIDIA Megatron Bridge, for moonshotai/Kimi-K2-Instruct; latent as DeepSeek-V3; YaRN"
+        " from config.json of Kimi-K2-Instruct-0905",
     ),
     "gpt-oss 20B": OpenDecoder(
         2025,
@@ -166,7 +167,7 @@ DECODERS = {
         8,
         128,
         experts=(160, 8, 1),
-        others="half of RoPE, QK-norm, MTP",
-        source="config.json of zai-org/GLM-4.7",
+        others="bias balance, half of RoPE, QK-norm, MTP",
+        source="config.json of zai-org/GLM-4.7; the bias from Glm4MoeTopkRouter of transformers",
     ),
 }
