@@ -7,6 +7,7 @@ whose classes are on no page and in no script; and scripts wait until the page h
 """
 
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ CLASS = re.compile(r"\.(-?[A-Za-z_](?:[\w-]|\\.)*)")
 COMMA = re.compile(r",(?![^(]*\))")
 IN_PAGES = re.compile(r'\bclass="([^"]*)"')
 WORD = re.compile(r"-?[A-Za-z_][\w-]*")
+LINK = re.compile(rf'(href="[^"]*_static/{re.escape(SHEET)})(?:\?v=\w*)?(?=")')
 
 
 def blocks(style: str) -> Iterator[tuple[str, str | None]]:
@@ -85,7 +87,10 @@ def own(app: Sphinx, name: str) -> bool:
 
 
 def bind(app: Sphinx, error: Exception | None) -> None:
-    """Write the one style sheet, out of those that were there when the build began."""
+    """Write the one style sheet, out of those that were there when the build began, and its version into all pages.
+
+    When a page is written there is no sheet yet, or that of the last build, which a browser may have kept.
+    """
     if error is not None or app.builder.format != "html":
         return
     if not hasattr(app.builder, "_orig_css_files"):  # no page was written: the sheet of the last build stands
@@ -95,7 +100,14 @@ def bind(app: Sphinx, error: Exception | None) -> None:
     used = in_use(Path(app.outdir))
     styles = ((name, (static / name).read_text(encoding="utf-8")) for name in names if (static / name).exists())
     texts = [style if own(app, name) else slim(style, used) for name, style in styles]
-    (static / SHEET).write_text("\n".join(texts), encoding="utf-8")
+    sheet = "\n".join(texts)
+    (static / SHEET).write_text(sheet, encoding="utf-8")
+    version = f"{zlib.crc32(sheet.encode()):08x}"
+    for path in Path(app.outdir).rglob("*.html"):
+        page = path.read_text(encoding="utf-8")
+        named = LINK.sub(rf"\g<1>?v={version}", page)
+        if named != page:
+            path.write_text(named, encoding="utf-8")
 
 
 def sheets(app: Sphinx) -> list[str]:

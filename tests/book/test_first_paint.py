@@ -1,6 +1,7 @@
 """What stands between a reader and the first paint: one style sheet with what is used, and scripts that wait."""
 
 import re
+import zlib
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,14 @@ def test_a_page_has_one_sheet_and_no_script_that_it_waits_for(tmp_path: Path):
     sheet = (tmp_path / "html" / "_static" / SHEET).read_text(encoding="utf-8")
     assert ".mine { color: red }" in sheet
     assert "copybtn" in sheet  # a script sets this class
+    first = f"{SHEET}?v={zlib.crc32(sheet.encode()):08x}"
+    assert first in page
+    (tmp_path / "source" / "_static" / "own.css").write_text(".mine { color: green }")
+    (tmp_path / "source" / "more.md").write_text("# Another page\n")
+    assert "more" in build(tmp_path / "source", tmp_path)  # which no page leads to
+    sheet = (tmp_path / "html" / "_static" / SHEET).read_text(encoding="utf-8")
+    assert "green" in sheet
+    for name in ("index", "more"):
+        page = (tmp_path / "html" / f"{name}.html").read_text(encoding="utf-8")
+        assert f"{SHEET}?v={zlib.crc32(sheet.encode()):08x}" in page
+        assert first not in page
