@@ -3,6 +3,7 @@
 Chapter: ``book/algorithms/denoising.ipynb``.
 """
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -28,10 +29,12 @@ def padded(rows: Sequence[Sequence[int]], value: int = 0) -> tuple[Tensor, Tenso
     Raises:
         ValueError: when there is no row, or an empty one.
     """
-    if not rows or not all(rows):
+    if not len(rows) or not all(len(row) for row in rows):
         raise ValueError("there must be at least one row, and none of them empty")
     lengths = torch.tensor([len(row) for row in rows])
-    laid = torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=value)
+    numbers = [torch.as_tensor(row) for row in rows]
+    widest = functools.reduce(torch.promote_types, (row.dtype for row in numbers))  # or fractions would be cut off
+    laid = torch.nn.utils.rnn.pad_sequence([row.to(widest) for row in numbers], batch_first=True, padding_value=value)
     return laid, torch.arange(laid.size(1))[None] < lengths[:, None]
 
 

@@ -3,7 +3,9 @@
 Chapter: ``book/algorithms/bert.ipynb``.
 """
 
+import operator
 from collections.abc import Iterable
+from typing import SupportsIndex
 
 from torch import Tensor
 
@@ -46,6 +48,20 @@ class Vocabulary:
         """Ids of tokens; errors as :meth:`number`."""
         return [self.number(token) for token in tokens]
 
-    def decode(self, numbers: Iterable[int] | Tensor) -> list[str]:
-        """Tokens of ids."""
-        return [self.tokens[int(i)] for i in numbers]
+    def decode(self, numbers: Iterable[SupportsIndex] | Tensor) -> list[str]:
+        """Tokens of ids.
+
+        Raises:
+            ValueError: on what is no integer, or out of range.
+        """
+        ids = numbers.tolist() if isinstance(numbers, Tensor) else list(numbers)
+        return [self.tokens[self._place(i)] for i in ids]
+
+    def _place(self, number: SupportsIndex) -> int:
+        try:
+            place = operator.index(number)
+        except TypeError as error:
+            raise ValueError(f"an id must be an integer; got {number!r:.80}") from error
+        if not 0 <= place < len(self.tokens):  # a negative one would count from the end
+            raise ValueError(f"an id must be 0 to {len(self.tokens) - 1}; got {place}")
+        return place

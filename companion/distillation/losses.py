@@ -17,7 +17,6 @@ Each loss compares the :class:`companion.distillation.outputs.ModelOutputs` of t
 Chapter: ``book/algorithms/distillation.ipynb``.
 """
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -29,6 +28,7 @@ from companion.distillation.distiller import logits_only
 from companion.distillation.outputs import ModelOutputs, centred_scores
 from companion.distillation.student import check_layers
 from companion.losses.cross_entropy import cross_entropy
+from companion.nn.checks import check_temperature, check_weight
 
 STAGES = ("general", "task")
 
@@ -56,8 +56,7 @@ def soft_target_loss(
     Raises:
         ValueError: when T is not positive and finite, the shapes do not fit, or no position has a target.
     """
-    if not 0 < temperature < math.inf:
-        raise ValueError(f"temperature must be positive and finite; got {temperature}")
+    check_temperature(temperature)
     if student_logits.shape != teacher_logits.shape:
         shapes = f"{tuple(teacher_logits.shape)} and {tuple(student_logits.shape)}"
         raise ValueError(f"teacher and student must score the same positions and the same classes; got {shapes}")
@@ -116,8 +115,13 @@ def distilbert_loss(
     tensor(2.3863)
 
     Raises:
-        ValueError: when the vectors are not of the same width; see also :func:`soft_target_loss`.
+        ValueError: when the vectors are not of the same width, the weights are not three, or one of them is below 0 or
+            not finite; see also :func:`soft_target_loss`.
     """
+    if len(weights) != 3:
+        raise ValueError(f"weights must be three, of L_soft, L_hard and L_cos; got {len(weights)}")
+    for place, weight in enumerate(weights):
+        check_weight(f"weights[{place}]", weight)
     ours, theirs = _alike(student.hidden[-1], teacher.hidden[-1], _real(student))  # (n, d_model) each
     cosine = (1 - F.cosine_similarity(ours, theirs, dim=-1)).mean()
     soft = soft_target_loss(student.logits, teacher.logits, temperature, student.targets)
@@ -159,6 +163,7 @@ def pkd_loss(
         ValueError: on an impossible map, vectors of different widths, a student of one layer, or a model whose first
             token does not attend to the whole text; see also :func:`hinton_loss`.
     """
+    check_weight("beta", beta)
     check_layers(layers, len(student.hidden) - 1, len(teacher.hidden) - 1)
     if len(layers) < 2:
         raise ValueError(f"the student must have 2 layers or more, since the last is left out; got {len(layers)}")

@@ -8,6 +8,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from companion.nn.checks import check_integer
 from companion.nn.wrappers import plain_name, unwrapped
 from companion.training import run_file
 
+PASSED_OVER = (nn.MultiheadAttention, nn.TransformerEncoderLayer)  # whose linear layers are not always called
+
 
 class LoRALinear(nn.Linear):
     """Linear layer with the matrix ``W + (alpha / rank) B A``, W frozen; B starts at zero, and so does the update.
@@ -31,18 +34,21 @@ class LoRALinear(nn.Linear):
         """Share weight and bias with ``linear``, under the same names, and add A and B.
 
         Raises:
-            ValueError: when the rank is not 1 to the smaller side of W, or alpha is not positive and finite.
+            ValueError: when the rank is no integer from 1 to the smaller side of W, or alpha no number that is positive
+                and finite.
         """
         super().__init__(linear.in_features, linear.out_features, linear.bias is not None, device="meta")
         widest = min(linear.in_features, linear.out_features)
+        check_integer("rank", rank, least=-widest)
         if not 1 <= rank <= widest:
             raise ValueError(f"rank must be 1 to {widest}, the smaller side of the matrix; got {rank}")
-        if not 0 < alpha < math.inf:  # NaN too
-            raise ValueError(f"alpha must be positive and finite; got {alpha}")
+        scale: object = alpha
+        if not isinstance(scale, Real) or isinstance(scale, bool) or not 0 < float(scale) < math.inf:  # NaN too
+            raise ValueError(f"alpha must be positive and finite; got {alpha!r:.80}")
         self.weight, self.bias = linear.weight, linear.bias
         self.lora_a = nn.Parameter(torch.empty_like(linear.weight[:rank]).normal_(std=linear.in_features**-0.5))
         self.lora_b = nn.Parameter(torch.zeros_like(linear.weight[:, :rank]))
-        self.rank, self.alpha = rank, alpha
+        self.rank, self.alpha = int(rank), float(alpha)  # numpy's would not go into a file
         self.merged = False
         self.train(linear.training)
 
@@ -269,6 +275,11 @@ def _attach(model: nn.Module, names: Sequence[str], rank: int, alpha: float) -> 
     for name in names:
         linear = model.get_submodule(name)
         assert isinstance(linear, nn.Linear)
+        parent = model.get_submodule(name.rpartition(".")[0])
+        if isinstance(parent, PASSED_OVER):
+            raise ValueError(
+                f"{name} cannot be adapted: torch's {type(parent).__name__} reads its weight, and not the layer"
+            )
         if sum(getattr(module, "weight", None) is linear.weight for module in model.modules()) > 1:
             raise ValueError(f"the matrix of {name} is tied to another layer's, which merging would change too")
         made[name] = LoRALinear(linear, rank, alpha)

@@ -22,7 +22,7 @@ from companion.generation.decoding import (
     check_logits,
     stop_tokens,
 )
-from companion.nn.checks import check_ids, check_integer
+from companion.nn.checks import SMALLEST, check_ids, check_integer
 from companion.nn.field_types import check_field_types
 
 
@@ -118,7 +118,7 @@ def probabilities_by(logits: Tensor, how: Sampling) -> Tensor:
 
 def _probabilities(logits: Tensor, how: Sampling) -> Tensor:
     temperature, top_k, top_p = how.temperature, how.top_k, how.top_p
-    if temperature == 0:
+    if temperature < SMALLEST:  # zero in single precision
         return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
     below = logits - logits.amax(-1, keepdim=True)  # so that no temperature is too low for a division
     scaled = below / float(temperature)
@@ -156,7 +156,7 @@ def left_padded(prompts: Sequence[Sequence[int]], value: int = 0) -> tuple[Tenso
     >>> ids.tolist(), mask.tolist()
     ([[7, 8, 9], [0, 0, 5]], [[True, True, True], [False, False, True]])
     """
-    ids, mask = padded([prompt[::-1] for prompt in prompts], value)
+    ids, mask = padded([list(prompt)[::-1] for prompt in prompts], value)
     return ids.flip(1), mask.flip(1)
 
 

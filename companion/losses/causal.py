@@ -36,12 +36,17 @@ def causal_loss(model: nn.Module, ids: Tensor) -> Tensor:
         ids: token ids (batch, length + 1); all but the last are inputs, all but the first are targets.
 
     Raises:
-        ValueError: when there is nothing to predict.
+        ValueError: when there is nothing to predict, or a token comes after padding.
     """
     if ids.dim() != 2 or ids.size(1) < 2:
         raise ValueError(
             f"ids must be (batch, length >= 2), one token to read and one to predict; got {tuple(ids.shape)}"
         )
+    padding = ids == IGNORED
+    late = (padding[:, :-1] & ~padding[:, 1:]).any(1)
+    if bool(late.any()):
+        row = int(late.nonzero()[0])
+        raise ValueError(f"padding ({IGNORED}) must stand at the end of a row; row {row} has a token after it")
     return _loss(model, fill_ignored(ids[:, :-1]), ids[:, 1:])
 
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from companion.data.batch import upcast
+from companion.nn.checks import check_temperature
 
 
 class Views(NamedTuple):
@@ -55,12 +56,11 @@ def contrastive_loss(a: Tensor, b: Tensor, temperature: float = 0.05) -> Tensor:
         temperature: T; the smaller, the more the hardest negatives count.
 
     Raises:
-        ValueError: when the shapes differ, there is no negative, or the temperature is not above 0.
+        ValueError: when the shapes differ, there is no negative, or the temperature is not positive and finite.
     """
     if a.dim() != 2 or a.shape != b.shape or len(a) < 2:
         raise ValueError(f"a and b must both be (n >= 2, d); got {tuple(a.shape)} and {tuple(b.shape)}")
-    if not temperature > 0:
-        raise ValueError(f"temperature must be above 0; got {temperature}")
+    check_temperature(temperature)
     return F.cross_entropy(upcast(similarity(a, b)) / temperature, torch.arange(len(a), device=a.device))
 
 

@@ -28,13 +28,26 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
         targets: (…), ``IGNORED`` at positions without a target.
 
     Raises:
-        ValueError: when the shapes do not fit, or no position has a target.
+        ValueError: when the shapes do not fit, no position has a target, or a target is no token.
     """
     if logits.shape[:-1] != targets.shape:
         raise ValueError(f"logits must be (*targets, vocab); got {tuple(logits.shape)} for {tuple(targets.shape)}")
-    if bool((targets == IGNORED).all()):
+    wanted = _checked(targets, logits.size(-1))
+    return F.cross_entropy(upcast(logits).flatten(0, -2), wanted, ignore_index=IGNORED)
+
+
+def _checked(targets: Tensor, vocab: int) -> Tensor:
+    """Targets in one row, as torch takes them: integers of 64 bits, each a token or ``IGNORED``."""
+    if targets.is_floating_point():
+        raise ValueError(f"targets must be integers; got {targets.dtype}")
+    wanted = targets.flatten().long()
+    scored = wanted != IGNORED
+    if not bool(scored.any()):
         raise ValueError(f"each of the {targets.numel()} targets is {IGNORED}, padding; there is nothing to predict")
-    return F.cross_entropy(upcast(logits).flatten(0, -2), targets.flatten(), ignore_index=IGNORED)
+    wrong = scored & ((wanted < 0) | (wanted >= vocab))
+    if bool(wrong.any()):
+        raise ValueError(f"a target must be 0 to {vocab - 1}, or {IGNORED} for none; got {wanted[wrong][0].item()}")
+    return wanted
 
 
 def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
@@ -54,16 +67,14 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Ten
         targets: (…), ``IGNORED`` at positions without a target.
 
     Raises:
-        ValueError: when the shapes do not fit, or no position has a target.
+        ValueError: when the shapes do not fit, no position has a target, or a target is no token.
     """
     if hidden.shape != (*targets.shape, weight.size(-1)):
         raise ValueError(
             f"hidden must be (*targets, {weight.size(-1)}); got {tuple(hidden.shape)} for {tuple(targets.shape)}"
         )
-    scored = (targets.flatten() != IGNORED).nonzero()[:, 0]
-    if not len(scored):
-        raise ValueError(f"each of the {targets.numel()} targets is {IGNORED}, padding; there is nothing to predict")
-    states, wanted = hidden.flatten(0, -2), targets.flatten()
+    states, wanted = hidden.flatten(0, -2), _checked(targets, len(weight))
+    scored = (wanted != IGNORED).nonzero()[:, 0]
     if len(scored) < len(wanted):
         states, wanted = states.index_select(0, scored), wanted[scored]
     loss: Tensor = _LinearCrossEntropy.apply(states, weight, wanted)  # type: ignore[no-untyped-call]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from companion.data.batch import IGNORED
 from companion.losses.causal import causal_loss
+from companion.nn.checks import check_weight
 from companion.nn.mixture_of_experts import load_balancing_loss, record_routing
 
 
@@ -37,4 +38,5 @@ def causal_loss_with_load_balancing(model: Any, ids: Tensor, weight: float = 0.0
     """
     with record_routing(model) as logits:
         loss = causal_loss(model, ids)
+    check_weight("weight", weight)
     return loss + weight * load_balancing_loss(logits, model.config.experts_per_token, ids[:, :-1] != IGNORED)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from companion.data.batch import fill_ignored
 from companion.losses.cross_entropy import cross_entropy
+from companion.nn.checks import check_weight
 
 
 class Ahead(Protocol):
@@ -41,4 +42,5 @@ def multi_token_loss(model: Ahead, ids: Tensor, weight: float = 0.3) -> Tensor:
     """
     first, *deeper = model.ahead(fill_ignored(ids[:, :-1]))
     losses = [cross_entropy(logits, ids[:, k + 1 :]) for k, logits in enumerate(deeper, start=1)]
+    check_weight("weight", weight)
     return cross_entropy(first, ids[:, 1:]) + weight * torch.stack(losses).mean()

@@ -93,10 +93,14 @@ def confusion(predicted: Tensor, labels: Tensor, n_labels: int) -> Tensor:
         counts (n_labels, n_labels), rows = the true label, columns = the predicted one.
 
     Raises:
-        ValueError: when the shapes differ, every label is ``IGNORED``, or a label is out of range.
+        ValueError: when the shapes differ, every label is ``IGNORED``, or a label is no integer or out of range.
     """
     if predicted.shape != labels.shape:
         raise ValueError(f"predicted must be {tuple(labels.shape)}, as labels; got {tuple(predicted.shape)}")
+    for name, numbers in (("predicted", predicted), ("labels", labels)):
+        if numbers.numel() and (numbers.is_floating_point() or numbers.is_complex()):
+            raise ValueError(f"{name} must be integers; got {numbers.dtype}")
+    predicted, labels = predicted.long(), labels.long()  # a product of narrower ones may wrap around
     scored = labels != IGNORED
     predicted, labels = predicted[scored], labels[scored]
     if not len(labels):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from companion.data.batch import padded
+from companion.nn.checks import check_numbers
 
 
 @torch.no_grad()
@@ -60,9 +61,13 @@ def auroc(high: Tensor, low: Tensor) -> float:
 
     Raises:
         ValueError: when one of them is empty.
+        FloatingPointError: when a score is not a number.
     """
     if not (high.numel() and low.numel()):
         raise ValueError(f"each side needs a number; got {high.numel()} and {low.numel()}")
+    check_numbers("high", high)
+    check_numbers("low", low)
+    high, low = high.double(), low.double()  # a difference of integers without a sign wraps around
     difference = high[:, None] - low  # (m, n)
     return ((difference > 0).double() + (difference == 0).double() / 2).mean().item()
 
@@ -119,8 +124,10 @@ def exposure(log_probs: Tensor, secret: int) -> float:
 
     Raises:
         ValueError: when there is no such index.
+        FloatingPointError: when a log-probability is not a number.
     """
     if not 0 <= secret < log_probs.numel():
         raise ValueError(f"secret must be 0 to {log_probs.numel() - 1}; got {secret}")
+    check_numbers("log_probs", log_probs)
     rank = 1 + int((log_probs > log_probs[secret]).sum())
     return math.log2(log_probs.numel()) - math.log2(rank)

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from companion.nn.checks import check_integer
 
 Text = Sequence[Hashable]
@@ -149,12 +151,16 @@ def _f1(matched: int, ours: int, theirs: int) -> float:
 def check_tokens(*texts: Text) -> None:
     """Check that texts are lists of tokens: a string would be taken for the list of its characters.
 
+    Numbers of a tensor are no tokens: two of them are never the same key, whatever their values.
+
     Raises:
-        ValueError: on a string, which it names.
+        ValueError: on a string, which it names, and on a tensor.
     """
     for text in texts:
         if isinstance(text, str | bytes):
             raise ValueError(f"a text must be a list of tokens, not a string: split {text[:40]!r} first")
+        if isinstance(text, Tensor):
+            raise ValueError(f"a text must be a list of tokens, not a tensor {tuple(text.shape)}: call tolist() first")
 
 
 def _check(candidates: Sequence[Text], references: Sequence[Text]) -> None:

@@ -3,13 +3,15 @@
 Chapter: ``book/concepts/transformer.ipynb``.
 """
 
+import math
 from collections.abc import Iterable, Sequence
-from numbers import Integral
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor
 
 LARGEST_SIZE = 2**31 - 1  # of an axis of a tensor
+SMALLEST = torch.finfo(torch.float32).tiny  # below it, single precision loses digits, and then the number
 
 
 def check_integer(name: str, value: object, least: int = 1, most: int | None = None) -> None:
@@ -24,6 +26,26 @@ def check_integer(name: str, value: object, least: int = 1, most: int | None = N
         raise ValueError(f"{name} must be at least {least}; got {value}")
     if most is not None and int(value) > most:
         raise ValueError(f"{name} must be at most {most}; got {value}")
+
+
+def check_weight(name: str, value: object) -> None:
+    """Check that the weight of a term of a loss is a number of at least 0: a negative one would turn the term around.
+
+    Raises:
+        ValueError: naming it and its value.
+    """
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) < math.inf:  # NaN too
+        raise ValueError(f"{name} must be a number, at least 0 and finite; got {value!r:.80}")
+
+
+def check_temperature(value: float) -> None:
+    """Check that a temperature that divides scores is positive and finite, and no zero in single precision.
+
+    Raises:
+        ValueError: when it is not.
+    """
+    if not SMALLEST <= value < math.inf:  # NaN too
+        raise ValueError(f"temperature must be positive and finite; got {value}; the smallest is {SMALLEST:.2g}")
 
 
 def check_sizes(config: object, names: Iterable[str]) -> None:

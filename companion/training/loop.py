@@ -97,7 +97,7 @@ def fit(
         model,
         _optimizers(model, steps, learning_rate, optimization),
         patience=evaluation.patience if evaluation else None,
-        settings=settings_of(model, loss, learning_rate, optimization, runtime),
+        settings=settings_of(model, loss, learning_rate, optimization, runtime, evaluation),
     )
     stream = _begun(run, batches, checkpoint)
     first = _resume(run, checkpoint, steps, shown=progress is True)
@@ -116,7 +116,9 @@ def fit(
             with run.rate(rates[step - 1]):
                 for batch in itertools.islice(stream, size):
                     objective = partial(_objective, loss, model.train(), _to(batch, device), half)
-                    run.add(objective(), 1.0 if size == 1 else targets(batch), partial(origin, model, objective))
+                    run.add(
+                        objective(), 1.0 if size == 1 else _counted(targets, batch), partial(origin, model, objective)
+                    )
                 run.step(optimization.max_grad_norm)
             run.history.cpu_seconds = time.process_time() - started
             if evaluation and (step % evaluation.every == 0 or step == steps):
@@ -193,6 +195,15 @@ def _shown(progress: bool | OnStep, steps: int, first: int) -> Iterator[OnStep]:
             bar.update()
 
         yield move
+
+
+def _counted(targets: Callable[[Any], Any], batch: Any) -> float:
+    """Number of a batch's targets; a run file could not keep that of a tensor."""
+    found = targets(batch)
+    try:
+        return float(found)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"targets must return one number for a batch; got {found!r:.80}") from error
 
 
 def _objective(loss: Callable[[nn.Module, Any], Tensor], model: nn.Module, batch: Any, half: bool) -> Tensor:

@@ -7,6 +7,7 @@ import dis
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from types import FunctionType
@@ -16,20 +17,28 @@ import torch
 from torch import Tensor, nn
 
 from companion.nn.wrappers import plain_name, unwrapped
-from companion.training.settings import Optimization, Runtime
+from companion.training.settings import Evaluation, Optimization, Runtime
 
 MISSING = "not given"
+OPTIONAL = ("evaluation",)  # a run may have it or not
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of an object in memory: another in each process
 SIMPLE = (str, int, float)  # values that are the same in every process
 USES = ("LOAD_CONST", "LOAD_SMALL_INT", "RETURN_CONST", "LOAD_GLOBAL", "LOAD_NAME", "LOAD_ATTR", "LOAD_METHOD")
 
 
 def settings_of(
-    model: nn.Module, loss: Callable[..., Any], learning_rate: float, how: Optimization, runtime: Runtime
+    model: nn.Module,
+    loss: Callable[..., Any],
+    learning_rate: float,
+    how: Optimization,
+    runtime: Runtime,
+    evaluation: Evaluation | None = None,
 ) -> dict[str, Any]:
     """Settings of a run by name, as JSON keeps them: of the optimization, the loss, and the model.
 
     The number of steps is not among them, because a finished run may be continued; nor how many batches make a step, as
-    the next batch is read in any case. Of functions they hold what :func:`described` says.
+    the next batch is read in any case. Of functions they hold what :func:`described` says. An evaluation may be left
+    out or begun later, but not exchanged: its values are compared with each other.
     """
     plain = unwrapped(model)
     frozen = [plain_name(name) for name, parameter in plain.named_parameters() if not parameter.requires_grad]
@@ -43,6 +52,7 @@ def settings_of(
         "lr_multiplier": how.lr_multiplier is not None,
         "max_grad_norm": how.max_grad_norm,
         "targets": None if how.targets is None else described(how.targets),
+        "evaluation": None if evaluation is None else described(evaluation.function),
         "precision": runtime.precision,
         "seed": runtime.seed,
         "dtype": sorted({str(parameter.dtype).removeprefix("torch.") for parameter in plain.parameters()}),
@@ -62,7 +72,7 @@ def described(function: Callable[..., Any]) -> str:
     """
     if isinstance(function, functools.partial):
         given = [*map(repr, function.args), *(f"{name}={value!r}" for name, value in function.keywords.items())]
-        return f"{described(function.func)}({', '.join(given)})"
+        return f"{described(function.func)}({ADDRESS.sub('', ', '.join(given))})"
     name = getattr(function, "__qualname__", type(function).__qualname__)
     if not isinstance(function, FunctionType):
         return name
@@ -84,7 +94,11 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """
     names = sorted(before.keys() | now.keys())
     pairs = ((name, before.get(name, MISSING), now.get(name, MISSING)) for name in names)
-    return [f"{name} {there!r:.200} (here {here!r:.200})" for name, there, here in pairs if there != here]
+    return [
+        f"{name} {there!r:.200} (here {here!r:.200})"
+        for name, there, here in pairs
+        if there != here and not (name in OPTIONAL and {there, here} & {None, MISSING})
+    ]
 
 
 def fingerprint(batch: Any) -> str:

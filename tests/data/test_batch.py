@@ -1,6 +1,7 @@
 """Rows in one tensor."""
 
 import pytest
+import torch
 
 from companion.data.batch import padded
 
@@ -15,3 +16,12 @@ def test_rows_are_filled_up_at_their_end():
 def test_an_empty_row_is_refused(rows):
     with pytest.raises(ValueError, match="none of them empty"):
         padded(rows)
+
+
+def test_a_fraction_in_any_row_is_kept():
+    assert padded([[1, 2], [1.5, -0.5]])[0].tolist() == [[1.0, 2.0], [1.5, -0.5]]
+
+
+def test_rows_may_be_tensors():
+    numbers, mask = padded([torch.tensor([0]), torch.tensor([5, 6])])
+    assert (numbers.tolist(), mask.tolist()) == ([[0, 0], [5, 6]], [[True, False], [True, True]])

@@ -41,3 +41,17 @@ def test_the_story_worlds_tokenizer_numbers_special_tokens_alike_and_frames_as_b
     assert [tokens[0], tokens[2], tokens[-1]] == ["[CLS]", "[MASK]", "[SEP]"]
     pair = tokenizer.encode(text, text)
     assert pair.type_ids.count(1) == len(tokens) - 1
+
+
+@pytest.mark.parametrize("wrong", [-100, -1, 3])
+def test_an_id_out_of_range_is_named_and_none_counts_from_the_end(wrong):
+    for ids in ([wrong], torch.tensor([wrong])):
+        with pytest.raises(ValueError, match=f"an id must be 0 to 2; got {wrong}"):
+            Vocabulary(["a", "b", "c"]).decode(ids)
+
+
+def test_an_id_that_is_no_integer_is_named():
+    vocabulary = Vocabulary(["a", "b", "c"])
+    with pytest.raises(ValueError, match="an id must be an integer; got 2.7"):
+        vocabulary.decode([2.7])
+    assert vocabulary.decode(list(torch.tensor([2, 0]))) == ["c", "a"]

@@ -183,3 +183,18 @@ def test_what_makes_no_sense_is_refused(call, message):
 def test_a_temperature_that_is_not_positive_is_refused(temperature):
     with pytest.raises(ValueError, match=f"temperature must be positive and finite; got {temperature}"):
         soft_target_loss(torch.ones(2, 3), torch.ones(2, 3), temperature)
+
+
+@pytest.mark.parametrize(
+    "weights", [(5.0, 2.0), (5.0, 2.0, 1.0, 1.0), (-5.0, 2.0, 1.0), (1.0, math.nan, 1.0), ("5", 2.0, 1.0)]
+)
+def test_weights_that_leave_out_or_turn_around_a_term_are_refused(weights):
+    message = "weights must be three" if len(weights) != 3 else r"weights\[.\] must be a number, at least 0 and finite"
+    with pytest.raises(ValueError, match=message):
+        distilbert_loss(seen(2, 0), seen(2, 1), weights=weights)
+
+
+@pytest.mark.parametrize("beta", [-1.0, math.nan, math.inf, True])
+def test_a_weight_of_patience_that_turns_it_around_is_refused(beta):
+    with pytest.raises(ValueError, match=f"beta must be a number, at least 0 and finite; got {beta}"):
+        pkd_loss(seen(2, 0), seen(2, 1), layers=(1, 2), beta=beta)

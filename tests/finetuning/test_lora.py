@@ -3,6 +3,7 @@
 import json
 import os
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -415,3 +416,36 @@ def test_adapters_that_cannot_be_saved_are_said_to_be_so_and_the_old_ones_stay(t
 def test_a_pattern_that_is_no_regular_expression_is_refused(pattern):
     with pytest.raises(ValueError, match="a pattern must be a regular expression"):
         add_lora(tiny_gpt(), pattern)
+
+
+@pytest.mark.parametrize(("rank", "alpha"), [(np.int64(2), 16.0), (2, np.float32(16))])
+def test_numbers_of_numpy_are_saved_and_loaded(tmp_path, rank, alpha):
+    model, again = (nn.ModuleDict({"query": nn.Linear(6, 6)}) for _ in range(2))
+    add_lora(model, "query", rank=rank, alpha=alpha)
+    save_adapters(model, tmp_path / "adapters")
+    load_adapters(again, tmp_path / "adapters")
+    assert (again["query"].rank, again["query"].alpha) == (2, 16)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rank": True}, "rank must be an integer; got True"),
+        ({"rank": 2.0}, "rank must be an integer; got 2.0"),
+        ({"alpha": True}, "alpha must be positive and finite; got True"),
+        ({"alpha": "2"}, "alpha must be positive and finite; got '2'"),
+        ({"alpha": torch.tensor(2.0)}, "alpha must be positive and finite; got tensor"),
+    ],
+)
+def test_a_rank_or_an_alpha_that_could_not_be_saved_is_refused_before_training(settings, message):
+    model = nn.ModuleDict({"query": nn.Linear(6, 6)})
+    with pytest.raises(ValueError, match=message):
+        add_lora(model, "query", **{"rank": 2} | settings)
+    assert type(model["query"]) is nn.Linear
+
+
+def test_a_layer_whose_weight_torch_reads_by_itself_is_refused():
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    for name in ("linear1", "self_attn.out_proj"):
+        with pytest.raises(ValueError, match=f"{name} cannot be adapted: torch's "):
+            add_lora(layer, name, rank=2)

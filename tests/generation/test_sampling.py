@@ -468,3 +468,8 @@ def test_a_source_without_a_real_token_is_refused(two_parts):
 def test_the_lowest_temperature_is_nearly_greedy():
     logits = torch.tensor([[1.0, 3.0, 2.0]])
     assert next_token_probabilities(logits, temperature=1e-40).tolist() == [[0.0, 1.0, 0.0]]
+
+
+@pytest.mark.parametrize("temperature", [1e-38, 1e-44, 1e-46, 5e-324])
+def test_a_temperature_that_single_precision_does_not_have_is_greedy(temperature):
+    assert next_token_probabilities(torch.tensor([1.0, 2.0]), temperature=temperature).tolist() == [0.0, 1.0]

@@ -194,3 +194,9 @@ def test_what_is_captured_in_training_is_all_there():
     with capture(model, detach=False) as record:
         causal_loss(model, random_ids(model, 2, 5))
     assert record.hidden[-1].requires_grad
+
+
+def test_padding_before_a_token_is_refused():
+    ids = torch.tensor([[1, 2, 3, 4], [IGNORED, IGNORED, 7, 8]])
+    with pytest.raises(ValueError, match="must stand at the end of a row; row 1 has a token after it"):
+        causal_loss(tiny_gpt(), ids)

@@ -81,3 +81,18 @@ def test_without_logits_shapes_that_do_not_fit_are_refused(hidden, targets, mess
 def test_without_logits_a_batch_without_any_target_is_refused():
     with pytest.raises(ValueError, match="each of the 2 targets is -100, padding"):
         linear_cross_entropy(torch.zeros(2, 5), torch.zeros(7, 5), torch.full((2,), IGNORED))
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_target_that_is_no_token_is_named(wide):
+    def loss(targets):
+        hidden = torch.eye(4)[None, :3]
+        return linear_cross_entropy(hidden, torch.eye(4), targets) if wide else cross_entropy(hidden, targets)
+
+    for wrong in (4, -1):
+        with pytest.raises(ValueError, match=f"a target must be 0 to 3, or -100 for none; got {wrong}"):
+            loss(torch.tensor([[0, wrong, IGNORED]]))
+    with pytest.raises(ValueError, match="targets must be integers; got torch.float32"):
+        loss(torch.tensor([[0.0, 1.0, 2.0]]))
+    few = torch.tensor([[0, 1, IGNORED]], dtype=torch.int32)
+    assert loss(few) == loss(few.long())

@@ -1,5 +1,7 @@
 """The loss of several tokens ahead: the targets of depth k are shifted by k + 1."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -60,3 +62,9 @@ def test_nothing_to_predict_at_the_last_depth_is_refused():
     ids = torch.tensor([[3, 1, IGNORED, IGNORED]])
     with pytest.raises(ValueError, match="there is nothing to predict"):
         multi_token_loss(Given(torch.zeros(1, 3, 9), torch.zeros(1, 2, 9)), ids)
+
+
+@pytest.mark.parametrize("weight", [-0.3, math.nan, "0.3"])
+def test_a_weight_that_turns_the_later_tokens_around_is_refused(weight):
+    with pytest.raises(ValueError, match=f"weight must be a number, at least 0 and finite; got {weight!r}"):
+        multi_token_loss(Given(torch.zeros(2, 1, 4, 9)), torch.tensor([[3, 1, 4, 1, 5]]), weight=weight)

@@ -225,3 +225,16 @@ EMPTY = [
 def test_scores_of_nothing_are_refused_in_the_same_words(score, labels):
     with pytest.raises(ValueError, match="there is no label to compare with"):
         score(labels)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32])
+def test_labels_in_few_bits_do_not_wrap_around(dtype):
+    labels = torch.arange(20, dtype=dtype)
+    assert accuracy(labels, labels) == 1
+    assert confusion(labels, labels, 20).equal(torch.eye(20, dtype=torch.long))
+
+
+def test_labels_that_are_no_integers_are_refused():
+    labels = torch.tensor([0, 1])
+    with pytest.raises(ValueError, match="predicted must be integers; got torch.float32"):
+        accuracy(labels.float(), labels)

@@ -83,3 +83,17 @@ def test_a_model_that_knows_nothing_gives_away_less_than_two_bits_on_average():
 def test_a_secret_that_is_no_candidate_is_refused():
     with pytest.raises(ValueError, match="secret must be 0 to 3; got 4"):
         exposure(torch.zeros(4), 4)
+
+
+def test_scores_without_a_sign_do_not_wrap_around():
+    low, high = torch.tensor([1], dtype=torch.uint8), torch.tensor([3], dtype=torch.uint8)
+    assert (auroc(high, low), auroc(low, high)) == (1, 0)
+
+
+def test_a_score_that_is_no_number_is_refused():
+    numbers, nan = torch.tensor([2.0, 1.0]), torch.tensor([0.0, math.nan])
+    for sides in ((numbers, nan), (nan, numbers)):
+        with pytest.raises(FloatingPointError, match="must be numbers; row 1 holds nan"):
+            auroc(*sides)
+    with pytest.raises(FloatingPointError, match="log_probs must be numbers; row 1 holds nan"):
+        exposure(nan, 0)

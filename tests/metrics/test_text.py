@@ -5,6 +5,7 @@ import math
 
 import pytest
 import sacrebleu
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from small_models import PATIENT
@@ -140,3 +141,17 @@ def test_a_text_of_n_tokens_has_n_minus_k_plus_one_k_grams(text, k):
 def test_a_string_is_no_list_of_tokens(call):
     with pytest.raises(ValueError, match="a text must be a list of tokens, not a string: split '"):
         call()
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        lambda text: bleu([text], [text]),
+        lambda text: exact_match([text], [text]),
+        lambda text: rouge_n(text, text),
+        lambda text: rouge_l(text, text),
+    ],
+)
+def test_a_tensor_of_ids_is_refused_by_all_alike(score):
+    with pytest.raises(ValueError, match=r"not a tensor \(5,\): call tolist\(\) first"):
+        score(torch.tensor([3, 1, 4, 1, 5]))

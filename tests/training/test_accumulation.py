@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from small_models import random_ids, tiny_gpt
@@ -143,3 +144,18 @@ def test_so_it_is_with_other_optimizers_and_with_a_bound_on_the_gradient(optimiz
 def test_a_batch_without_a_target_is_refused():
     with pytest.raises(ValueError, match=r"target|token to predict|nothing"):
         step([ROWS[:1], cut(ROWS[1:2], 1)])
+
+
+@pytest.mark.parametrize("count", [lambda ids: (ids >= 0).sum(), lambda ids: np.float32(ids.numel())])
+def test_a_number_of_targets_in_a_tensor_goes_into_a_run_file(tmp_path, count):
+    how = Optimization(gradient_accumulation_steps=2, targets=count)
+    saved = {"checkpoint": Checkpoint(tmp_path / "run"), "runtime": Runtime(device="cpu"), "progress": False}
+    history = fit(tiny_gpt(), [torch.arange(6)[None]], steps=2, optimization=how, **saved)
+    assert all(type(loss) is float for loss in history.loss)
+
+
+@pytest.mark.parametrize("count", [None, "seven", torch.ones(2)])
+def test_what_is_no_number_of_targets_is_named(count):
+    how = Optimization(gradient_accumulation_steps=2, targets=lambda ids: count)
+    with pytest.raises(ValueError, match="targets must return one number for a batch; got "):
+        fit(tiny_gpt(), [torch.arange(6)[None]], steps=1, optimization=how, progress=False)

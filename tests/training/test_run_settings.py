@@ -10,7 +10,7 @@ from small_models import PATIENT, tiny_bert, tiny_gpt
 
 from companion.finetuning.heads import SequenceClassifier
 from companion.losses import causal_loss
-from companion.training import Checkpoint, Optimization, Runtime, fit
+from companion.training import Checkpoint, Evaluation, Optimization, Runtime, fit
 from companion.training.run_settings import described, differences, fingerprint, settings_of
 
 BATCHES = [torch.randint(31, (2, 6), generator=torch.Generator().manual_seed(seed)) for seed in range(4)]
@@ -117,3 +117,35 @@ def test_the_model_inside_a_head_counts():
     one, other = (SequenceClassifier(tiny_bert(n_heads=heads), ["no", "yes"]) for heads in (2, 3))
     found = [settings_of(model, causal_loss, 1e-3, Optimization(), Runtime()) for model in (one, other)]
     assert differences(*found) == ["config.n_heads 2 (here 3)"]
+
+
+def evaluated(path, steps, function, model=tiny_gpt):
+    evaluation = None if function is None else Evaluation(function, every=1)
+    saved = {"checkpoint": Checkpoint(path), "runtime": Runtime(device="cpu"), "progress": False}
+    return fit(model(), BATCHES, steps=steps, evaluation=evaluation, **saved)
+
+
+def nats(model):
+    return causal_loss(model, BATCHES[0]).item()
+
+
+def bits(model):
+    return nats(model) / 0.693
+
+
+def test_values_of_another_evaluation_are_not_set_beside_those_of_the_first(tmp_path):
+    evaluated(tmp_path / "run", 2, nats)
+    with pytest.raises(ValueError, match="evaluation 'nats' .here 'bits'"):
+        evaluated(tmp_path / "run", 4, bits)
+    assert len(evaluated(tmp_path / "run", 4, nats).evaluations) == 5
+
+
+def test_an_evaluation_may_begin_later_or_end_sooner(tmp_path):
+    evaluated(tmp_path / "run", 2, None)
+    assert [step for step, _ in evaluated(tmp_path / "run", 4, nats).evaluations] == [3, 4]
+    evaluated(tmp_path / "run", 5, None)
+
+
+def test_where_an_object_lies_in_memory_makes_no_other_run():
+    one, other = (described(functools.partial(weighted, weight=object())) for _ in range(2))
+    assert one == other
