@@ -6,11 +6,12 @@ Chapter: ``book/algorithms/inference.ipynb``.
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from companion.data.batch import upcast
 from companion.generation.decoding import Decoder, check_logits
 from companion.generation.sampling import Sampling, probabilities_by
+from companion.nn.watching import is_watched
 
 
 class Continued:
@@ -42,6 +43,7 @@ class Continued:
         self.model, self.how, self.device = model, how, device
         self.runs = self.positions = 0
         self._cache, self._read = model.new_cache(), list[int]()
+        self._weights = _state(model)
 
     @torch.no_grad()
     def logits(self, text: Sequence[int], proposed: Sequence[int] = ()) -> Tensor:
@@ -52,11 +54,15 @@ class Continued:
             FloatingPointError: when the logits are not finite.
         """
         whole = [*text, *proposed]
-        kept = min(_agreeing(self._read, whole), len(text) - 1)  # the last token of the text is always run
-        if kept < 0:
+        if not text:
             raise ValueError("a text must have at least one token; got none")
+        weights = _state(self.model)
+        if weights is None or weights != self._weights:  # what was kept may be of another model by now
+            self._read = []
+        kept = min(_agreeing(self._read, whole), len(text) - 1)  # the last token of the text is always run
         for layer in self._cache:
             layer.truncate(kept)
+        self._read, self._weights = whole[:kept], weights  # all that is sure if the run fails
         logits = self.model(torch.tensor([whole[kept:]], device=self.device), attention_mask=None, cache=self._cache)[0]
         self._read = whole
         self.runs, self.positions = self.runs + 1, self.positions + len(whole) - kept
@@ -70,6 +76,15 @@ class Continued:
     def next(self, text: Sequence[int]) -> Tensor:
         """Probabilities (vocab,) of the next token, as a draft proposes by them."""
         return self.probabilities(text)[0]
+
+
+def _state(model: Decoder) -> list[tuple[int, int]] | None:
+    """What changes when the weights do; None while something looks into the model or replaces a part."""
+    if not isinstance(model, nn.Module):
+        return []
+    if is_watched(model):
+        return None
+    return [(p.data_ptr(), 0 if p.is_inference() else p._version) for p in model.parameters()]
 
 
 def _agreeing(one: Sequence[int], other: Sequence[int]) -> int:

@@ -24,6 +24,7 @@ from companion.generation.decoding import (
 )
 from companion.nn.checks import SMALLEST, check_ids, check_integer
 from companion.nn.field_types import check_field_types
+from companion.nn.modes import evaluating
 
 
 @dataclass(frozen=True)
@@ -205,9 +206,7 @@ def generate(
     >>> generate(model, torch.tensor([[3, 1, 4]]), 5, decoding=GREEDY).shape
     torch.Size([1, 8])
     """
-    training = model.training
-    model.train(False)
-    try:
+    with evaluating(model):
         texts = _begin(model, ids, attention_mask, max_new_tokens, use_cache)
         if isinstance(decoding, Sampling):
             stops = stop_tokens(stop, model.config.vocab_size, texts.ids.device)
@@ -217,8 +216,6 @@ def generate(
         if on_token is not None:
             raise ValueError(f"beam search has no token to show before its end: leave on_token out; got {on_token}")
         return beam_search(texts, max_new_tokens, decoding, stop)[0]
-    finally:
-        model.train(training)
 
 
 def _sample(

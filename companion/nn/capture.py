@@ -4,7 +4,7 @@ Chapter: ``book/concepts/attention.ipynb``, "Look inside".
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from companion.nn.attention import Attention
+from companion.nn.checks import pair_of
 from companion.nn.memory import keep_freed_memory
 
 Observer = Callable[[Tensor], Tensor]  # weights (batch, heads, query, key) -> the weights that are used
@@ -175,10 +176,10 @@ def ablate(model: nn.Module, heads: Iterable[tuple[int, int]]) -> Iterator[None]
 
     Args:
         model: a model of this package.
-        heads: pairs (layer, head), both counted from 0.
+        heads: pairs (layer, head), both counted from 0; integers of Python, numpy or torch.
 
     Raises:
-        ValueError: when the model has no such layer or head.
+        ValueError: when the model has no such layer or head, or a pair is none of integers.
 
     Example:
         >>> from companion.nn.attention import MultiHeadAttention
@@ -190,38 +191,49 @@ def ablate(model: nn.Module, heads: Iterable[tuple[int, int]]) -> Iterator[None]
     """
     layers = attention_layers(model)
     ablated: dict[int, list[int]] = {}
-    for pair in heads:
-        if isinstance(pair, str) or len(pair) != 2:
-            raise ValueError(f"heads must be pairs (layer, head); got {pair!r:.60}")
-        layer, head = pair
+    for layer, head in map(pair_of, heads):
         if not 0 <= layer < len(layers):
             raise ValueError(f"layer must be 0 to {len(layers) - 1}; got {layer}")
         if not 0 <= head < layers[layer].n_heads:
             raise ValueError(f"head must be 0 to {layers[layer].n_heads - 1}; got {head}")
         ablated.setdefault(layer, []).append(head)
-    observers = []
+    observers: list[tuple[Attention, _Silencer]] = []
     for module in dict.fromkeys(layers):
         which = [ablated.get(i, []) for i, layer in enumerate(layers) if layer is module]
         if any(which):
-            observers.append((module, _silencer(which)))
-    with _observing(observers, first=True):  # before any recorder, so that the weights recorded are those used
-        yield
+            observers.append((module, _Silencer(which)))
+
+    def begin(*args: object) -> None:
+        for _, observer in observers:
+            observer.start()
+
+    start = model.register_forward_pre_hook(begin)
+    try:
+        with _observing(observers, first=True):  # before any recorder, so that the weights recorded are those used
+            yield
+    finally:
+        start.remove()
 
 
-def _silencer(which: list[list[int]]) -> Observer:
-    """An observer that zeroes these heads, one list per use of the layer in a run."""
-    turns = itertools.cycle(which)  # one entry, unless the layer is shared
+class _Silencer:
+    """Observer that zeroes these heads, one list per use of the layer in a run."""
 
-    def observe(weights: Tensor) -> Tensor:
+    def __init__(self, which: list[list[int]]) -> None:
+        self.which = which  # one entry, unless the layer is shared
+        self.start()
+
+    def start(self) -> None:
+        """Begin with the first use, also after a run that was interrupted."""
+        self.turns = itertools.cycle(self.which)
+
+    def __call__(self, weights: Tensor) -> Tensor:
         keep = torch.ones(weights.size(1), 1, 1, dtype=weights.dtype, device=weights.device)
-        keep[next(turns)] = 0
+        keep[next(self.turns)] = 0
         return weights * keep
-
-    return observe
 
 
 @contextmanager
-def _observing(observers: list[tuple[Attention, Observer]], *, first: bool = False) -> Iterator[None]:
+def _observing(observers: Sequence[tuple[Attention, Observer]], *, first: bool = False) -> Iterator[None]:
     """Give each layer its observer inside the ``with`` block, before or after those that it has."""
     for layer, observer in observers:
         layer.observers.insert(0 if first else len(layer.observers), observer)

@@ -4,6 +4,7 @@ Chapter: ``book/concepts/transformer.ipynb``.
 """
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 
@@ -26,6 +27,36 @@ def check_integer(name: str, value: object, least: int = 1, most: int | None = N
         raise ValueError(f"{name} must be at least {least}; got {value}")
     if most is not None and int(value) > most:
         raise ValueError(f"{name} must be at most {most}; got {value}")
+
+
+def whole(value: object) -> int:
+    """Plain integer of one of Python, numpy or torch.
+
+    >>> whole(torch.tensor(3))
+    3
+
+    Raises:
+        TypeError: on anything else, a bool among it.
+    """
+    if isinstance(value, bool) or getattr(value, "dtype", None) == torch.bool:
+        raise TypeError(f"{value!r:.80} is a truth value")
+    return operator.index(value)  # type: ignore[arg-type]  # which it says itself
+
+
+def pair_of(pair: object, name: str = "heads") -> tuple[int, int]:
+    """A layer and a head as plain integers: a tensor is no key of a dictionary, and half a layer none of a model.
+
+    >>> pair_of(torch.tensor([0, 2]))
+    (0, 2)
+
+    Raises:
+        ValueError: on what is no pair of integers, by the name.
+    """
+    try:
+        layer, head = map(whole, pair)  # type: ignore[call-overload]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be pairs (layer, head); got {pair!r:.60}") from error
+    return layer, head
 
 
 def check_weight(name: str, value: object) -> None:

@@ -8,6 +8,7 @@ Factual Associations in GPT", section 2; Zhang & Nanda 2024, "Towards Best Pract
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from numbers import Integral
 from typing import Any
 
 from torch import Tensor, nn
@@ -74,11 +75,13 @@ def _blocks(model: nn.Module) -> nn.ModuleList:
 
 
 def _check(layer: int, last: int, kind: str) -> None:
-    if not 0 <= layer <= last:
-        raise ValueError(f"a layer of {kind} must be 0 to {last}; got {layer}")
+    if isinstance(layer, bool) or not isinstance(layer, Integral) or not 0 <= layer <= last:
+        raise ValueError(f"a layer of {kind} must be 0 to {last}; got {layer!r:.60}")
 
 
 def _same_shape(new: Tensor, old: Tensor) -> Tensor:
+    if not isinstance(new, Tensor):  # an edit in place returns nothing, and would also change what was recorded before
+        raise ValueError(f"an edit must return a tensor {tuple(old.shape)}, what is to be used; got {new!r:.60}")
     if new.shape != old.shape:
         raise ValueError(f"an edit must keep the shape {tuple(old.shape)}; got {tuple(new.shape)}")
     return new

@@ -18,6 +18,8 @@ from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+from companion.data.checks import check_list
+from companion.nn.checks import check_integer
 from companion.serving.requests import Limits, RefusedError, shown, texts_of
 
 LOG = logging.getLogger(__name__)  # methods, paths and statuses; never a text of a client's
@@ -60,7 +62,12 @@ class Service:
 
         Raises:
             OSError: when the address is in use.
+            ValueError: on an empty host, which would be every interface, a port that is none, or one string of origins.
         """
+        if not host:
+            raise ValueError("host must be a name or an address; got '', which would listen on every interface")
+        check_integer("port", port, least=0, most=65535)
+        check_list("origins", origins)
         self._server = _Server((host, port), _Handler)
         self._server.answer, self._server.limits = answer, limits
         self._server.about = {**about, "limits": asdict(limits)}
@@ -183,6 +190,14 @@ class _Handler(BaseHTTPRequestHandler):
             raise RefusedError(500, "the model failed") from None
         finally:
             self.server.model.release()
+        if len(answers) != len(texts):
+            LOG.error("the model gave %d answers to %d texts", len(answers), len(texts))
+            raise RefusedError(500, "the model failed")
+        try:
+            json.dumps(answers, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            LOG.error("the model gave what JSON cannot hold: %s", error)
+            raise RefusedError(500, "the model failed") from None
         self.reply_json(200, {"answers": answers})
 
     def do_OPTIONS(self) -> None:

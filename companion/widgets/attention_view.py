@@ -254,6 +254,8 @@ class AttentionView(page.PageWidget):
             seen = trace(one.text)
             check_index("row", one.row, len(seen.target or seen.tokens))
             picture = {**traced(seen), "next_tokens": seen.next_tokens, "mask": seen.mask}
+            for name, value, count in zip(("layer", "head"), (one.layer, one.head), picture["shape"], strict=False):
+                check_index(name, value, count)
             if seen.maps:
                 picture["overlay"] = []  # heads of another kind are other heads
             widget._pictures.append({**picture, "text": one.text, "layer": one.layer, "head": one.head})
@@ -265,6 +267,12 @@ class AttentionView(page.PageWidget):
         name = proposal["trait"].name
         if self.shape:
             check_index(name, proposal["value"], self.shape[0 if name == "layer" else 1])
+        return int(proposal["value"])
+
+    @t.validate("example")
+    def _check_example(self, proposal: dict[str, Any]) -> int:
+        if self.examples:
+            check_index("example", proposal["value"], len(self.examples))
         return int(proposal["value"])
 
     @t.validate("kind")

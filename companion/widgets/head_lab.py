@@ -163,14 +163,16 @@ class HeadLab(page.PageWidget):
 
 
 def _pairs(heads: Sequence[Sequence[int]]) -> list[list[int]]:
-    return sorted([int(layer), int(head)] for layer, head in heads)
+    from companion.nn.checks import pair_of  # here, so that a still picture needs no torch
+
+    return sorted([*pair_of(pair)] for pair in heads)
 
 
 def _check_heads(name: str, heads: Sequence[Sequence[int]], shape: tuple[int, int]) -> None:
+    from companion.nn.checks import pair_of
+
     for pair in heads:
-        if len(pair) != 2:
-            raise ValueError(f"{name} must hold pairs (layer, head); got {pair!r}")
-        for what, value, count in zip(("layer", "head"), pair, shape, strict=True):
+        for what, value, count in zip(("layer", "head"), pair_of(pair, name), shape, strict=True):
             if not 0 <= value < count:
                 raise ValueError(f"{name}: {what} must be 0 to {count - 1}; got {value}")
 

@@ -4,8 +4,6 @@ Chapter: ``book/concepts/attention.ipynb``.
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,7 +11,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 from tokenizers.decoders import ByteLevel
-from torch import Tensor, nn
+from torch import Tensor
 
 from companion.data.checks import check_characters
 from companion.data.tokenization import token_labels
@@ -23,6 +21,7 @@ from companion.models.modern_bert import ModernBertForMaskedLM
 from companion.models.transformer import EncoderDecoder
 from companion.nn.capture import capture
 from companion.nn.checks import check_numbers
+from companion.nn.modes import evaluating
 from companion.widgets.encoding import as_array
 
 CANDIDATES = 5
@@ -114,7 +113,7 @@ class Tracer:
         count = min(ANSWER, self.model.config.context_length - 1)
         answer = generate(self.model, ids, count, decoding=GREEDY, stop=self.tokenizer.token_to_id("</s>"))
         read = answer[:, :-1]
-        with not_training(self.model), capture(self.model) as record:
+        with evaluating(self.model), capture(self.model) as record:
             self.model(ids, read)
         depth = len(self.model.encoder.blocks)
         kinds = {"encoder": record.attention[:depth], "decoder": record.attention[depth:]}
@@ -181,7 +180,7 @@ class Tracer:
             name = type(self.model).__name__
             raise ValueError(f"this needs one stack of layers; {name} has an encoder and a decoder")
         ids = torch.tensor([numbers], device=next(self.model.parameters()).device)
-        with torch.no_grad(), not_training(self.model), capture(self.model) as record:
+        with torch.no_grad(), evaluating(self.model), capture(self.model) as record:
             output = self.model(ids, *self._segments(ids))
         if isinstance(self.model, BertForPreTraining):
             output, _ = output  # the other one judges the pair of sentences
@@ -208,17 +207,6 @@ class Tracer:
             return []
         place = len(numbers) - 1 - numbers[::-1].index(mask_id)
         return candidates(self.tokenizer, logits[0, place])
-
-
-@contextmanager
-def not_training(model: nn.Module) -> Iterator[None]:
-    """Without dropout, which would show another picture on each run."""
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)
 
 
 def inner_tokenizer(tokenizer: Any) -> Tokenizer:

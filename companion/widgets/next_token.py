@@ -187,12 +187,10 @@ class NextTokens:
         }
 
     def _logits(self, ids: list[int]) -> Any:
-        training = self.model.training
-        self.model.eval()  # dropout would say something else on each run
-        try:
+        from companion.nn.modes import evaluating
+
+        with evaluating(self.model):  # dropout would say something else on each run
             return self._reader.logits(ids)[0].float().cpu()
-        finally:
-            self.model.train(training)
 
 
 def packed(logits: Any) -> str:

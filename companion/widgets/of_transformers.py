@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor
+from torch import Tensor, nn
 
 from companion.models.conversion import from_transformers, is_of_transformers
+from companion.nn.modes import evaluating
+from companion.nn.wrappers import unwrapped
 from companion.widgets.encoding import as_array
-from companion.widgets.live import Tracer, inner_tokenizer, mask_of, not_training, read_by
+from companion.widgets.live import Tracer, inner_tokenizer, mask_of, read_by
 
 SCORES = ("logits", "prediction_logits", "last_hidden_state")  # what a model of transformers computes last, by name
 
@@ -26,8 +28,9 @@ def readable(model: Any, tokenizer: Any) -> tuple[Any, Tokenizer]:
     it is the one inside.
 
     Raises:
-        ValueError: on another kind of tokenizer, or a family that this package does not have.
+        ValueError: on what is no model, another kind of tokenizer, or a family that this package does not have.
     """
+    model = _model(model)
     return (from_transformers(model) if is_of_transformers(model) else model), inner_tokenizer(tokenizer)
 
 
@@ -35,11 +38,20 @@ def tracer(model: Any, tokenizer: Any) -> Tracer:
     """Return what traces the attention of a model: of ``transformers``, or of this package.
 
     Raises:
-        ValueError: on another kind of tokenizer, or an encoder–decoder of a family that this package does not have.
+        ValueError: on what is no model, another kind of tokenizer, or an encoder–decoder of a family that this package
+            does not have.
     """
+    model = _model(model)
     if is_of_transformers(model) and not model.config.is_encoder_decoder:
         return TransformersTracer(model, tokenizer)
     return Tracer(*readable(model, tokenizer))
+
+
+def _model(given: Any) -> nn.Module:
+    """The model inside what torch wraps around it; a compiled one gives no attention."""
+    if not isinstance(given, nn.Module):
+        raise ValueError(f"model must be a torch.nn.Module, of this package or of transformers; got {given!r:.60}")
+    return unwrapped(given)
 
 
 class TransformersTracer(Tracer):
@@ -86,7 +98,7 @@ class TransformersTracer(Tracer):
         inputs = {"input_ids": torch.tensor([numbers], device=self.model.device)}
         if segments := self.segments(numbers):
             inputs["token_type_ids"] = torch.tensor([segments], device=self.model.device)
-        with torch.no_grad(), not_training(self.model), _eager(self.model):
+        with torch.no_grad(), evaluating(self.model), _eager(self.model):
             found = self.model(**inputs, output_attentions=True)
         output = next(found[name] for name in SCORES if name in found)
         return output, as_array([layer for layer in found.attentions if layer is not None])

@@ -4,7 +4,7 @@ Chapter: ``book/algorithms/denoising.ipynb``.
 """
 
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import traitlets as t
@@ -62,40 +62,24 @@ class WhoSeesWhom(page.PageWidget):
         Raises:
             ValueError: on fewer than two words, or another objective.
         """
-        import torch  # here, so that a still picture needs none
-
-        from companion.losses.masked import mask_tokens
-        from companion.losses.permutation import permute
-        from companion.losses.spans import corrupt
-
-        words = text.split()
-        if len(words) < 2:
+        n = len(text.split())
+        if n < 2:
             raise ValueError(f"text must have two words or more; got {text!r}")
         if objective not in OBJECTIVES:
             raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}; got {objective!r}")
-        n = len(words)
-        ids, chance = torch.arange(n)[None], torch.Generator().manual_seed(seed)
-        masked = mask_tokens(ids, None, mask_id=n, vocab_size=n + 1, mask_probability=HIDDEN, generator=chance)
-        permuted = permute(ids, None, fraction=HIDDEN, generator=chance)
-        spans = corrupt(
-            ids,
-            None,
-            sentinel_ids=range(n, 2 * n + 2),
-            end_id=2 * n + 2,
-            start_id=2 * n + 3,
-            noise_density=HIDDEN,
-            mean_length=2,
-            generator=chance,
-        )
-        super().__init__(
-            text=text,
-            objective=objective,
-            masked=(masked.targets[0] >= 0).nonzero()[:, 0].tolist(),
-            lost=[i for i in range(n) if i not in spans.inputs],
-            order=permuted.order[0].tolist(),
-            predicted=permuted.predict.size(1),
-            prefix=n // 2,
-        )
+        self._seed = seed
+        super().__init__(text=text, objective=objective, **_drawn(n, seed))
+
+    @t.observe("text")
+    def _draw_again(self, change: dict[str, Any]) -> None:
+        """Draw for a text of another length, unless it comes from the page, which draws for itself."""
+        n = len(change["new"].split())
+        if n < 2 or n == len(self.order) or self._property_lock:
+            return
+        with self.hold_sync():
+            for name, value in _drawn(n, self._seed).items():
+                setattr(self, name, value)
+            self.target = 0
 
     def masks(self) -> list[np.ndarray]:
         """Masks of the chosen objective, boolean, True = may see: one, or two where there are two streams or stacks.
@@ -160,3 +144,33 @@ class WhoSeesWhom(page.PageWidget):
             "<figcaption>One sentence under six objectives; ▁ stands for a word that is hidden.</figcaption>"
             f"{page.table(('objective', 'is read', 'is asked for'), rows)}"
         )
+
+
+def _drawn(n: int, seed: int) -> dict[str, Any]:
+    """Draw what chance decides for ``n`` words."""
+    import torch  # here, so that a still picture needs none
+
+    from companion.losses.masked import mask_tokens
+    from companion.losses.permutation import permute
+    from companion.losses.spans import corrupt
+
+    ids, chance = torch.arange(n)[None], torch.Generator().manual_seed(seed)
+    masked = mask_tokens(ids, None, mask_id=n, vocab_size=n + 1, mask_probability=HIDDEN, generator=chance)
+    permuted = permute(ids, None, fraction=HIDDEN, generator=chance)
+    spans = corrupt(
+        ids,
+        None,
+        sentinel_ids=range(n, 2 * n + 2),
+        end_id=2 * n + 2,
+        start_id=2 * n + 3,
+        noise_density=HIDDEN,
+        mean_length=2,
+        generator=chance,
+    )
+    return dict(
+        masked=(masked.targets[0] >= 0).nonzero()[:, 0].tolist(),
+        lost=[i for i in range(n) if i not in spans.inputs],
+        order=permuted.order[0].tolist(),
+        predicted=permuted.predict.size(1),
+        prefix=n // 2,
+    )

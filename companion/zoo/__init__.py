@@ -12,7 +12,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import torch
 from tokenizers import Tokenizer
 from torch import nn
 
@@ -26,10 +25,11 @@ from companion.data.tokenization import load_tokenizer
 from companion.models.bert import Bert, BertForPreTraining
 from companion.models.gpt import GPT
 from companion.models.modern_decoder import ModernDecoder
+from companion.nn.watching import is_watched
 
 KINDS: dict[str, type[Pretrained]] = {"gpt2": GPT, "bert": BertForPreTraining}
 GGUF_NAME = "model.gguf"
-_LOADED: dict[str, tuple[dict[str, torch.Size], bytes]] = {}  # name -> shapes and digest, of what was loaded so far
+_LOADED: dict[str, tuple[dict[str, object], bytes]] = {}  # name -> shapes and digest, of what was loaded so far
 
 
 def _shipped(path: Path) -> tuple[Any, Tokenizer]:
@@ -117,16 +117,20 @@ def name_of(model: nn.Module) -> str | None:
     """Return the name of the model of the zoo whose weights ``model`` has, to the bit; None for any other model.
 
     It must have been loaded. A page may run the zoo's file in the place of such a model, and of no other: training
-    it, or changing one weight, takes the name away.
+    it, changing one weight or a setting of a part, or looking into it takes the name away.
     """
+    if is_watched(model):  # such as inside `ablate`: it computes something else
+        return None
     shapes = _shapes(model)
     alike = [name for name, (theirs, _) in _LOADED.items() if theirs == shapes]  # a large model is never hashed
     digest = _digest(model) if alike else b""
     return next((name for name in alike if _LOADED[name][1] == digest), None)
 
 
-def _shapes(model: nn.Module) -> dict[str, torch.Size]:
-    return {name: parameter.shape for name, parameter in model.named_parameters()}
+def _shapes(model: nn.Module) -> dict[str, object]:
+    """Shapes of all parameters, and the kind and the settings of all parts, but for the name of the whole."""
+    parts = {f"{name}()": (type(part), part.extra_repr()) for name, part in model.named_modules() if name}
+    return parts | {name: parameter.shape for name, parameter in model.named_parameters()}
 
 
 def _digest(model: nn.Module) -> bytes:

@@ -11,6 +11,7 @@ from companion import zoo
 from companion.data import fetched
 from companion.data.downloads import WrongBytesError
 from companion.data.published import CATALOGUE
+from companion.nn.checks import check_integer
 from companion.training.run_state import History
 from companion.zoo.recipes import storyworld_bert, storyworld_bert_small, storyworld_gpt
 
@@ -48,7 +49,11 @@ def main() -> None:
         return
     target = arguments.to or Path("runs") / arguments.name
     train_it, measure = makers()[arguments.name]
-    step, value = train_it(arguments.name, target, arguments.threads).evaluations[-1]
+    try:
+        check_integer("threads", arguments.threads)
+        step, value = train_it(arguments.name, target, arguments.threads).evaluations[-1]
+    except (ValueError, OSError) as error:
+        parser.exit(1, f"{error}\n")
     print(f"{target}: {step} steps, {value:.3f} {measure}")
 
 

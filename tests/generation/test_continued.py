@@ -6,6 +6,7 @@ from small_models import random_ids, tiny_gpt
 
 from companion.generation import GREEDY
 from companion.generation.continued import Continued
+from companion.nn.capture import ablate
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +55,40 @@ def test_probabilities_are_those_of_the_decoding(model):
 def test_an_empty_text_is_refused(model):
     with pytest.raises(ValueError, match="at least one token"):
         Continued(model).logits([])
+
+
+def test_what_was_read_with_other_weights_is_read_again():
+    model = tiny_gpt()
+    reader = Continued(model)
+    reader.logits([1, 2, 3])
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1)
+    torch.testing.assert_close(reader.logits([1, 2, 3, 4])[0], afresh(model, [1, 2, 3, 4])[-1])
+    assert reader.positions == 7
+
+
+def test_what_was_read_without_a_head_is_read_again_with_it():
+    model = tiny_gpt()
+    with ablate(model, [(0, 0), (1, 1)]):
+        reader = Continued(model)
+        without = reader.logits([1, 2, 3])[0]
+        torch.testing.assert_close(without, afresh(model, [1, 2, 3])[-1])
+    torch.testing.assert_close(reader.logits([1, 2, 3, 4])[0], afresh(model, [1, 2, 3, 4])[-1])
+    with ablate(model, [(0, 0), (1, 1)]):
+        torch.testing.assert_close(reader.logits([1, 2, 3, 5])[0], afresh(model, [1, 2, 3, 5])[-1])
+
+
+def test_a_run_that_failed_leaves_the_reader_as_good_as_new():
+    model = tiny_gpt()
+    reader = Continued(model)
+    reader.logits([1, 2, 3])
+
+    def fail(*_):
+        raise MemoryError
+
+    hook = model.blocks[-1].register_forward_pre_hook(fail)
+    with pytest.raises(MemoryError):
+        reader.logits([1, 2, 3, 4, 5])
+    hook.remove()
+    torch.testing.assert_close(reader.logits([1, 2, 3, 4, 5, 6])[0], afresh(model, [1, 2, 3, 4, 5, 6])[-1])

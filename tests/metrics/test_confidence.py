@@ -1,5 +1,6 @@
 """Intervals of a mean, and the share of an error that is gone."""
 
+import itertools
 import math
 import random
 import statistics
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from companion.metrics.confidence import interval, proportion_interval, relative_error_reduction, t_quantile
+from companion.metrics.confidence import MANY, interval, proportion_interval, relative_error_reduction, t_quantile
 
 
 @pytest.mark.parametrize(
@@ -90,3 +91,11 @@ def test_the_interval_of_a_fraction_covers_the_truth_about_as_often_as_it_says()
         _, low, high = proportion_interval(sum(draw.random() < 0.9 for _ in range(100)), 100)
         covered += low <= 0.9 <= high
     assert 0.93 < covered / 2000 < 0.97
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95, 0.999])
+def test_many_degrees_of_freedom_are_given_by_a_series_without_a_step(level):
+    at = [t_quantile(freedom, level) for freedom in (MANY - 1, MANY, MANY + 1, MANY + 2)]
+    first, across, last = (b - a for a, b in itertools.pairwise(at))
+    assert across == pytest.approx((first + last) / 2, rel=1e-2)
+    assert t_quantile(10**9, level) == pytest.approx(statistics.NormalDist().inv_cdf((1 + level) / 2), abs=1e-7)

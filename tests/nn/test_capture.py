@@ -1,10 +1,12 @@
 """Looking into a model changes nothing; silencing a head changes exactly that head."""
 
+import numpy as np
 import pytest
 import torch
 from small_models import random_ids, tiny_gpt
 from torch import nn
 
+from companion.models.bert import Bert, BertConfig
 from companion.models.transformer import EncoderBlock, Transformer, TransformerConfig
 from companion.nn.capture import ablate, attention_layers, capture
 
@@ -230,3 +232,43 @@ def test_one_use_of_a_shared_block_is_silenced_alone():
 def test_heads_that_are_no_pairs_are_refused(model, heads):
     with pytest.raises(ValueError, match=r"heads must be pairs \(layer, head\); got"), ablate(model, heads):
         pass
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", [torch.tensor, np.array, lambda pairs: [tuple(torch.tensor(pair)) for pair in pairs]])
+def test_pairs_may_be_of_torch_or_numpy(kind):
+    model = tiny_gpt()
+    ids = random_ids(model, 2, 6)
+    pairs = [(0, 1), (1, 0)]
+    with ablate(model, pairs):
+        expected = model(ids)
+    with ablate(model, kind(pairs)):
+        assert torch.equal(model(ids), expected)
+    assert not torch.equal(model(ids), expected)
+
+
+@pytest.mark.parametrize(
+    "pair", [(0, 0.5), (True, 0), ("0", "1"), 0, torch.tensor([0.0, 1.0]), torch.tensor([True, False])]
+)
+def test_half_a_head_is_none(pair):
+    with pytest.raises(ValueError, match=r"heads must be pairs \(layer, head\); got"), ablate(tiny_gpt(), [pair]):
+        pass
+
+
+@torch.no_grad()
+def test_after_an_interrupted_run_a_shared_block_is_silenced_where_it_was_asked():
+    config = BertConfig.albert(vocab_size=14, context_length=8, n_layers=4, n_heads=2, d_model=8)
+    torch.manual_seed(0)
+    model, ids = Bert(config).eval(), torch.tensor([[3, 1, 4, 1, 5]])
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with ablate(model, [(0, 0)]):
+        expected = model(ids)
+        hook = attention_layers(model)[0].register_forward_hook(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            model(ids)
+        hook.remove()
+        assert torch.equal(model(ids), expected)
+    assert not model._forward_pre_hooks

@@ -111,3 +111,21 @@ def test_a_model_of_two_stacks_is_refused():
     model = Transformer(TransformerConfig(vocab_size=9, context_length=6, n_layers=1, n_heads=2, d_model=8))
     with pytest.raises(ValueError, match="one stack of blocks"), intervene(model, hidden={0: same}):
         pass
+
+
+def test_an_edit_that_returns_nothing_is_named():
+    def in_place(hidden):
+        hidden[:] = 0
+
+    model = tiny_gpt()
+    with (
+        intervene(model, hidden={1: in_place}),
+        pytest.raises(ValueError, match="an edit must return a tensor .* got None"),
+    ):
+        model(random_ids(model, 1, 6))
+
+
+@pytest.mark.parametrize("layer", [0.5, True, "1"])
+def test_half_a_layer_is_none(layer):
+    with pytest.raises(ValueError, match="a layer of hidden must be 0 to "), intervene(tiny_gpt(), hidden={layer: abs}):
+        pass

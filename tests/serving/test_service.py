@@ -220,3 +220,26 @@ def test_slow_clients_do_not_keep_others_waiting_for_longer_than_their_time(serv
         connection.close()
     assert answer.status == 200
     assert answer.seconds < 5 * LIMITS.read_seconds
+
+
+@pytest.mark.parametrize(
+    "answer", [lambda texts: [], lambda texts: [1, 2], lambda texts: [float("nan")], lambda texts: [b"x"]]
+)
+def test_answers_that_fit_no_texts_or_no_json_are_a_fault_of_the_model(answer):
+    with Service(answer, about={}) as running:
+        said = call(running.address, prediction(["Anna"]))
+    assert (said.status, said.content) == (500, {"error": "the model failed"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"host": ""}, "host must be a name or an address; got ''"),
+        ({"port": 70_000}, "port must be at most 65535; got 70000"),
+        ({"port": -5}, "port must be at least 0; got -5"),
+        ({"origins": PAGE}, "origins"),
+    ],
+)
+def test_an_address_that_is_none_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Service(lengths, about={}, **settings)

@@ -577,3 +577,20 @@ def test_a_view_knows_which_text_its_picture_is_of(model, tokenizer):
     view.text = "the cat sat on " * 9
     assert view.error
     assert view.shown == "the cat"
+
+
+@pytest.mark.parametrize(
+    ("layer", "head", "message"), [(9, 0, "layer must be 0 to 1; got 9"), (0, -1, "head must be 0 to .; got -1")]
+)
+def test_a_head_of_a_later_text_of_a_gallery_is_checked_too(model, tokenizer, layer, head, message):
+    first = EXAMPLES[0]
+    with pytest.raises(ValueError, match=message):
+        AttentionView.gallery(model, tokenizer, [first, Example(first.text, "", layer, head, 0)])
+
+
+@pytest.mark.parametrize("example", [-1, 2])
+def test_a_text_that_a_gallery_does_not_have_cannot_be_chosen(model, tokenizer, example):
+    view = AttentionView.gallery(model, tokenizer, [EXAMPLES[0], EXAMPLES[0]])
+    with pytest.raises(ValueError, match=f"example must be 0 to 1; got {example}"):
+        view.example = example
+    assert view.example == 0

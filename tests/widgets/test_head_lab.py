@@ -228,3 +228,13 @@ def test_another_model_that_fills_in_answers_at_its_own_mask(kind):
     for one in lab.result["chances"]:
         assert one["before"] == pytest.approx(scores[tokenizer.token_to_id(one["token"])].item(), abs=1e-6)
     assert lab.result["chances"][0]["before"] != lab.result["chances"][0]["after"]
+
+
+@pytest.mark.parametrize("off", [[(0.9, 1.9)], [(True, False)], [("0", "1")], [0]])
+def test_half_a_head_is_no_head_to_switch_off(gpt, off):
+    with pytest.raises(ValueError, match=r"must be pairs \(layer, head\); got"):
+        HeadLab.live(*gpt, STORY, off=off)
+
+
+def test_heads_that_are_chosen_by_a_tensor_are_those(gpt):
+    assert HeadLab.live(*gpt, STORY, off=torch.tensor(OFF)).off == [list(pair) for pair in OFF]

@@ -120,3 +120,15 @@ def test_a_model_of_this_package_stays_the_one_that_was_given(tokenizer):
 def test_a_slow_tokenizer_is_refused(tokenizer):
     with pytest.raises(ValueError, match=r"or a fast tokenizer of transformers; got object"):
         AttentionView.live(gpt2(), object(), TEXT)
+
+
+@pytest.mark.parametrize("model", [None, "storyworld-en", transformers.BertModel, ("a", "pair")])
+def test_what_is_no_model_is_named(model):
+    with pytest.raises(ValueError, match="model must be a torch.nn.Module, of this package or of transformers; got"):
+        tracer(model, zoo.load("storyworld-en")[1])
+
+
+def test_a_wrapped_model_is_looked_into():
+    model, tokenizer = zoo.load("storyworld-en")
+    for wrapped in (torch.nn.DataParallel(model), torch.compile(model, backend="eager")):
+        assert readable(wrapped, tokenizer)[0] is model

@@ -92,3 +92,15 @@ def test_fewer_than_two_words_are_refused(text):
 def test_another_objective_is_refused():
     with pytest.raises(ValueError, match="objective must be one of causal, .*; got 'guess'"):
         WhoSeesWhom("a b", objective="guess")
+
+
+@pytest.mark.parametrize("text", ["a b c", "one more text of very many more words than there were before"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_text_of_another_length_is_drawn_for_again(text, objective):
+    view = WhoSeesWhom("the cat sat on the mat today", objective=objective, seed=3)
+    view.target = 6
+    view.text = text
+    again = WhoSeesWhom(text, objective=objective, seed=3)
+    assert [mask.tolist() for mask in view.masks()] == [mask.tolist() for mask in again.masks()]
+    assert view.target == 0
+    assert text.split()[0] in view.to_html()

@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from small_registry import Registry, published, running
+from torch import nn
 
 from companion import zoo
 from companion.data import fetched
@@ -13,6 +14,7 @@ from companion.data.package_index import PipSettings
 from companion.data.published import CATALOGUE
 from companion.data.tokenization import load_tokenizer
 from companion.models.bert import Bert
+from companion.nn.capture import ablate
 from companion.zoo.__main__ import main
 from companion.zoo.recipes import (
     storyworld_bert as bert_recipes,
@@ -167,3 +169,24 @@ def test_the_command_line_refuses_an_unknown_name(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         main()
     assert "invalid choice: 'gpt5'" in capsys.readouterr().err
+
+
+def test_a_shipped_model_that_computes_something_else_has_no_name(name):
+    model, _ = zoo.load(name)
+    with ablate(model, [(0, 0)]):
+        assert zoo.name_of(model) is None
+    assert zoo.name_of(model) == name
+    norm = next(part for part in model.modules() if isinstance(part, nn.LayerNorm))
+    norm.eps = 1.0
+    assert zoo.name_of(model) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [(["--threads", "0"], "threads must be at least 1; got 0"), (["--to", __file__], "exists")]
+)
+def test_training_that_cannot_begin_is_told_in_a_line(monkeypatch, capsys, tmp_path, arguments, said):
+    monkeypatch.setattr("sys.argv", ["zoo", "train", "storyworld-en", "--to", str(tmp_path / "to"), *arguments])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 1
+    assert said in capsys.readouterr().err
